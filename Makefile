@@ -1,0 +1,55 @@
+# `make demo` and `make test` are the two commands; everything else they need they set up themselves.
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo bench soak lock clean
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA ?=
+PART ?=
+JSON ?=
+TIMEZONE ?= UTC
+CURRENCY ?= EUR
+export PYTHONHASHSEED := 0
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Make .venv with the locked packages
+
+$(STAMP): requirements/dev.txt requirements/bootstrap.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements/dev.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+check: setup ## Lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## Everything that must hold, under 15 minutes on 2 cores
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
+	@$(BIN)/python -m infra.local.demo $(if $(DATA),--data "$(DATA)" --timezone $(TIMEZONE) --currency $(CURRENCY))
+
+bench: setup ## Ratios against the peers (PART=…, JSON=1)
+	@$(BIN)/python -m tests.benchmarks $(if $(PART),--part $(PART)) $(if $(JSON),--json)
+
+soak: setup ## The tests that take minutes
+	$(BIN)/pytest tests/soak
+
+lock: setup ## Resolve the locks anew from pyproject.toml
+	@for extra in dev pipelines serving; do \
+	  $(BIN)/uv pip compile -q pyproject.toml $$([ $$extra = dev ] && echo --all-extras || echo "--extra $$extra -c requirements/dev.txt") \
+	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --no-header --output-file requirements/$$extra.txt; done
+	@$(BIN)/uv pip compile -q requirements/bootstrap.in -c requirements/dev.txt --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --output-file requirements/bootstrap.txt
+
+clean: ## Remove what was built (not the local AWS's state: 'mlops local reset')
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

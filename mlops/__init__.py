@@ -1,0 +1,1 @@
+"""The shared kernel of the platform: what every job, service and command builds on."""

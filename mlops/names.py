@@ -1,0 +1,94 @@
+"""What the platform's AWS resources are called: one place, used by CDK and by every client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Who acts. Each is an IAM role of its own, on AWS and locally."""
+
+    DATA_SCIENTIST = "data-scientist"
+    JENKINS = "jenkins"
+    APPROVER = "approver"
+    TRAINING_JOB = "training-job"
+    WORKFLOW = "workflow"
+    WORKFLOW_DEPLOYER = "workflow-deployer"
+    MODEL_DEPLOYER = "model-deployer"
+    SERVING = "serving"
+
+
+@dataclass(frozen=True)
+class Names:
+    """Resource names of one environment, derived and never configured one by one."""
+
+    project: str
+    env: str
+    account: str
+    region: str
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.project}-{self.env}"
+
+    def bucket(self, purpose: str) -> str:
+        return f"{self.prefix}-{purpose}-{self.account}-{self.region}"
+
+    @property
+    def data_bucket(self) -> str:
+        """Raw tables and feature tables."""
+        return self.bucket("data")
+
+    @property
+    def artifact_bucket(self) -> str:
+        """Registry, plans, workflow code, models, deployment documents."""
+        return self.bucket("artifacts")
+
+    @property
+    def staging_bucket(self) -> str:
+        """Query results and unloads; a lifecycle rule empties it."""
+        return self.bucket("staging")
+
+    @property
+    def database(self) -> str:
+        return f"{self.project}_{self.env}".replace("-", "_")
+
+    @property
+    def workgroup(self) -> str:
+        return self.prefix
+
+    @property
+    def topic_arn(self) -> str:
+        """Failed and finished runs, versions that wait, deployments."""
+        return f"arn:aws:sns:{self.region}:{self.account}:{self.prefix}-events"
+
+    @property
+    def records_table(self) -> str:
+        """The append-only approval record (DynamoDB)."""
+        return f"{self.prefix}-records"
+
+    @property
+    def redis_secret(self) -> str:
+        """Secrets Manager name of the Redis password."""
+        return f"{self.prefix}/redis"
+
+    @property
+    def api_keys_secret(self) -> str:
+        """Secrets Manager name of the callers' hashed API keys."""
+        return f"{self.prefix}/api-keys"
+
+    def function(self, purpose: str) -> str:
+        return f"{self.prefix}-{purpose}"
+
+    def role_name(self, role: Role) -> str:
+        return f"{self.prefix}-{role.value}"
+
+    def role_arn(self, role: Role) -> str:
+        return f"arn:aws:iam::{self.account}:role/{self.role_name(role)}"
+
+    def state_machine_arn(self, workflow: str) -> str:
+        return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.prefix}-{workflow}"
+
+    def model_group(self, model: str) -> str:
+        return f"{self.prefix}-{model}"

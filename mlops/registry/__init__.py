@@ -1,0 +1,1 @@
+"""Model versions: their registry, their approval and its record."""

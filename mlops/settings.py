@@ -1,0 +1,106 @@
+"""The settings of a process: read from the environment once, by its composition root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mlops.clock import Clock, parse_clock
+from mlops.errors import InputError, SettingsError
+from mlops.names import Names
+
+PREFIX = "MLOPS_"
+
+
+def _checked_clock(text: str) -> str:
+    try:
+        parse_clock(text)
+    except InputError as exc:
+        raise ValueError(str(exc)) from exc
+    return text
+
+
+class Settings(BaseModel):
+    """One environment of the platform.
+
+    Every field is read from ``MLOPS_<FIELD>``; the region also from ``AWS_REGION`` or
+    ``AWS_DEFAULT_REGION``. Credentials and ``AWS_ENDPOINT_URL`` are boto3's own and not kept here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    env: Literal["local", "dev", "stage", "prod"]
+    account: Annotated[str, Field(pattern=r"^\d{12}$")]
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    redis_url: Annotated[str, Field(pattern=r"^rediss?://")]
+    """Host, port and user; the password comes from the secret, never from here on AWS."""
+    project: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,20}$")] = "mlops"
+    clock: Annotated[str, AfterValidator(_checked_clock)] = "system"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    mlflow_tracking_uri: str = "sqlite:///.mlops/mlflow.db"
+    feature_repo: Path = Path("feature_repo")
+    redis_password: str | None = Field(default=None, repr=False)
+    """Overrides the secret where there is no Secrets Manager."""
+
+    @model_validator(mode="after")
+    def _real_time_in_prod(self) -> Self:
+        if self.env == "prod" and self.clock != "system":
+            raise ValueError(
+                f"MLOPS_CLOCK is '{self.clock}', but prod runs on the system clock only"
+            )
+        return self
+
+    @property
+    def names(self) -> Names:
+        return Names(project=self.project, env=self.env, account=self.account, region=self.region)
+
+    def build_clock(self) -> Clock:
+        return parse_clock(self.clock)
+
+    def environment(self) -> dict[str, str]:
+        """These settings as the environment of another process; without secrets."""
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"redis_password"})
+        return {PREFIX + name.upper(): str(value) for name, value in values.items()} | {
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Raises SettingsError once, listing every setting that is missing or wrong.
+    """
+    environ = os.environ if environ is None else environ
+    values = {
+        name: environ[PREFIX + name.upper()]
+        for name in Settings.model_fields
+        if environ.get(PREFIX + name.upper())
+    }
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    if region:
+        values.setdefault("region", region)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as exc:
+        raise SettingsError(_complaint(exc)) from exc
+
+
+def _complaint(error: ValidationError) -> str:
+    missing = [_variable(e["loc"]) for e in error.errors() if e["type"] == "missing"]
+    wrong = [f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors() if e["type"] != "missing"]
+    parts = []
+    if missing:
+        parts.append(f"Settings missing: {', '.join(missing)}.")
+    if wrong:
+        parts.append(f"Settings wrong: {'; '.join(wrong)}.")
+    parts.append('For the local AWS, run: eval "$(mlops local env)".')
+    return " ".join(parts)
+
+
+def _variable(loc: tuple[int | str, ...]) -> str:
+    return PREFIX + str(loc[0]).upper() if loc else "settings"

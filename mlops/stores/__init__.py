@@ -1,0 +1,1 @@
+"""The platform's ways to its feature stores."""
