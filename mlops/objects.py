@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -36,6 +36,9 @@ class Documents(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys under a prefix, in order."""
+
+    def etags(self, prefix: str) -> dict[str, str]:
+        """Every key under a prefix with its tag: one request says what changed since the last."""
 
     def delete(self, key: str) -> None:
         """Deleting what is not there is no error."""
@@ -77,13 +80,19 @@ class S3Documents:
         return Document(key, body, answer["ETag"])
 
     def keys(self, prefix: str) -> Iterator[str]:
+        for entry in self._entries(prefix):
+            yield entry["Key"]
+
+    def etags(self, prefix: str) -> dict[str, str]:
+        return {entry["Key"]: entry["ETag"] for entry in self._entries(prefix)}
+
+    def _entries(self, prefix: str) -> Iterator[dict[str, Any]]:
         with translated(f"Listing s3://{self.bucket}/{prefix}"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix
             )
             for page in pages:
-                for entry in page.get("Contents", ()):
-                    yield entry["Key"]
+                yield from page.get("Contents", ())
 
     def delete(self, key: str) -> None:
         with translated(f"Deleting s3://{self.bucket}/{key}"):
@@ -114,6 +123,9 @@ class MemoryDocuments:
 
     def keys(self, prefix: str) -> Iterator[str]:
         yield from sorted(key for key in self.stored if key.startswith(prefix))
+
+    def etags(self, prefix: str) -> dict[str, str]:
+        return {key: _tag(self.stored[key]) for key in self.keys(prefix)}
 
     def delete(self, key: str) -> None:
         self.stored.pop(key, None)
