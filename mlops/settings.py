@@ -14,6 +14,7 @@ from mlops.errors import InputError, SettingsError
 from mlops.names import Names
 
 PREFIX = "MLOPS_"
+_REMEDY = 'For the local AWS, run: eval "$(mlops local env)".'
 
 
 def _checked_clock(text: str) -> str:
@@ -36,8 +37,11 @@ class Settings(BaseModel):
     env: Literal["local", "dev", "stage", "prod"]
     account: Annotated[str, Field(pattern=r"^\d{12}$")]
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
-    redis_url: Annotated[str, Field(pattern=r"^rediss?://")]
-    """Host, port and user; the password comes from the secret, never from here on AWS."""
+    redis_url: Annotated[str, Field(pattern=r"^rediss?://")] | None = None
+    """Host, port and user; the password comes from the secret, never from here on AWS.
+
+    None where a process needs no online store, as the Lambdas do: see `require_redis_url`.
+    """
     project: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,20}$")] = "mlops"
     clock: Annotated[str, AfterValidator(_checked_clock)] = "system"
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
@@ -57,6 +61,12 @@ class Settings(BaseModel):
     @property
     def names(self) -> Names:
         return Names(project=self.project, env=self.env, account=self.account, region=self.region)
+
+    def require_redis_url(self) -> str:
+        """The online store's URL. Raises SettingsError where none is set."""
+        if self.redis_url is None:
+            raise SettingsError(f"Settings missing: MLOPS_REDIS_URL. {_REMEDY}")
+        return self.redis_url
 
     def build_clock(self) -> Clock:
         return parse_clock(self.clock)
@@ -98,7 +108,7 @@ def _complaint(error: ValidationError) -> str:
         parts.append(f"Settings missing: {', '.join(missing)}.")
     if wrong:
         parts.append(f"Settings wrong: {'; '.join(wrong)}.")
-    parts.append('For the local AWS, run: eval "$(mlops local env)".')
+    parts.append(_REMEDY)
     return " ".join(parts)
 
 

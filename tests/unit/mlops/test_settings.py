@@ -28,6 +28,13 @@ def test_wrong_settings_are_named_with_the_missing_ones() -> None:
         load_settings({**COMPLETE, "MLOPS_ENV": "moon", "MLOPS_REGION": ""})
 
 
+def test_redis_is_asked_for_only_where_it_is_needed() -> None:
+    without = load_settings({**COMPLETE, "MLOPS_REDIS_URL": ""})
+    with pytest.raises(SettingsError, match="MLOPS_REDIS_URL"):
+        without.require_redis_url()
+    assert load_settings(COMPLETE).require_redis_url() == "redis://localhost:6379"
+
+
 def test_the_region_is_taken_from_the_aws_variables() -> None:
     environ = {k: v for k, v in COMPLETE.items() if k != "MLOPS_REGION"}
     assert load_settings({**environ, "AWS_DEFAULT_REGION": "eu-west-1"}).region == "eu-west-1"
