@@ -97,10 +97,17 @@ def _translate(doing: str, error: ClientError) -> MlopsError:
         or "Conflict" in code
     ):
         return Conflict(text)
-    if code == "404" or any(part in code for part in _NOT_FOUND) or "does not exist" in message:
+    if code == "404" or any(part in code for part in _NOT_FOUND) or _says_missing(code, message):
         return NotFound(text)
     if code == "403" or any(part in code for part in _DENIED):
         return Refused(f"{text}. Check the role that you act as: aws sts get-caller-identity.")
     if code == "503" or any(part in code for part in _BUSY):
         return Unavailable(text)
     return MlopsError(text)
+
+
+def _says_missing(code: str, message: str) -> bool:
+    # SageMaker and Step Functions answer an unknown thing as a failed validation and a sentence.
+    return "does not exist" in message or (
+        code.startswith("Validation") and "not found" in message.lower()
+    )

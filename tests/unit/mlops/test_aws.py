@@ -20,6 +20,7 @@ def _client_error(code: str, message: str = "no") -> ClientError:
         (_client_error("404"), NotFound),
         (_client_error("ResourceNotFoundException"), NotFound),
         (_client_error("ValidationException", "group x does not exist"), NotFound),
+        (_client_error("ValidationException", "Model package x not found"), NotFound),
         (_client_error("PreconditionFailed"), Conflict),
         (_client_error("ConditionalCheckFailedException"), Conflict),
         (_client_error("ConditionalRequestConflict"), Conflict),
