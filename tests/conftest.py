@@ -1,0 +1,36 @@
+"""Fixtures that every suite shares: the local AWS, started once per worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from mlops.names import Role
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from infra.local.lifecycle import LocalAws
+
+
+class Clients(Protocol):
+    """Makes boto3 clients of the local AWS."""
+
+    def __call__(self, service: str, role: Role | None = None) -> Any: ...
+
+
+@pytest.fixture(scope="session")
+def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """A local AWS with nothing in it."""
+    from infra.local import lifecycle
+
+    with lifecycle.start(tmp_path_factory.mktemp("local-aws")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def aws(local_aws: LocalAws) -> Clients:
+    """boto3 clients of the empty local AWS: `aws("s3")`, `aws("s3", Role.APPROVER)`."""
+    return local_aws.client
