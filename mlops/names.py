@@ -51,6 +51,11 @@ class Names:
         return self.bucket("staging")
 
     @property
+    def assets_bucket(self) -> str:
+        """Packages of Lambda code and large templates."""
+        return self.bucket("assets")
+
+    @property
     def database(self) -> str:
         return f"{self.project}_{self.env}".replace("-", "_")
 
@@ -69,6 +74,10 @@ class Names:
         return f"{self.prefix}-records"
 
     @property
+    def records_table_arn(self) -> str:
+        return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.records_table}"
+
+    @property
     def redis_secret(self) -> str:
         """Secrets Manager name of the Redis password."""
         return f"{self.prefix}/redis"
@@ -80,6 +89,9 @@ class Names:
 
     def function(self, purpose: str) -> str:
         return f"{self.prefix}-{purpose}"
+
+    def function_arn(self, purpose: str) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.function(purpose)}"
 
     def role_name(self, role: Role) -> str:
         return f"{self.prefix}-{role.value}"
