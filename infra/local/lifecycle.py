@@ -89,7 +89,9 @@ class LocalAws:
             }
         answer = self.client("sts").assume_role(
             RoleArn=self.names.role_arn(role),
-            RoleSessionName=os.environ.get("USER", "local"),
+            # On a laptop one person plays every part; a session name says who acts, and an
+            # approver whose session is the submitter's is refused.
+            RoleSessionName=f"{os.environ.get('USER', 'local')}.{role.value}",
             DurationSeconds=_SESSION_SECONDS,
         )["Credentials"]
         return {
