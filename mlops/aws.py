@@ -95,6 +95,7 @@ def _translate(doing: str, error: ClientError) -> MlopsError:
     if (
         code in {"PreconditionFailed", "ConditionalCheckFailedException", "412"}
         or "Conflict" in code
+        or "AlreadyExists" in code
     ):
         return Conflict(text)
     if code == "404" or any(part in code for part in _NOT_FOUND) or _says_missing(code, message):

@@ -24,6 +24,7 @@ def _client_error(code: str, message: str = "no") -> ClientError:
         (_client_error("PreconditionFailed"), Conflict),
         (_client_error("ConditionalCheckFailedException"), Conflict),
         (_client_error("ConditionalRequestConflict"), Conflict),
+        (_client_error("StateMachineAlreadyExists"), Conflict),
         (_client_error("AccessDeniedException"), Refused),
         (_client_error("ExpiredTokenException"), Refused),
         (_client_error("ThrottlingException"), Unavailable),
