@@ -31,7 +31,7 @@ class Canary(_Frozen):
 
 
 class Deployment(_Frozen):
-    """The endpoint's state; `history` holds the versions that were stable before, newest first."""
+    """The endpoint's state; `history` holds what it can fall back to, newest approval first."""
 
     schema_version: Literal[1] = 1
     endpoint: str

@@ -1,1 +1,1 @@
-"""Model versions: their registry, their approval and its record."""
+"""Model versions, the approval record, and who may decide."""

@@ -1,0 +1,77 @@
+"""Whether the registry and the record tell the same story."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mlops.registry.record import Entry, latest
+from mlops.registry.versions import ModelVersion, Status
+
+_MARK = re.compile(r"\[record ([0-9a-f]{64})\]$")
+
+
+@dataclass(frozen=True)
+class Trail:
+    """What does not fit; one sentence each."""
+
+    problems: tuple[str, ...]
+    """Changed around the record, or the record lost entries."""
+    unfinished: tuple[str, ...]
+    """Recorded, but not yet in the registry; running the command again completes it."""
+
+
+def note_for(entry: Entry) -> str:
+    """What stands beside the status in the registry: the reason, and which entry it is."""
+    return f"{entry.reason} [record {entry.hash}]"
+
+
+def noted_hash(note: str) -> str:
+    """The entry that a note names, by its hash; empty when it names none."""
+    found = _MARK.search(note)
+    return found[1] if found else ""
+
+
+def matches(version: ModelVersion, entry: Entry) -> bool:
+    """Whether the registry has carried out this very entry."""
+    return version.status is entry.after and noted_hash(version.note) == entry.hash
+
+
+def compare_trail(entries: Sequence[Entry], versions: Iterable[ModelVersion]) -> Trail:
+    """Hold every version's registry state against the record.
+
+    Finds registry changes that bypassed the record, and a record whose newest entries are gone.
+    """
+    problems, unfinished = [], []
+    for version in sorted(versions, key=lambda v: v.version):
+        stands = latest(entries, version.version)
+        if stands is not None and _is_unfinished(version, stands, entries):
+            unfinished.append(
+                f"version {version.version}: entry {stands.sequence} says {stands.after}, the "
+                f"registry still {version.status}; run 'mlops models {stands.action} "
+                f"{version.model} {version.version}' again"
+            )
+        elif problem := _mismatch(version, stands, entries):
+            problems.append(f"version {version.version}: {problem}")
+    return Trail(tuple(problems), tuple(unfinished))
+
+
+def _is_unfinished(version: ModelVersion, stands: Entry, entries: Sequence[Entry]) -> bool:
+    before = latest([e for e in entries if e.sequence < stands.sequence], version.version)
+    untouched = noted_hash(version.note) == before.hash if before else not version.note
+    return version.status is stands.before and untouched and not matches(version, stands)
+
+
+def _mismatch(version: ModelVersion, stands: Entry | None, entries: Sequence[Entry]) -> str:
+    noted = noted_hash(version.note)
+    if noted and noted not in {entry.hash for entry in entries}:
+        return f"the registry names entry {noted[:12]}, which the record does not have"
+    if stands is None and version.status is not Status.PENDING:
+        return f"the registry says {version.status}, the record holds no decision"
+    if stands is not None and not matches(version, stands):
+        return (
+            f"entry {stands.sequence} says {stands.after}, the registry says {version.status}: "
+            "it was changed around the record"
+        )
+    return ""

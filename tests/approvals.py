@@ -1,0 +1,114 @@
+"""A registered model with its files, and approvals over fakes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from mlops.clock import FixedClock
+from mlops.manifest import MANIFEST, MODEL, Manifest, ModelInput, Window
+from mlops.names import Names
+from mlops.objects import Documents, MemoryDocuments
+from mlops.registry.approval import Approvals, Ask, Outcome
+from mlops.registry.memory import MemoryRecords, MemoryRegistry
+from mlops.registry.versions import ModelVersion, Status
+
+NAMES = Names(project="mlops", env="local", account="000000000000", region="ap-northeast-2")
+BUCKET = NAMES.artifact_bucket
+NOW = datetime(2018, 8, 15, 9, 30, tzinfo=UTC)
+
+_ROLES = f"arn:aws:sts::{NAMES.account}:assumed-role/{NAMES.prefix}"
+APPROVER = f"{_ROLES}-approver/ann"
+OTHER_APPROVER = f"{_ROLES}-approver/ben"
+SUBMITTER = f"{_ROLES}-data-scientist/carol"
+TRAINER = f"arn:aws:iam::{NAMES.account}:role/{NAMES.prefix}-training-job"
+
+
+def manifest_of(model: str, version: int, *, graph: bytes, **changes: Any) -> Manifest:
+    start, end = datetime(2018, 7, 25, tzinfo=UTC), datetime(2018, 8, 1, tzinfo=UTC)
+    values: dict[str, Any] = {
+        "model": model,
+        "feature_service": "fraud_v1",
+        "plan_sha256": "0" * 64,
+        "graph_input": "inputs",
+        "inputs": (ModelInput(name="amount", origin="request", source="amount"),),
+        "graph_output": "probabilities",
+        "opset": 17,
+        "files": {MODEL: hashlib.sha256(graph).hexdigest()},
+        "training_window": Window(start=start, end=end),
+        "test_window": Window(start=start, end=end),
+        "data_snapshot": f"payments@{version}",
+        "code_sha256": "c" * 64,
+        "execution": f"run-{version}",
+        "trained_by": TRAINER,
+        "submitted_by": SUBMITTER,
+        "created": NOW,
+        "metrics": {"auc_roc": 0.85},
+        "reference": {},
+    }
+    return Manifest.model_validate(values | changes)
+
+
+def upload_model(
+    documents: Documents, version: int, *, model: str = "fraud", **changes: Any
+) -> dict[str, str]:
+    """Write a model's files and return what its registration says of them."""
+    prefix, graph = f"models/{model}/run-{version}/", f"graph {version}".encode()
+    body = manifest_of(model, version, graph=graph, **changes).model_dump_json().encode()
+    documents.put(prefix + MODEL, graph)
+    documents.put(prefix + MANIFEST, body)
+    return {
+        "model_prefix": f"s3://{BUCKET}/{prefix}",
+        "manifest_sha256": hashlib.sha256(body).hexdigest(),
+        "trained_by": TRAINER,
+        "submitted_by": SUBMITTER,
+    }
+
+
+def model_version(version: int = 1, *, model: str = "fraud", **changes: Any) -> ModelVersion:
+    """A version that waits for its approval."""
+    arn = f"arn:aws:sagemaker:{NAMES.region}:{NAMES.account}:model-package"
+    values: dict[str, Any] = {
+        "model": model,
+        "version": version,
+        "package_arn": f"{arn}/{NAMES.model_group(model)}/{version}",
+        "status": Status.PENDING,
+        "created": NOW,
+        "model_prefix": f"s3://{BUCKET}/models/{model}/run-{version}/",
+        "manifest_sha256": "a" * 64,
+        "trained_by": TRAINER,
+        "submitted_by": SUBMITTER,
+        "metrics": {"auc_roc": 0.85, "average_precision": 0.6},
+        "lineage": {"execution": f"run-{version}"},
+    }
+    return ModelVersion.model_validate(values | changes)
+
+
+@dataclass
+class Office:
+    """Approvals with everything they stand on, in memory."""
+
+    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    records: MemoryRecords = field(default_factory=MemoryRecords)
+    documents: MemoryDocuments = field(default_factory=MemoryDocuments)
+
+    @property
+    def approvals(self) -> Approvals:
+        return Approvals(self.registry, self.records, self.documents, BUCKET, FixedClock(NOW))
+
+    def register(self, version: int, *, model: str = "fraud", **changes: Any) -> ModelVersion:
+        written = upload_model(self.documents, version, model=model)
+        return self.registry.add(model_version(version, model=model, **(written | changes)))
+
+    def decide(
+        self,
+        action: Literal["approve", "reject"],
+        version: int,
+        *,
+        who: str = APPROVER,
+        reason: str = "better than before",
+        model: str = "fraud",
+    ) -> Outcome:
+        return self.approvals.decide(Ask(model, version, action, reason, who))
