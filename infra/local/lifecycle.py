@@ -33,6 +33,8 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 _SESSION_SECONDS = 12 * 3600
 _REPOSITORY = Path(__file__).resolve().parents[2]
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Servers that this process has started: held, or Python warns of a child left running."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def start(state: Path, *, port: int = 0) -> LocalAws:
     folder.logs.mkdir(parents=True, exist_ok=True)
     folder.running.unlink(missing_ok=True)
     process = _spawn(folder, port)
+    _children[process.pid] = process
     return _wait(folder, process, port)
 
 
@@ -155,6 +158,8 @@ def stop(state: Path) -> bool:
     except psutil.TimeoutExpired:
         process.kill()
         process.wait(STOP_SECONDS)
+    if child := _children.pop(found.pid, None):
+        child.wait(STOP_SECONDS)
     return True
 
 
