@@ -48,8 +48,9 @@ lock: setup ## Resolve the locks anew from pyproject.toml
 	  $(BIN)/uv pip compile -q pyproject.toml $$([ $$extra = dev ] && echo --all-extras || echo "--extra $$extra -c requirements/dev.txt") \
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --no-header --output-file requirements/$$extra.txt; done
-	@$(BIN)/uv pip compile -q requirements/bootstrap.in -c requirements/dev.txt --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --output-file requirements/bootstrap.txt
+	@for part in bootstrap lambda; do \
+	  $(BIN)/uv pip compile -q requirements/$$part.in -c requirements/dev.txt --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/$$part.txt; done
 
 clean: ## Remove what was built (not the local AWS's state: 'mlops local reset')
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
