@@ -1,0 +1,1 @@
+"""The platform's CloudFormation stacks, one per lifetime, as CDK constructs."""

@@ -1,0 +1,64 @@
+"""What every other stack needs first: the bucket for code, the topic, the secrets."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secrets
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from infra.stacks.bucket import private_bucket, removal
+from infra.stacks.profile import Profile
+from mlops.names import Names
+
+NO_API_KEYS = "{}"
+"""What the secret of API keys holds until someone adds the first."""
+
+
+class Foundation(cdk.Stack):
+    """Bucket of Lambda code, topic of events, and the secrets' first values."""
+
+    def __init__(
+        self, scope: Construct, name: str, *, names: Names, profile: Profile, env: cdk.Environment
+    ) -> None:
+        super().__init__(scope, name, env=env, description="Code bucket, events topic and secrets")
+        private_bucket(self, "Assets", bucket_name=names.assets_bucket, profile=profile)
+        _topic(self, names)
+        _redis_secret(self, names, profile)
+        _api_keys_secret(self, names, profile)
+
+
+def _topic(scope: Construct, names: Names) -> None:
+    sns.Topic(
+        scope,
+        "Events",
+        topic_name=names.topic_arn.rsplit(":", 1)[-1],
+        master_key=kms.Alias.from_alias_name(scope, "SnsKey", "alias/aws/sns"),
+        enforce_ssl=True,
+    )
+
+
+def _redis_secret(scope: Construct, names: Names, profile: Profile) -> None:
+    """ElastiCache takes 16 to 128 printable characters, and few of the special ones."""
+    secrets.Secret(
+        scope,
+        "RedisPassword",
+        secret_name=names.redis_secret,
+        description="Password of the online store",
+        generate_secret_string=secrets.SecretStringGenerator(
+            exclude_punctuation=True, password_length=64
+        ),
+        removal_policy=removal(profile),
+    )
+
+
+def _api_keys_secret(scope: Construct, names: Names, profile: Profile) -> None:
+    secret = secrets.CfnSecret(
+        scope,
+        "ApiKeys",
+        name=names.api_keys_secret,
+        description="SHA-256 of the API keys that callers of the proxy hold",
+        secret_string=NO_API_KEYS,
+    )
+    secret.apply_removal_policy(removal(profile))

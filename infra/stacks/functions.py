@@ -1,0 +1,133 @@
+"""The two Lambdas that deploy: a workflow when it is uploaded, a model when it is approved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from infra.stacks.profile import Profile
+from infra.synth import CODE_KEY
+from mlops.names import Names, Role
+
+
+@dataclass(frozen=True)
+class Deployer:
+    """A Lambda: its purpose, its role and its handler."""
+
+    role: Role
+    handler: str
+    does: str
+
+
+WORKFLOW_DEPLOYER = Deployer(
+    Role.WORKFLOW_DEPLOYER,
+    "infra.lambdas.deploy_workflow.handler",
+    "Creates or updates the state machine whose definition was uploaded",
+)
+MODEL_DEPLOYER = Deployer(
+    Role.MODEL_DEPLOYER,
+    "infra.lambdas.deploy_model.handler",
+    "Writes the deployment document of a model version that was approved or rejected",
+)
+
+
+class Functions(cdk.Stack):
+    """The Lambdas, their logs, and who may call them."""
+
+    def __init__(
+        self, scope: Construct, name: str, *, names: Names, profile: Profile, env: cdk.Environment
+    ) -> None:
+        super().__init__(scope, name, env=env, description="Lambdas that deploy on events")
+        self._names, self._profile = names, profile
+        self._code_key = cdk.CfnParameter(self, CODE_KEY).value_as_string
+        self._assets = s3.Bucket.from_bucket_name(self, "Assets", names.assets_bucket)
+        self._topic = sns.Topic.from_topic_arn(self, "Events", names.topic_arn)
+        _allow_uploads(self._function(WORKFLOW_DEPLOYER), names)
+        _on_decisions(self, self._function(MODEL_DEPLOYER), names)
+
+    def _function(self, deployer: Deployer) -> lambda_.Function:
+        name = self._names.function(deployer.role.value)
+        role_arn = self._names.role_arn(deployer.role)
+        identifier = "".join(part.title() for part in deployer.role.value.split("-"))
+        return lambda_.Function(
+            self,
+            identifier,
+            function_name=name,
+            description=deployer.does,
+            runtime=lambda_.Runtime.PYTHON_3_11,
+            architecture=lambda_.Architecture.X86_64,
+            handler=deployer.handler,
+            code=lambda_.Code.from_bucket(self._assets, self._code_key),
+            role=iam.Role.from_role_arn(self, f"{identifier}Role", role_arn, mutable=False),
+            memory_size=512,
+            timeout=cdk.Duration.seconds(60),
+            environment=self._environment(),
+            log_group=self._logs(identifier, name),
+            retry_attempts=2,
+            on_failure=destinations.SnsDestination(self._topic),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "MLOPS_PROJECT": self._names.project,
+            "MLOPS_ENV": self._names.env,
+            "MLOPS_ACCOUNT": self._names.account,
+            "MLOPS_REGION": self._names.region,
+        }
+
+    def _logs(self, identifier: str, function: str) -> logs.LogGroup:
+        return logs.LogGroup(
+            self,
+            f"{identifier}Logs",
+            log_group_name=f"/aws/lambda/{function}",
+            retention=_RETENTION[self._profile.log_days],
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+
+
+_RETENTION = {
+    7: logs.RetentionDays.ONE_WEEK,
+    14: logs.RetentionDays.TWO_WEEKS,
+    90: logs.RetentionDays.THREE_MONTHS,
+    365: logs.RetentionDays.ONE_YEAR,
+}
+
+
+def _allow_uploads(function: lambda_.Function, names: Names) -> None:
+    """The artifact bucket calls it; the notification itself is the bucket's property."""
+    function.add_permission(
+        "ArtifactUploads",
+        principal=iam.ServicePrincipal("s3.amazonaws.com"),
+        source_arn=f"arn:aws:s3:::{names.artifact_bucket}",
+        source_account=names.account,
+    )
+
+
+def _on_decisions(scope: Construct, function: lambda_.Function, names: Names) -> None:
+    """SageMaker tells when a model package of ours changes its state."""
+    events.Rule(
+        scope,
+        "Decisions",
+        rule_name=names.function("model-decisions"),
+        description="A model version was approved or rejected",
+        event_pattern=events.EventPattern(
+            source=["aws.sagemaker"],
+            detail_type=["SageMaker Model Package State Change"],
+            detail={"ModelPackageGroupName": events.Match.prefix(f"{names.prefix}-")},
+        ),
+        targets=[
+            targets.LambdaFunction(
+                function, retry_attempts=10, max_event_age=cdk.Duration.hours(24)
+            )
+        ],
+    )

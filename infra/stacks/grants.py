@@ -1,0 +1,199 @@
+"""Grants that several roles share: each a few actions on named resources. Values, no CDK."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlops.names import Names
+
+Conditions = Mapping[str, Mapping[str, str | list[str]]]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """An Allow statement: what may be done, to what, under which conditions."""
+
+    sid: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    conditions: Conditions | None = None
+
+
+def list_bucket(sid: str, bucket: str, *prefixes: str) -> Grant:
+    """List keys under the prefixes; without any, the whole bucket."""
+    return Grant(
+        sid,
+        ("s3:ListBucket",),
+        (_bucket_arn(bucket),),
+        {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}} if prefixes else None,
+    )
+
+
+def locate_buckets(names: Names) -> Grant:
+    buckets = (names.data_bucket, names.artifact_bucket, names.staging_bucket)
+    return Grant(
+        "LocateBuckets",
+        ("s3:GetBucketLocation", "s3:ListBucketMultipartUploads"),
+        tuple(_bucket_arn(bucket) for bucket in buckets),
+    )
+
+
+def read_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
+    return Grant(sid, ("s3:GetObject", "s3:GetObjectVersion"), _objects(bucket, prefixes))
+
+
+def write_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
+    actions = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+    return Grant(sid, actions, _objects(bucket, prefixes))
+
+
+def delete_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
+    return Grant(sid, ("s3:DeleteObject",), _objects(bucket, prefixes))
+
+
+def query(names: Names) -> tuple[Grant, ...]:
+    """Run Athena queries in the platform's workgroup and fetch their results."""
+    return (
+        Grant(
+            "Query",
+            (
+                "athena:BatchGetQueryExecution",
+                "athena:GetQueryExecution",
+                "athena:GetQueryResults",
+                "athena:GetWorkGroup",
+                "athena:ListQueryExecutions",
+                "athena:StartQueryExecution",
+                "athena:StopQueryExecution",
+            ),
+            (_arn(names, "athena", f"workgroup/{names.workgroup}"),),
+        ),
+        Grant(
+            "QueryCatalog",
+            ("athena:GetDataCatalog", "athena:GetDatabase", "athena:GetTableMetadata"),
+            (_arn(names, "athena", "datacatalog/AwsDataCatalog"),),
+        ),
+        read_objects("ReadResults", names.staging_bucket, ""),
+        write_objects("WriteResults", names.staging_bucket, ""),
+        delete_objects("ClearResults", names.staging_bucket, ""),
+        list_bucket("ListResults", names.staging_bucket),
+        locate_buckets(names),
+    )
+
+
+def read_catalog(names: Names) -> Grant:
+    actions = (
+        "glue:BatchGetPartition",
+        "glue:GetDatabase",
+        "glue:GetDatabases",
+        "glue:GetPartition",
+        "glue:GetPartitions",
+        "glue:GetTable",
+        "glue:GetTables",
+    )
+    return Grant("ReadCatalog", actions, _tables(names, "*"))
+
+
+def change_catalog(names: Names, *, tables: str = "*") -> Grant:
+    """Create, change and drop tables whose names match, and their partitions."""
+    actions = (
+        "glue:BatchCreatePartition",
+        "glue:BatchDeletePartition",
+        "glue:BatchDeleteTable",
+        "glue:CreatePartition",
+        "glue:CreateTable",
+        "glue:DeletePartition",
+        "glue:DeleteTable",
+        "glue:UpdatePartition",
+        "glue:UpdateTable",
+    )
+    return Grant("ChangeCatalog", actions, _tables(names, tables))
+
+
+def publish(names: Names) -> Grant:
+    return Grant("TellOfEvents", ("sns:Publish",), (names.topic_arn,))
+
+
+def write_logs(names: Names, *groups: str) -> Grant:
+    return Grant(
+        "WriteLogs",
+        ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
+        tuple(_arn(names, "logs", f"log-group:{group}:*") for group in groups),
+    )
+
+
+def read_logs(names: Names, *groups: str) -> Grant:
+    return Grant(
+        "ReadLogs",
+        ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"),
+        tuple(_arn(names, "logs", f"log-group:{group}:*") for group in groups),
+    )
+
+
+def read_secret(sid: str, names: Names, secret: str) -> Grant:
+    """Secrets Manager adds six characters of its own to a secret's ARN."""
+    resource = _arn(names, "secretsmanager", f"secret:{secret}-??????")
+    return Grant(sid, ("secretsmanager:GetSecretValue",), (resource,))
+
+
+def read_models(names: Names) -> tuple[Grant, ...]:
+    """Read the model registry of this environment. Listing cannot be scoped to a group."""
+    return (
+        Grant(
+            "ReadModels",
+            ("sagemaker:DescribeModelPackage", "sagemaker:DescribeModelPackageGroup"),
+            (*model_packages(names), *model_groups(names)),
+        ),
+        Grant(
+            "ListModels",
+            ("sagemaker:ListModelPackageGroups", "sagemaker:ListModelPackages"),
+            ("*",),
+        ),
+    )
+
+
+def read_records(names: Names) -> Grant:
+    return Grant("ReadRecords", ("dynamodb:GetItem", "dynamodb:Query"), (names.records_table_arn,))
+
+
+def model_groups(names: Names) -> tuple[str, ...]:
+    return (_arn(names, "sagemaker", f"model-package-group/{names.prefix}-*"),)
+
+
+def model_packages(names: Names) -> tuple[str, ...]:
+    return (_arn(names, "sagemaker", f"model-package/{names.prefix}-*"),)
+
+
+def state_machines(names: Names) -> tuple[str, ...]:
+    return (_arn(names, "states", f"stateMachine:{names.prefix}-*"),)
+
+
+def executions(names: Names) -> tuple[str, ...]:
+    return (_arn(names, "states", f"execution:{names.prefix}-*"),)
+
+
+def jobs(names: Names) -> tuple[str, ...]:
+    """SageMaker jobs that this environment's workflows start."""
+    kinds = ("processing-job", "training-job")
+    return tuple(_arn(names, "sagemaker", f"{kind}/{names.prefix}-*") for kind in kinds)
+
+
+def _arn(names: Names, service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{names.region}:{names.account}:{resource}"
+
+
+def _bucket_arn(bucket: str) -> str:
+    return f"arn:aws:s3:::{bucket}"
+
+
+def _objects(bucket: str, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{_bucket_arn(bucket)}/{prefix}*" for prefix in prefixes)
+
+
+def _tables(names: Names, tables: str) -> tuple[str, ...]:
+    """Glue checks the catalog and the database as well as the table."""
+    return (
+        _arn(names, "glue", "catalog"),
+        _arn(names, "glue", f"database/{names.database}"),
+        _arn(names, "glue", f"table/{names.database}/{tables}"),
+    )

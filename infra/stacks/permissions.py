@@ -1,0 +1,264 @@
+"""Who may do what: the grants of every role. Values, no CDK, so that tests read them too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from infra.stacks.grants import (
+    Grant,
+    change_catalog,
+    delete_objects,
+    executions,
+    jobs,
+    list_bucket,
+    model_groups,
+    model_packages,
+    publish,
+    query,
+    read_catalog,
+    read_logs,
+    read_models,
+    read_objects,
+    read_records,
+    read_secret,
+    state_machines,
+    write_logs,
+    write_objects,
+)
+from mlops.names import Names, Role
+
+JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
+
+UNSCOPED = {
+    "sagemaker:ListModelPackageGroups": "SageMaker knows no resource for listing groups",
+    "sagemaker:ListModelPackages": "SageMaker knows no resource for listing packages",
+    "states:ListStateMachines": "Step Functions knows no resource for listing state machines",
+}
+"""Actions that AWS offers on all resources only, each with its reason."""
+
+
+def grants_of(role: Role, names: Names) -> tuple[Grant, ...]:
+    """What the role may do, and nothing more."""
+    return _GRANTS[role](names)
+
+
+def _data_scientist(names: Names) -> tuple[Grant, ...]:
+    """Reads everything but secrets, writes only scratch tables, runs workflows."""
+    return (
+        read_objects("ReadData", names.data_bucket, "raw/", "features/", "imports/"),
+        list_bucket("ListData", names.data_bucket),
+        read_objects("ReadArtifacts", names.artifact_bucket, ""),
+        list_bucket("ListArtifacts", names.artifact_bucket),
+        write_objects("Track", names.artifact_bucket, "mlflow/"),
+        *query(names),
+        read_catalog(names),
+        change_catalog(names, tables="feast_entity_df_*"),
+        *read_models(names),
+        read_records(names),
+        *_run_workflows(names),
+        read_logs(names, *JOB_LOGS),
+    )
+
+
+def _run_workflows(names: Names) -> tuple[Grant, ...]:
+    return (
+        Grant(
+            "RunWorkflows",
+            ("states:DescribeStateMachine", "states:ListExecutions", "states:StartExecution"),
+            state_machines(names),
+        ),
+        Grant(
+            "FollowWorkflows",
+            (
+                "states:DescribeExecution",
+                "states:GetExecutionHistory",
+                "states:StopExecution",
+            ),
+            executions(names),
+        ),
+        Grant("ListWorkflows", ("states:ListStateMachines",), ("*",)),
+        Grant(
+            "FollowJobs",
+            ("sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob"),
+            jobs(names),
+        ),
+    )
+
+
+def _jenkins(names: Names) -> tuple[Grant, ...]:
+    """Imports data, applies and builds features, uploads and runs workflows."""
+    return (
+        read_objects("ReadData", names.data_bucket, ""),
+        write_objects("WriteData", names.data_bucket, ""),
+        delete_objects("ReplaceData", names.data_bucket, "raw/", "features/"),
+        list_bucket("ListData", names.data_bucket),
+        read_objects("ReadArtifacts", names.artifact_bucket, ""),
+        write_objects("Apply", names.artifact_bucket, "feast/", "workflows/"),
+        list_bucket("ListArtifacts", names.artifact_bucket),
+        *query(names),
+        read_catalog(names),
+        change_catalog(names),
+        read_secret("LoadFeatures", names, names.redis_secret),
+        *read_models(names),
+        *_run_workflows(names),
+        read_logs(names, *JOB_LOGS),
+    )
+
+
+def _approver(names: Names) -> tuple[Grant, ...]:
+    """Decides on model versions, on the record; changes nothing else."""
+    return (
+        read_objects("ReadModelFiles", names.artifact_bucket, "models/", "deployments/"),
+        list_bucket("ListModelFiles", names.artifact_bucket, "models/", "deployments/"),
+        *read_models(names),
+        Grant("Decide", ("sagemaker:UpdateModelPackage",), model_packages(names)),
+        read_records(names),
+        Grant("Record", ("dynamodb:PutItem",), (names.records_table_arn,)),
+    )
+
+
+def _training_job(names: Names) -> tuple[Grant, ...]:
+    """Joins features, trains, and writes what it made; never registers or approves."""
+    return (
+        read_objects("ReadData", names.data_bucket, "raw/", "features/", "imports/"),
+        list_bucket("ListData", names.data_bucket),
+        read_objects(
+            "ReadArtifacts",
+            names.artifact_bucket,
+            "feast/",
+            "workflows/",
+            "runs/",
+            "models/",
+            "mlflow/",
+        ),
+        write_objects("WriteArtifacts", names.artifact_bucket, "runs/", "models/", "mlflow/"),
+        list_bucket("ListArtifacts", names.artifact_bucket),
+        *query(names),
+        read_catalog(names),
+        change_catalog(names, tables="feast_entity_df_*"),
+        *read_models(names),
+        Grant(
+            "WriteLogs",
+            (
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:DescribeLogStreams",
+                "logs:PutLogEvents",
+            ),
+            tuple(
+                f"arn:aws:logs:{names.region}:{names.account}:log-group:{group}*"
+                for group in JOB_LOGS
+            ),
+        ),
+    )
+
+
+def _workflow(names: Names) -> tuple[Grant, ...]:
+    """Starts the jobs of a run as the training role, reads their metrics, registers the model."""
+    return (
+        Grant(
+            "RunJobs",
+            (
+                "sagemaker:AddTags",
+                "sagemaker:CreateProcessingJob",
+                "sagemaker:CreateTrainingJob",
+                "sagemaker:DescribeProcessingJob",
+                "sagemaker:DescribeTrainingJob",
+                "sagemaker:StopProcessingJob",
+                "sagemaker:StopTrainingJob",
+            ),
+            jobs(names),
+        ),
+        Grant(
+            "ActAsTrainingJob",
+            ("iam:PassRole",),
+            (names.role_arn(Role.TRAINING_JOB),),
+            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+        _await_jobs(names),
+        read_objects("ReadMetrics", names.artifact_bucket, "runs/", "models/"),
+        Grant(
+            "Register",
+            (
+                "sagemaker:AddTags",
+                "sagemaker:CreateModelPackage",
+                "sagemaker:CreateModelPackageGroup",
+                "sagemaker:DescribeModelPackageGroup",
+            ),
+            (*model_groups(names), *model_packages(names)),
+        ),
+        publish(names),
+    )
+
+
+def _await_jobs(names: Names) -> Grant:
+    """Step Functions waits for '.sync' jobs by rules of its own making."""
+    rules = ("StepFunctionsGetEventsForSageMakerTrainingJobsRule",)
+    return Grant(
+        "AwaitJobs",
+        ("events:DescribeRule", "events:PutRule", "events:PutTargets"),
+        tuple(f"arn:aws:events:{names.region}:{names.account}:rule/{rule}" for rule in rules),
+    )
+
+
+def _workflow_deployer(names: Names) -> tuple[Grant, ...]:
+    """Creates or updates the state machine that was uploaded, and notes which is current."""
+    return (
+        read_objects("ReadDefinitions", names.artifact_bucket, "workflows/"),
+        write_objects("NoteCurrent", names.artifact_bucket, "workflows/*/current.json"),
+        list_bucket("ListDefinitions", names.artifact_bucket, "workflows/"),
+        Grant(
+            "DeployWorkflows",
+            (
+                "states:CreateStateMachine",
+                "states:DescribeStateMachine",
+                "states:ListTagsForResource",
+                "states:TagResource",
+                "states:UpdateStateMachine",
+            ),
+            state_machines(names),
+        ),
+        Grant(
+            "RunWorkflowsAsTheirRole",
+            ("iam:PassRole",),
+            (names.role_arn(Role.WORKFLOW),),
+            {"StringEquals": {"iam:PassedToService": "states.amazonaws.com"}},
+        ),
+        publish(names),
+        write_logs(names, f"/aws/lambda/{names.function(Role.WORKFLOW_DEPLOYER.value)}"),
+    )
+
+
+def _model_deployer(names: Names) -> tuple[Grant, ...]:
+    """Writes deployment documents from what the registry says."""
+    return (
+        *read_models(names),
+        read_objects("ReadDeployments", names.artifact_bucket, "deployments/", "models/"),
+        write_objects("Deploy", names.artifact_bucket, "deployments/"),
+        list_bucket("ListDeployments", names.artifact_bucket, "deployments/"),
+        read_records(names),
+        publish(names),
+        write_logs(names, f"/aws/lambda/{names.function(Role.MODEL_DEPLOYER.value)}"),
+    )
+
+
+def _serving(names: Names) -> tuple[Grant, ...]:
+    """Reads plans, models and deployments, and the two secrets; writes nothing."""
+    return (
+        read_objects("ReadModels", names.artifact_bucket, "feast/", "models/", "deployments/"),
+        list_bucket("ListModels", names.artifact_bucket, "feast/", "models/", "deployments/"),
+        read_secret("ReadFeatures", names, names.redis_secret),
+        read_secret("CheckCallers", names, names.api_keys_secret),
+    )
+
+
+_GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
+    Role.DATA_SCIENTIST: _data_scientist,
+    Role.JENKINS: _jenkins,
+    Role.APPROVER: _approver,
+    Role.TRAINING_JOB: _training_job,
+    Role.WORKFLOW: _workflow,
+    Role.WORKFLOW_DEPLOYER: _workflow_deployer,
+    Role.MODEL_DEPLOYER: _model_deployer,
+    Role.SERVING: _serving,
+}

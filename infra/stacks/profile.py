@@ -1,0 +1,74 @@
+"""What differs between environments: how long data lives, and how large things are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlops.errors import InputError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The sizes and retentions of one environment."""
+
+    keep_data: bool
+    """Data outlives its stack, and tables refuse to be deleted."""
+    staging_days: int
+    """Query results and unloads are removed after so many days."""
+    noncurrent_days: int
+    """Overwritten and deleted object versions are kept so many days."""
+    log_days: int
+    scan_limit_gib: int
+    """An Athena query that would scan more is cancelled."""
+    cache_node: str | None
+    """ElastiCache node type; None where Redis is run by someone else."""
+    cache_replicas: int = 0
+
+    @property
+    def highly_available(self) -> bool:
+        return self.cache_replicas > 0
+
+
+PROFILES = {
+    "local": Profile(
+        keep_data=False,
+        staging_days=7,
+        noncurrent_days=7,
+        log_days=7,
+        scan_limit_gib=100,
+        cache_node=None,
+    ),
+    "dev": Profile(
+        keep_data=False,
+        staging_days=7,
+        noncurrent_days=14,
+        log_days=14,
+        scan_limit_gib=200,
+        cache_node="cache.t4g.small",
+    ),
+    "stage": Profile(
+        keep_data=True,
+        staging_days=7,
+        noncurrent_days=30,
+        log_days=90,
+        scan_limit_gib=1024,
+        cache_node="cache.r7g.large",
+        cache_replicas=1,
+    ),
+    "prod": Profile(
+        keep_data=True,
+        staging_days=7,
+        noncurrent_days=90,
+        log_days=365,
+        scan_limit_gib=5120,
+        cache_node="cache.r7g.xlarge",
+        cache_replicas=2,
+    ),
+}
+
+
+def profile_of(env: str) -> Profile:
+    """Raises InputError naming the environments that exist."""
+    if env not in PROFILES:
+        raise InputError(f"There is no environment '{env}'. Use one of {', '.join(PROFILES)}.")
+    return PROFILES[env]

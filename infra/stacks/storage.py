@@ -1,0 +1,66 @@
+"""Where data lives: buckets, catalog and the approval record."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.stacks.bucket import private_bucket
+from infra.stacks.catalog import add_catalog
+from infra.stacks.profile import Profile
+from infra.stacks.records import add_records
+from mlops.names import Names
+
+WORKFLOW_DEFINITIONS = ("workflows/", "definition.json")
+"""Prefix and suffix of the upload that deploys a workflow."""
+
+
+class Storage(cdk.Stack):
+    """Data, artifact and staging buckets, the Glue database, the workgroup, the records."""
+
+    def __init__(
+        self, scope: Construct, name: str, *, names: Names, profile: Profile, env: cdk.Environment
+    ) -> None:
+        super().__init__(scope, name, env=env, description="Buckets, catalog and approval record")
+        private_bucket(self, "Data", bucket_name=names.data_bucket, profile=profile)
+        artifacts = private_bucket(
+            self, "Artifacts", bucket_name=names.artifact_bucket, profile=profile
+        )
+        notify_of_workflows(artifacts, names)
+        private_bucket(
+            self,
+            "Staging",
+            bucket_name=names.staging_bucket,
+            profile=profile,
+            versioned=False,
+            expire_days=profile.staging_days,
+        )
+        add_catalog(self, names, profile)
+        add_records(self, names, profile)
+
+
+def notify_of_workflows(artifacts: s3.Bucket, names: Names) -> None:
+    """Tell the workflow deployer of an uploaded definition.
+
+    The construct library's own way is a Lambda that edits the bucket behind CloudFormation's
+    back; the bucket's own property does without, as the function stands before the bucket.
+    """
+    bucket = artifacts.node.default_child
+    assert isinstance(bucket, s3.CfnBucket)
+    prefix, suffix = WORKFLOW_DEFINITIONS
+    rules = [
+        s3.CfnBucket.FilterRuleProperty(name="prefix", value=prefix),
+        s3.CfnBucket.FilterRuleProperty(name="suffix", value=suffix),
+    ]
+    bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+        lambda_configurations=[
+            s3.CfnBucket.LambdaConfigurationProperty(
+                event="s3:ObjectCreated:*",
+                function=names.function_arn("workflow-deployer"),
+                filter=s3.CfnBucket.NotificationFilterProperty(
+                    s3_key=s3.CfnBucket.S3KeyFilterProperty(rules=rules)
+                ),
+            )
+        ]
+    )
