@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -34,3 +38,20 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 def aws(local_aws: LocalAws) -> Clients:
     """boto3 clients of the empty local AWS: `aws("s3")`, `aws("s3", Role.APPROVER)`."""
     return local_aws.client
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """A local AWS of its own with the platform deployed, as 'mlops infra deploy' does it."""
+    from infra.local import lifecycle
+
+    with lifecycle.start(tmp_path_factory.mktemp("platform")) as running:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("mlops"), "infra", "deploy"],
+            env=os.environ | running.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        yield running
