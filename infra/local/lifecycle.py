@@ -185,7 +185,7 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _wait(folder: StateDir, process: subprocess.Popen[bytes], port: int) -> LocalAws:
-    from infra.local.server import PORT_IN_USE
+    from infra.local.server import PORT_IN_USE, STATE_IN_USE
 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -193,6 +193,10 @@ def _wait(folder: StateDir, process: subprocess.Popen[bytes], port: int) -> Loca
             raise Conflict(
                 f"Port {port} on {HOST} is in use. Stop what listens there, or choose another: "
                 f"'mlops local up --port {PORT + 10}'."
+            )
+        if process.poll() == STATE_IN_USE:
+            raise Conflict(
+                f"Another local AWS writes to {folder.root}. Give this one its own --state."
             )
         if process.poll() is not None:
             raise Unavailable(f"The local AWS did not start. See {folder.logs / 'server.log'}.")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from infra.local import ministack_patches
 from infra.local.service import AwsError, Caller
 from infra.local.settings import ACCOUNT, REGION, StateDir
 
@@ -39,8 +40,10 @@ def configure(state: StateDir, port: int) -> None:
 class MiniStack:
     """The ASGI application and its lifespan."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_state_machine: Callable[[str, str], None]) -> None:
         from ministack.app import app
+
+        ministack_patches.install(start_state_machine)
 
         self.app = app
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()

@@ -6,15 +6,18 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from email.utils import formatdate
 from typing import Any
 
-from infra.local import ministack_backend, moto_backend
+from infra.local import ministack_backend
 from infra.local.calls import CallRecord
 from infra.local.ministack_backend import Message, MiniStack, Receive, Send
+from infra.local.moto_backend import StepFunctions
 from infra.local.operations import Call, Request, identify, needs_body
 from infra.local.protocol import Response, error_answer, json_answer, refusal
 from infra.local.routes import ROUTES, Backend
 from infra.local.service import AwsError, Caller, JsonService
+from infra.local.snapshots import Snapshots
 
 HEALTH = "/_local/health"
 _log = logging.getLogger("infra.local")
@@ -24,11 +27,19 @@ class Router:
     """The ASGI application of the local AWS."""
 
     def __init__(
-        self, ministack: MiniStack, services: Mapping[Backend, JsonService], calls: CallRecord
+        self,
+        ministack: MiniStack,
+        step_functions: StepFunctions,
+        services: Mapping[Backend, JsonService],
+        *,
+        calls: CallRecord,
+        snapshots: Snapshots,
     ) -> None:
         self._ministack = ministack
+        self._step_functions = step_functions
         self._services = services
         self._calls = calls
+        self._snapshots = snapshots
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,13 +75,14 @@ class Router:
             raise refusal(call)
         caller = ministack_backend.caller(call.access_key, call.region)
         self._calls.add(call, caller)
+        self._snapshots.note(call)
         return caller, backend
 
     def _answer(
         self, backend: Backend, call: Call, request: Request, body: bytes, caller: Caller
     ) -> Response:
         if backend is Backend.MOTO:
-            return moto_backend.answer(call.service, request, body)
+            return self._step_functions.answer(request, body)
         try:
             return json_answer(
                 self._services[backend].handle(call.operation, json.loads(body or b"{}"), caller)
@@ -117,7 +129,8 @@ def _replay(body: bytes) -> Receive:
 
 
 async def _send(send: Send, response: Response) -> None:
-    headers = response.headers | {"Content-Length": str(len(response.body))}
+    headers = {"Date": formatdate(usegmt=True)} | response.headers
+    headers |= {"Content-Length": str(len(response.body))}
     raw = [
         (name.lower().encode(), value.encode("latin-1", "replace"))
         for name, value in headers.items()

@@ -91,10 +91,6 @@ _MOTO = {
         DescribeStateMachineForExecution GetExecutionHistory ListExecutions ListStateMachines
         ListTagsForResource StartExecution StopExecution TagResource UntagResource
         UpdateStateMachine""",
-    "sagemaker": """
-        AddTags CreateModelPackage CreateModelPackageGroup DeleteModelPackage
-        DeleteModelPackageGroup DescribeModelPackage DescribeModelPackageGroup
-        ListModelPackageGroups ListModelPackages ListTags UpdateModelPackage""",
 }
 
 _ATHENA = {
@@ -107,8 +103,11 @@ _ATHENA = {
 
 _JOBS = {
     "sagemaker": """
-        CreateProcessingJob CreateTrainingJob DescribeProcessingJob DescribeTrainingJob
-        ListProcessingJobs ListTrainingJobs StopProcessingJob StopTrainingJob""",
+        AddTags CreateModelPackage CreateModelPackageGroup CreateProcessingJob CreateTrainingJob
+        DeleteModelPackage DeleteModelPackageGroup DeleteTags DescribeModelPackage
+        DescribeModelPackageGroup DescribeProcessingJob DescribeTrainingJob ListModelPackageGroups
+        ListModelPackages ListProcessingJobs ListTags ListTrainingJobs StopProcessingJob
+        StopTrainingJob UpdateModelPackage""",
 }
 
 ROUTES: dict[tuple[str, str], Backend] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import importlib
 import json
 import logging
@@ -13,16 +14,18 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import uvicorn
 
-from infra.local import ministack_backend, moto_backend, redis
+from infra.local import ministack_backend, redis
 from infra.local.routes import Backend
 from infra.local.service import JsonService
 from infra.local.settings import ACCOUNT, HOST, REGION, StateDir
 
 PORT_IN_USE = 98
-"""The exit code for a port that something else holds."""
+STATE_IN_USE = 97
+"""Exit codes for a port and a state directory that another process holds."""
 
 
 def main() -> None:
@@ -31,15 +34,12 @@ def main() -> None:
     for folder in (state.ministack, state.objects, state.moto, state.logs):
         folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
-    try:
-        listener = _listen(arguments.port)
-    except OSError as exc:
-        print(f"Port {arguments.port} on {HOST} cannot be used: {exc}", file=sys.stderr)  # noqa: T201
-        sys.exit(PORT_IN_USE)
+    lock = _lock(state)
+    listener = _listen(arguments.port)
     port = int(listener.getsockname()[1])
     ministack_backend.configure(state, port)
-    moto_backend.configure(port)
     asyncio.run(_serve(state, listener, port))
+    lock.close()
 
 
 def _parse() -> argparse.Namespace:
@@ -49,10 +49,23 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _lock(state: StateDir) -> TextIO:
+    """Two processes on one state directory would undo each other's work."""
+    lock = state.lock.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(STATE_IN_USE)
+    return lock
+
+
 def _listen(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((HOST, port))
+    try:
+        listener.bind((HOST, port))
+    except OSError:
+        sys.exit(PORT_IN_USE)
     return listener
 
 
@@ -71,27 +84,36 @@ class _Server(uvicorn.Server):
 
 async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
     from infra.local.calls import CallRecord
+    from infra.local.moto_backend import StepFunctions
     from infra.local.router import Router
+    from infra.local.snapshots import Snapshots
 
     redis_server = await asyncio.to_thread(redis.start, state.redis, log=state.logs / "redis.log")
-    ministack = ministack_backend.MiniStack()
+    step_functions = StepFunctions(state, port)
+    ministack = ministack_backend.MiniStack(step_functions.start_execution)
     await ministack.startup()
     calls = CallRecord(state.calls)
+    snapshots = Snapshots(step_functions)
     services = _own_services(f"http://{HOST}:{port}", state)
+    router = Router(ministack, step_functions, services, calls=calls, snapshots=snapshots)
     config = uvicorn.Config(
-        Router(ministack, services, calls),
+        router,
         lifespan="off",
         log_level="warning",
         access_log=False,
+        date_header=False,  # MiniStack and moto send their own
+        server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
     server = _Server(config, lambda: _announce(state, port, redis_server.port))
+    snapshots.start()
     try:
         await server.serve(sockets=[listener])
     finally:
         for service in services.values():
             service.close()
+        await snapshots.stop()
         await ministack.shutdown()
         calls.close()
         redis_server.stop()

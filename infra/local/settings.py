@@ -65,5 +65,10 @@ class StateDir:
         return self.root / "running.json"
 
     @property
+    def lock(self) -> Path:
+        """Held by the one process that may write here."""
+        return self.root / "lock"
+
+    @property
     def mlflow(self) -> Path:
         return self.root / "mlflow.db"

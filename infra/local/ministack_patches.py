@@ -1,0 +1,84 @@
+"""Where MiniStack differs from AWS in what we lean on; each patch has a contract test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from threading import Thread
+from typing import Any
+
+_log = logging.getLogger("infra.local.events")
+
+
+def install(start_state_machine: Callable[[str, str], None]) -> None:
+    """Put every patch in; once, before the first request.
+
+    start_state_machine: starts the state machine of an ARN with a JSON input.
+    """
+    from ministack.core import lambda_runtime
+    from ministack.services import eventbridge, sts
+
+    # Lambdas would act as the account; they get a session of their execution role.
+    lambda_runtime.execution_credentials = _execution_credentials
+    # Its own interpreter would run them; state machines live in moto.
+    eventbridge._dispatch_to_stepfunctions = _in_background(start_state_machine)
+    # It tries once; AWS invokes asynchronously, with two retries and the function's DLQ.
+    eventbridge._dispatch_to_lambda = _dispatch_to_lambda
+    # Sessions would end with the process; running jobs and services hold their credentials.
+    sts.get_state = _sessions
+    sts.load_persisted_state = _restore_sessions
+
+
+def _execution_credentials(config: Mapping[str, Any]) -> dict[str, str]:
+    """Keys of a session of the function's role, the same for every worker of the function."""
+    from ministack.services import sts
+
+    _, _, _, _, account, role = config["Role"].split(":", 5)
+    arn = f"arn:aws:sts::{account}:assumed-role/{role.split('/')[-1]}/{config['FunctionName']}"
+    digest = hashlib.sha256(arn.encode()).hexdigest().upper()
+    sts.register_session(
+        f"ASIA{digest[:16]}",
+        {"Arn": arn, "UserId": f"{role.split('/')[-1]}:{config['FunctionName']}"},
+    )
+    return {
+        "AWS_ACCESS_KEY_ID": f"ASIA{digest[:16]}",
+        "AWS_SECRET_ACCESS_KEY": digest,
+        "AWS_SESSION_TOKEN": digest,
+    }
+
+
+def _dispatch_to_lambda(arn: str, payload: str) -> None:
+    from ministack.services import lambda_svc
+
+    function, config, name = lambda_svc._get_func_record_for_ref(arn)
+    if not function or not config:
+        _log.warning("A rule's target, function %s, does not exist", name)
+        return
+    record = lambda_svc._execution_record_for_config(function, config)
+    lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+
+def _sessions() -> dict[str, Any]:
+    from ministack.services import sts
+
+    return {"sessions": dict(sts._sessions)}
+
+
+def _restore_sessions(data: Mapping[str, Any]) -> None:
+    from ministack.services import sts
+
+    sts._sessions.update(data.get("sessions", {}))
+
+
+def _in_background(start: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """Rules are matched on the event loop, which no start may hold up."""
+
+    def logged(arn: str, payload: str) -> None:
+        try:
+            start(arn, payload)
+        except Exception:  # noqa: BLE001 - nobody waits for this thread
+            _log.exception("A rule could not start %s", arn)
+
+    return lambda arn, payload: Thread(target=logged, args=(arn, payload), daemon=True).start()

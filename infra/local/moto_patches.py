@@ -1,0 +1,58 @@
+"""Where moto's Step Functions differ from AWS's in what we lean on; each has a contract test."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+
+def install(endpoint: str) -> None:
+    """Put every patch in; once, before the first execution."""
+    _name_executions()
+    _keep_reason_of_stop()
+    with suppress(ModuleNotFoundError):
+        importlib.import_module("infra.local.sagemaker.tasks").install(endpoint)
+
+
+def _name_executions() -> None:
+    """An execution started without a name is called 'None', and the second one is refused."""
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+    start = StepFunctionsParserBackend.start_execution
+
+    def start_execution(
+        self: Any, state_machine_arn: str, name: str | None = None, *rest: Any, **others: Any
+    ) -> Any:
+        return start(self, state_machine_arn, name or str(uuid4()), *rest, **others)
+
+    StepFunctionsParserBackend.start_execution = start_execution
+
+
+def _keep_reason_of_stop() -> None:
+    """The error and cause that StopExecution gives are lost."""
+    from moto.core.responses import ActionResult
+    from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped
+    from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
+    from moto.stepfunctions.responses import StepFunctionResponse
+
+    def stop_execution(self: Any) -> Any:
+        execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        now = datetime.now(UTC)
+        execution.stop(
+            stop_date=now, error=self._get_param("error"), cause=self._get_param("cause")
+        )
+        return ActionResult({"stopDate": now})
+
+    reflect = BaseExecutionWorkerCommunication._reflect_execution_status
+
+    def reflect_execution_status(self: Any) -> None:
+        reflect(self)
+        state = self.execution.exec_worker.env.program_state()
+        if isinstance(state, ProgramStopped):
+            self.execution.error, self.execution.cause = state.error, state.cause
+
+    StepFunctionResponse.stop_execution = stop_execution
+    BaseExecutionWorkerCommunication._reflect_execution_status = reflect_execution_status
