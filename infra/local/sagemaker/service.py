@@ -1,0 +1,104 @@
+"""The SageMaker of the local AWS, as the router sees it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from infra.local.events import emit as put_event
+from infra.local.sagemaker.identity import Clients
+from infra.local.sagemaker.jobs import Jobs
+from infra.local.sagemaker.kinds import Operations
+from infra.local.sagemaker.processing import Processing
+from infra.local.sagemaker.registry import EventSink, Registry
+from infra.local.sagemaker.runner import Runner
+from infra.local.sagemaker.training import Training
+from infra.local.sagemaker.validation import check_request
+from infra.local.service import AwsError, Caller
+
+STOP_GRACE = 120.0
+"""Seconds between SIGTERM and SIGKILL for a stopped job, as on AWS."""
+
+
+class _Part(Protocol):
+    """Some of SageMaker's operations, and the tags of what they made."""
+
+    def operations(self) -> Operations: ...
+
+    def tags(self, arn: str) -> list[Any] | None: ...
+
+    def retag(self, arn: str, tags: list[Any]) -> None: ...
+
+
+class SageMakerJobs:
+    """Training and processing jobs, and the model registry.
+
+    slots: how many jobs run at once; the others wait. One per core by default.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        state: Path,
+        account: str,
+        region: str,
+        *,
+        slots: int | None = None,
+        emit: EventSink = put_event,
+    ) -> None:
+        clients = Clients(endpoint, region)
+        arn = f"arn:aws:sagemaker:{region}:{account}"
+        folder = state / "sagemaker"
+        self._runner = Runner(clients, slots=slots or os.cpu_count() or 1, grace=STOP_GRACE)
+        self._jobs = [
+            Jobs(kind, folder / kind.word.lower(), clients, self._runner, arn)
+            for kind in (Training(), Processing())
+        ]
+        registry = Registry(folder / "registry", arn, emit)
+        self._parts: list[_Part] = [*self._jobs, registry]
+        self._operations = self._table()
+
+    def handle(self, operation: str, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        check_request(operation, request)
+        return self._operations[operation](request, caller)
+
+    def close(self) -> None:
+        self._runner.closing.set()
+        for jobs in self._jobs:
+            jobs.stop_all()
+        for jobs in self._jobs:
+            jobs.join()
+
+    def _table(self) -> Operations:
+        table: Operations = {
+            "AddTags": self._add_tags,
+            "DeleteTags": self._delete_tags,
+            "ListTags": self._list_tags,
+        }
+        for part in self._parts:
+            table |= part.operations()
+        return table
+
+    def _add_tags(self, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        part, tags = self._tagged(request["ResourceArn"])
+        replaced = {tag["Key"] for tag in request["Tags"]}
+        tags = [tag for tag in tags if tag["Key"] not in replaced] + request["Tags"]
+        part.retag(request["ResourceArn"], tags)
+        return {"Tags": tags}
+
+    def _delete_tags(self, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        part, tags = self._tagged(request["ResourceArn"])
+        kept = [tag for tag in tags if tag["Key"] not in request["TagKeys"]]
+        part.retag(request["ResourceArn"], kept)
+        return {}
+
+    def _list_tags(self, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        return {"Tags": self._tagged(request["ResourceArn"])[1]}
+
+    def _tagged(self, arn: str) -> tuple[_Part, list[Any]]:
+        for part in self._parts:
+            tags = part.tags(arn)
+            if tags is not None:
+                return part, tags
+        raise AwsError("ValidationException", f"{arn} does not exist.")
