@@ -112,3 +112,35 @@ class Office:
         model: str = "fraud",
     ) -> Outcome:
         return self.approvals.decide(Ask(model, version, action, reason, who))
+
+
+def register_package(sagemaker: Any, names: Names, version: ModelVersion) -> str:
+    """Create the version's package as the workflow's last step does, and return its ARN."""
+    group = names.model_group(version.model)
+    groups = sagemaker.list_model_package_groups(NameContains=group)
+    if not groups["ModelPackageGroupSummaryList"]:
+        sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    written = {
+        "model_prefix": version.model_prefix,
+        "manifest_sha256": version.manifest_sha256,
+        "trained_by": version.trained_by,
+        "submitted_by": version.submitted_by,
+        **version.lineage,
+        **{f"metric_{name}": str(value) for name, value in version.metrics.items()},
+    }
+    answer = sagemaker.create_model_package(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus="PendingManualApproval",
+        CustomerMetadataProperties=written,
+        InferenceSpecification={
+            "Containers": [
+                {
+                    "Image": f"{names.account}.dkr.ecr.{names.region}.amazonaws.com/inference:1",
+                    "ModelDataUrl": f"{version.model_prefix}model.tar.gz",
+                }
+            ],
+            "SupportedContentTypes": ["application/json"],
+            "SupportedResponseMIMETypes": ["application/json"],
+        },
+    )
+    return str(answer["ModelPackageArn"])

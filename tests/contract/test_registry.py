@@ -1,0 +1,127 @@
+"""Every registry keeps the same promises: SageMaker's over the local AWS, and the fake."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from mlops.aws import Aws
+from mlops.errors import NotFound
+from mlops.registry.memory import MemoryRegistry
+from mlops.registry.sagemaker import SageMakerRegistry
+from mlops.registry.versions import ModelRegistry, ModelVersion, Status
+from tests.approvals import model_version, register_package
+
+if TYPE_CHECKING:
+    from infra.local.lifecycle import LocalAws
+
+_NUMBERS = count()
+
+
+class Register(Protocol):
+    """Registers the next version of a model, as the workflow's last step does."""
+
+    def __call__(self, model: str) -> ModelVersion: ...
+
+
+@pytest.fixture(params=["memory", "sagemaker"])
+def desk(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ModelRegistry, Register]:
+    """A registry, and the way to register in it."""
+    if request.param == "memory":
+        return _in_memory()
+    local: LocalAws = request.getfixturevalue("local_aws")
+    for name, value in local.environment().items():
+        monkeypatch.setenv(name, value)
+    return _in_sagemaker(local)
+
+
+@pytest.fixture
+def model() -> str:
+    """A name that no other test uses."""
+    return f"contract-{next(_NUMBERS)}"
+
+
+def _in_memory() -> tuple[ModelRegistry, Register]:
+    registry = MemoryRegistry()
+
+    def register(model: str) -> ModelVersion:
+        number = len(registry.versions(model)) + 1
+        return registry.add(model_version(number, model=model))
+
+    return registry, register
+
+
+def _in_sagemaker(local: LocalAws) -> tuple[ModelRegistry, Register]:
+    registry = SageMakerRegistry(Aws(), local.names)
+
+    def register(model: str) -> ModelVersion:
+        number = len(registry.versions(model)) + 1
+        wanted = model_version(number, model=model)
+        register_package(local.client("sagemaker"), local.names, wanted)
+        return registry.get(model, number)
+
+    return registry, register
+
+
+def test_a_new_version_waits_and_carries_its_metrics_and_lineage(
+    desk: tuple[ModelRegistry, Register], model: str
+) -> None:
+    registry, register = desk
+    register(model)
+    found, wanted = registry.get(model, 1), model_version(1, model=model)
+    assert found.status is Status.PENDING
+    assert found.complete
+    assert found.created.tzinfo is not None
+    unstable = {"created", "package_arn"}
+    assert found.model_dump(exclude=unstable) == wanted.model_dump(exclude=unstable)
+    assert found.package_arn.endswith(f"{model}/1")
+
+
+def test_versions_are_listed_newest_first_up_to_a_limit(
+    desk: tuple[ModelRegistry, Register], model: str
+) -> None:
+    registry, register = desk
+    registered = [register(model) for _ in range(3)]
+    assert registry.versions(model) == registered[::-1]
+    assert registry.versions(model, limit=2) == registered[:0:-1]
+
+
+def test_a_model_without_versions_has_an_empty_list(
+    desk: tuple[ModelRegistry, Register], model: str
+) -> None:
+    assert desk[0].versions(model) == []
+
+
+def test_models_are_listed_by_their_short_names(
+    desk: tuple[ModelRegistry, Register], model: str
+) -> None:
+    registry, register = desk
+    register(model)
+    assert model in registry.models()
+
+
+def test_an_unknown_version_is_not_found_and_says_where_to_look(
+    desk: tuple[ModelRegistry, Register], model: str
+) -> None:
+    registry, register = desk
+    register(model)
+    with pytest.raises(NotFound, match=f"no version 2.*mlops models list {model}"):
+        registry.get(model, 2)
+
+
+def test_changing_the_status_changes_nothing_but_the_status_and_its_note(
+    desk: tuple[ModelRegistry, Register], model: str
+) -> None:
+    registry, register = desk
+    before = register(model)
+    register(model)
+    registry.set_status(before, Status.APPROVED, note="good")
+    changed = {"status": Status.APPROVED, "note": "good"}
+    assert registry.get(model, 1) == before.model_copy(update=changed)
+    registry.set_status(before, Status.REJECTED, note="no longer")
+    assert registry.get(model, 1).status is Status.REJECTED
+    assert registry.get(model, 2).status is Status.PENDING
