@@ -1,0 +1,70 @@
+"""What an approver works with, put together from the settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops.aws import Aws
+from mlops.deployment import Deployment, load_deployment
+from mlops.errors import NotFound
+from mlops.names import Names
+from mlops.objects import Documents, S3Documents
+from mlops.registry.approval import Approvals
+from mlops.registry.dynamodb import DynamoRecords
+from mlops.registry.record import Records
+from mlops.registry.sagemaker import SageMakerRegistry
+from mlops.registry.versions import ModelRegistry, ModelVersion
+from mlops.settings import Settings
+
+
+@dataclass
+class Desk:
+    """The registry, the record and the deployments of one environment, as one identity."""
+
+    aws: Aws
+    names: Names
+    registry: ModelRegistry
+    records: Records
+    documents: Documents
+    approvals: Approvals
+    _deployments: dict[str, Deployment | None] = field(default_factory=dict)
+
+    @property
+    def who(self) -> str:
+        """The caller's ARN, from STS."""
+        return self.aws.identity
+
+    def serves(self, version: ModelVersion) -> str:
+        """What the version's endpoint uses it for: 'stable', 'canary', 'shadow' or ''."""
+        deployment = self._deployment(version.model)
+        if deployment is None:
+            return ""
+        canary = deployment.canary.version if deployment.canary else None
+        places = {"stable": deployment.stable, "canary": canary, "shadow": deployment.shadow}
+        return next((p for p, v in places.items() if v and v.version == version.version), "")
+
+    def describe(self, version: ModelVersion) -> dict[str, Any]:
+        """The version as JSON values, with what it serves."""
+        # A metric that is no number is null here: JSON has no NaN.
+        return {**json.loads(version.model_dump_json()), "serves": self.serves(version)}
+
+    def _deployment(self, endpoint: str) -> Deployment | None:
+        if endpoint not in self._deployments:
+            try:
+                self._deployments[endpoint] = load_deployment(self.documents, endpoint)[0]
+            except NotFound:
+                self._deployments[endpoint] = None
+        return self._deployments[endpoint]
+
+
+def open_desk(settings: Settings) -> Desk:
+    """SageMaker, DynamoDB and S3, as whoever the environment says."""
+    names, aws = settings.names, Aws(region=settings.region)
+    registry = SageMakerRegistry(aws, names)
+    records = DynamoRecords(aws, names.records_table)
+    documents = S3Documents(aws, names.artifact_bucket)
+    clock = settings.build_clock()
+    approvals = Approvals(registry, records, documents, names.artifact_bucket, clock)
+    return Desk(aws, names, registry, records, documents, approvals)

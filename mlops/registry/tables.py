@@ -1,0 +1,123 @@
+"""Versions, comparisons and decisions as the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from mlops.errors import InputError
+from mlops.registry.approval import Effect, Outcome
+from mlops.registry.comparison import Comparison
+from mlops.registry.principal import parse_principal
+from mlops.registry.record import Entry
+from mlops.registry.versions import ModelVersion
+
+Rows = tuple[list[str], list[list[str]]]
+"""Column names and rows."""
+
+_SHOWN = 3
+_KNOWN = ("auc_roc", "average_precision", "card_precision_100")
+
+
+def versions(found: Sequence[ModelVersion], serves: Callable[[ModelVersion], str]) -> Rows:
+    """One row per version, with the metrics that say most."""
+    metrics = _leading_metrics(found)
+    columns = ["model", "version", "status", "serves", "created", *metrics]
+    rows = [
+        [
+            version.model,
+            str(version.version),
+            version.status.value,
+            serves(version),
+            f"{version.created:%Y-%m-%d %H:%M}",
+            *(_number(version.metrics.get(name)) for name in metrics),
+            person(version.submitted_by),
+        ]
+        for version in found
+    ]
+    return [*columns, "submitted by"], rows
+
+
+def version(found: ModelVersion, serves: str) -> Rows:
+    """One row per fact."""
+    facts = {
+        "status": found.status.value,
+        "note": found.note,
+        "serves": serves or "nothing",
+        "created": f"{found.created:%Y-%m-%d %H:%M:%S %Z}",
+        "submitted by": found.submitted_by,
+        "trained by": found.trained_by,
+        "files": found.model_prefix,
+        "manifest sha256": found.manifest_sha256,
+        "package": found.package_arn,
+        **dict(sorted(found.lineage.items())),
+        **{name: _number(value) for name, value in sorted(found.metrics.items())},
+    }
+    return ["what", "value"], [[name, value] for name, value in facts.items()]
+
+
+def metrics(found: Comparison) -> Rows:
+    """One row per metric, with the better version's number."""
+    better = {"first": str(found.first), "second": str(found.second), "equal": "equal"}
+    rows = [
+        [
+            pair.metric,
+            _number(pair.first),
+            _number(pair.second),
+            "" if pair.difference is None else f"{pair.difference:+.6g}",
+            better.get(pair.better or "", ""),
+        ]
+        for pair in found.metrics
+    ]
+    return ["metric", f"version {found.first}", f"version {found.second}", "change", "better"], rows
+
+
+def changes(found: Comparison) -> Rows:
+    columns = ["what", f"version {found.first}", f"version {found.second}"]
+    return columns, [[pair.name, pair.first, pair.second] for pair in found.changed]
+
+
+def entries(found: Iterable[Entry]) -> Rows:
+    """One row per decision."""
+    rows = [
+        [
+            str(entry.sequence),
+            f"{entry.at:%Y-%m-%d %H:%M:%S}",
+            person(entry.who),
+            f"{entry.action} {entry.version}",
+            f"{entry.before} → {entry.after}",
+            entry.reason,
+            entry.hash[:12],
+        ]
+        for entry in found
+    ]
+    return ["no", "at (UTC)", "who", "decision", "from → to", "reason", "hash"], rows
+
+
+def outcome(found: Outcome) -> str:
+    """What a decision did, in one sentence."""
+    entry = found.entry
+    label = f"Version {entry.version} of '{entry.model}'"
+    told = f"entry {entry.sequence}, {person(entry.who)}, {entry.at:%Y-%m-%d %H:%M} UTC"
+    if found.effect is Effect.UNCHANGED:
+        return f"{label} is {entry.after} already: {entry.reason} ({told}). Nothing changed."
+    if found.effect is Effect.COMPLETED:
+        return f"{label} was on record as {entry.after} ({told}); the registry now says so too."
+    return f"{label} is {entry.after} ({told})."
+
+
+def person(arn: str) -> str:
+    """An ARN as people read it: 'role/session' or the user's name."""
+    try:
+        principal = parse_principal(arn)
+    except InputError:
+        return arn
+    return "/".join(filter(None, (principal.name, principal.session)))
+
+
+def _leading_metrics(found: Iterable[ModelVersion]) -> list[str]:
+    names = {name for version in found for name in version.metrics}
+    return [name for name in _KNOWN if name in names] or sorted(names)[:_SHOWN]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,184 @@
+"""A decision on the command line is deployed by the platform, through its record and events."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlops.aws import Aws
+from mlops.deployment import Deployment, load_deployment
+from mlops.errors import NotFound
+from mlops.names import Role
+from mlops.objects import Documents, S3Documents
+from tests.approvals import model_version, register_package, upload_model
+
+if TYPE_CHECKING:
+    from infra.local.lifecycle import LocalAws
+
+_NUMBERS = count()
+DEADLINE_SECONDS = 30
+
+
+@dataclass
+class Company:
+    """The deployed platform, and one model on it that no other test uses."""
+
+    local: LocalAws
+    model: str
+    documents: Documents
+
+    def register(self, version: int, **changes: Any) -> None:
+        """Upload a model's files and register it, as the workflow's last steps do."""
+        written = upload_model(self.documents, version, model=self.model)
+        wanted = model_version(version, model=self.model, **(written | changes))
+        client = self.local.client("sagemaker", Role.WORKFLOW)
+        register_package(client, self.local.names, wanted)
+
+    def run(self, *arguments: str, role: Role | None = Role.APPROVER) -> Answer:
+        """`mlops models …`, as a role."""
+        done = subprocess.run(
+            [Path(sys.executable).with_name("mlops"), "models", *arguments],
+            env=os.environ | self.local.environment(role) | {"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def decide(self, action: str, version: int, reason: str = "measured") -> Answer:
+        answer = self.run(action, self.model, str(version), "--reason", reason)
+        assert answer.code == 0, answer.error
+        return answer
+
+    def wait_for_stable(self, version: int) -> Deployment:
+        return _wait(lambda: self._deployed(version), f"version {version} of {self.model} stable")
+
+    def _deployed(self, version: int) -> Deployment | None:
+        try:
+            found = load_deployment(self.documents, self.model)[0]
+        except NotFound:
+            return None
+        return found if found.stable and found.stable.version == version else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    output: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.output)
+
+
+def _wait(look: Callable[[], Deployment | None], what: str) -> Deployment:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {DEADLINE_SECONDS} s: {what}")
+
+
+@pytest.fixture
+def company(platform: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Company:
+    for name, value in platform.environment().items():
+        monkeypatch.setenv(name, value)
+    documents = S3Documents(Aws(), platform.names.artifact_bucket)
+    return Company(platform, f"decided-{next(_NUMBERS)}", documents)
+
+
+def test_approvals_deploy_and_a_rejection_puts_the_one_before_back(company: Company) -> None:
+    for version in (1, 2):
+        company.register(version)
+        company.decide("approve", version)
+        deployed = company.wait_for_stable(version)
+    assert [v.version for v in deployed.history] == [1]
+    assert "approver" in deployed.changed_by
+    company.decide("reject", 2, "alerts doubled")
+    back = company.wait_for_stable(1)
+    assert (back.revision, back.reason, back.history) == (3, "alerts doubled", ())
+    history = company.run("history", company.model, "--json").json
+    assert history["verified"]
+    assert [e["action"] for e in history["entries"]] == ["approve", "approve", "reject"]
+
+
+def test_an_approval_around_the_record_is_not_deployed_and_is_found(company: Company) -> None:
+    company.register(1)
+    company.decide("approve", 1)
+    company.wait_for_stable(1)
+    company.register(2)
+    sagemaker = company.local.client("sagemaker", Role.APPROVER)
+    packages = sagemaker.list_model_packages(
+        ModelPackageGroupName=company.local.names.model_group(company.model)
+    )["ModelPackageSummaryList"]
+    arn = next(p["ModelPackageArn"] for p in packages if p["ModelPackageVersion"] == 2)
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    answer = company.run("history", company.model)
+    assert answer.code == 1
+    assert "version 2: the registry says Approved, the record holds no decision" in answer.error
+    company.register(3)
+    company.decide("approve", 3)
+    assert [v.version for v in company.wait_for_stable(3).history] == [1]
+
+
+def test_an_entry_that_was_changed_in_the_table_is_found(company: Company) -> None:
+    company.register(1)
+    company.decide("approve", 1, "weak reason")
+    dynamodb, table = company.local.client("dynamodb"), company.local.names.records_table
+    key = {"model": {"S": company.model}, "sequence": {"N": "1"}}
+    text = dynamodb.get_item(TableName=table, Key=key)["Item"]["entry"]["S"]
+    changed = {"S": text.replace("weak reason", "strong reason")}
+    dynamodb.put_item(TableName=table, Item={**key, "entry": changed})
+    answer = company.run("history", company.model)
+    assert answer.code == 1
+    assert "entry 1 was changed" in answer.error
+
+
+def test_the_submitter_and_the_root_may_not_approve(company: Company) -> None:
+    company.register(1)
+    who = Aws(company.local.session(Role.DATA_SCIENTIST)).identity
+    company.register(2, submitted_by=who)
+    arguments = ("approve", company.model, "2", "--reason", "mine is good")
+    own = company.run(*arguments, role=Role.DATA_SCIENTIST)
+    assert (own.code, "Someone else has to decide" in own.error) == (5, True)
+    root = company.run(*arguments, role=None)
+    assert (root.code, "mlops local env --role approver" in root.error) == (5, True)
+
+
+def test_versions_are_listed_shown_and_compared(company: Company) -> None:
+    company.register(1)
+    company.register(2, metrics={"auc_roc": 0.9, "average_precision": 0.6})
+    company.decide("approve", 1)
+    company.wait_for_stable(1)
+    listed = company.run("list", company.model, "--json").json
+    assert [(v["version"], v["status"], v["serves"]) for v in listed] == [
+        (2, "PendingManualApproval", ""),
+        (1, "Approved", "stable"),
+    ]
+    assert "0.9" in company.run("list", company.model).output
+    assert "run-2" in company.run("show", company.model, "2").output
+    pairs = company.run("compare", company.model, "1", "2", "--json").json["metrics"]
+    assert {p["metric"]: p["better"] for p in pairs} == {
+        "auc_roc": "second",
+        "average_precision": "equal",
+    }
+
+
+def test_a_model_without_versions_or_decisions_says_so(company: Company) -> None:
+    assert "has no versions yet" in company.run("list", company.model).output
+    assert company.run("list", company.model, "--json").json == []
+    assert "has no decisions on record" in company.run("history", company.model).output
+    missing = company.run("show", company.model, "1")
+    assert (missing.code, f"mlops models list {company.model}" in missing.error) == (4, True)
