@@ -17,6 +17,7 @@ class Role(StrEnum):
     WORKFLOW_DEPLOYER = "workflow-deployer"
     MODEL_DEPLOYER = "model-deployer"
     SERVING = "serving"
+    INFRASTRUCTURE = "infrastructure"
 
 
 @dataclass(frozen=True)
