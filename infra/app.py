@@ -12,18 +12,50 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
+from infra.stacks.cache import Cache
+from infra.stacks.delivery import ADMINISTERED
 from infra.stacks.foundation import Foundation
 from infra.stacks.functions import Functions
 from infra.stacks.identity import Identity
-from infra.stacks.profile import profile_of
+from infra.stacks.network import Network
+from infra.stacks.profile import Profile, profile_of
 from infra.stacks.storage import Storage
 from infra.synth import INDEX
 from mlops.names import Names
 
 
-def build(names: Names, out: Path) -> cdk.App:
-    """The app with its stacks; the order is that of deployment."""
-    profile = profile_of(names.env)
+def build(app: cdk.App, names: Names, profile: Profile) -> dict[str, cdk.Stack]:
+    """The stacks by purpose, in the order of deployment."""
+    env = cdk.Environment(account=names.account, region=names.region)
+    stacks: dict[str, cdk.Stack] = {
+        "identity": Identity(app, f"{names.prefix}-identity", names=names, env=env)
+    }
+    stacks["foundation"] = Foundation(
+        app, f"{names.prefix}-foundation", names=names, profile=profile, env=env
+    )
+    if profile.cache_node is not None:
+        stacks |= _online_store(app, names, profile, env)
+    stacks["functions"] = Functions(
+        app, f"{names.prefix}-functions", names=names, profile=profile, env=env
+    )
+    stacks["storage"] = Storage(
+        app, f"{names.prefix}-storage", names=names, profile=profile, env=env
+    )
+    return stacks
+
+
+def _online_store(
+    app: cdk.App, names: Names, profile: Profile, env: cdk.Environment
+) -> dict[str, cdk.Stack]:
+    network = Network(app, f"{names.prefix}-network", names=names, profile=profile, env=env)
+    cache = Cache(
+        app, f"{names.prefix}-cache", names=names, profile=profile, network=network, env=env
+    )
+    return {"network": network, "cache": cache}
+
+
+def synthesize(names: Names, out: Path) -> None:
+    """Write a template per stack, and the index that orders them."""
     app = cdk.App(
         outdir=str(out),
         analytics_reporting=False,
@@ -31,28 +63,18 @@ def build(names: Names, out: Path) -> cdk.App:
         context={"aws:cdk:disable-path-metadata": True},
         default_stack_synthesizer=cdk.LegacyStackSynthesizer(),
     )
-    env = cdk.Environment(account=names.account, region=names.region)
-    Foundation(app, f"{names.prefix}-foundation", names=names, profile=profile, env=env)
-    Identity(app, f"{names.prefix}-identity", names=names, env=env)
-    Functions(app, f"{names.prefix}-functions", names=names, profile=profile, env=env)
-    Storage(app, f"{names.prefix}-storage", names=names, profile=profile, env=env)
+    stacks = build(app, names, profile_of(names.env))
     cdk.Tags.of(app).add("project", names.project)
     cdk.Tags.of(app).add("environment", names.env)
-    return app
-
-
-def synthesize(names: Names, out: Path) -> None:
-    """Write a template per stack, and the index that orders them."""
-    app = build(names, out)
-    stacks = [node for node in app.node.children if isinstance(node, cdk.Stack)]
     app.synth()
     index = [
         {
             "name": stack.stack_name,
             "template": stack.template_file,
             "protected": bool(stack.termination_protection),
+            "administered": purpose in ADMINISTERED,
         }
-        for stack in stacks
+        for purpose, stack in stacks.items()
     ]
     (out / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
 
@@ -62,9 +84,9 @@ def main() -> None:
     for name in ("project", "env", "account", "region"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    names = Names(project=asked.project, env=asked.env, account=asked.account, region=asked.region)
-    synthesize(names, asked.out)
+    asked = vars(parser.parse_args())
+    out = asked.pop("out")
+    synthesize(Names(**asked), out)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,7 @@ def environment(env: str | None, as_json: bool) -> None:
         "MLOPS_ACCOUNT": names.account,
         "MLOPS_REGION": names.region,
         "AWS_REGION": names.region,
+        "AWS_DEFAULT_REGION": names.region,
         **deployer.settings(stacks),
     }
     if as_json:
@@ -159,6 +160,7 @@ def _prepare(env: str | None) -> tuple[Names, list[Stack], Deployer]:
 
     aws = Aws()
     names = _names(env, aws)
+    _tell_of_absent(names)
     return names, synthesize(names), Deployer(Aws(region=names.region), names)
 
 
@@ -174,6 +176,19 @@ def _names(env: str | None, aws: Aws | None = None) -> Names:
     if aws is not None and not given.get("MLOPS_ACCOUNT"):
         given["MLOPS_ACCOUNT"] = aws.identity.split(":")[4]
     return load_settings(given).names
+
+
+def _tell_of_absent(names: Names) -> None:
+    from infra.stacks.profile import profile_of
+
+    if profile_of(names.env).cache_node is None:
+        err.print(
+            f"{names.prefix}-network, {names.prefix}-cache: not part of '{names.env}'; "
+            "its online store is the redis-server of 'mlops local up'",
+            style="dim",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _show_plans(plans: Sequence[Plan], *, as_json: bool) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 from infra.changes import Change, changes_of_new, changes_of_set
 from infra.synth import Stack
 from mlops.aws import Aws, translated
-from mlops.errors import Conflict, JobFailed, NotFound
+from mlops.errors import Conflict, JobFailed, MlopsError, NotFound
 
 CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 INLINE_LIMIT = 51_200
 """A template of more bytes must lie in S3."""
+LONGEST_PAUSE = 5.0
+"""Seconds."""
 UNFINISHED = frozenset({"REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "DELETE_COMPLETE"})
 """A stack in these states holds nothing and takes no update."""
 _UNCHANGED = ("didn't contain changes", "No updates are to be performed")
@@ -55,9 +57,13 @@ Watch = Callable[[Event], None]
 class CloudFormation:
     """One account's stacks in one region."""
 
-    def __init__(self, aws: Aws, *, publish: Callable[[Stack], str]) -> None:
-        """publish: puts a large template into S3 and says at which URL."""
+    def __init__(self, aws: Aws, *, role_arn: str, publish: Callable[[Stack], str]) -> None:
+        """role_arn: what CloudFormation acts as, but for stacks that are administered.
+
+        publish: puts a large template into S3 and says at which URL.
+        """
         self._client = aws.client("cloudformation")
+        self._role_arn = role_arn
         self._publish = publish
 
     def status(self, stack: str) -> str | None:
@@ -82,25 +88,36 @@ class CloudFormation:
         new = self._is_new(stack.name)
         if new:
             self._clear(stack.name)
-        name = f"deploy-{time.time_ns()}"
-        with translated(f"Planning stack {stack.name}"):
-            made = self._client.create_change_set(
-                StackName=stack.name,
-                ChangeSetName=name,
-                ChangeSetType="CREATE" if new else "UPDATE",
-                Capabilities=CAPABILITIES,
-                Parameters=[
-                    {"ParameterKey": key, "ParameterValue": value}
-                    for key, value in sorted(parameters.items())
-                ],
-                **self._template(stack),
-            )
-        return self._read(stack, str(made["Id"]))
+        request = {
+            "StackName": stack.name,
+            "ChangeSetName": f"deploy-{time.time_ns()}",
+            "ChangeSetType": "CREATE" if new else "UPDATE",
+            "Capabilities": CAPABILITIES,
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value}
+                for key, value in sorted(parameters.items())
+            ],
+            **self._template(stack),
+            **({} if stack.administered else {"RoleARN": self._role_arn}),
+        }
+        return self._read(stack, self._create(request))
 
     def _template(self, stack: Stack) -> dict[str, str]:
         if len(stack.body.encode()) <= INLINE_LIMIT:
             return {"TemplateBody": stack.body}
         return {"TemplateURL": self._publish(stack)}
+
+    def _create(self, request: Mapping[str, Any]) -> str:
+        """A role that was made a moment ago is not known everywhere yet: try for a while."""
+        for pause in _pauses():
+            try:
+                with translated(f"Planning stack {request['StackName']}"):
+                    return str(self._client.create_change_set(**request)["Id"])
+            except MlopsError as exc:
+                if "cannot be assumed" not in str(exc) or pause >= LONGEST_PAUSE:
+                    raise
+            time.sleep(pause)
+        raise AssertionError("the pauses never end")
 
     def discard(self, plan: Plan) -> None:
         if plan.change_set:
@@ -211,7 +228,7 @@ def _pauses() -> Iterator[float]:
     seconds = 0.05
     while True:
         yield seconds
-        seconds = min(seconds * 1.5, 5.0)
+        seconds = min(seconds * 1.5, LONGEST_PAUSE)
 
 
 def _event(stack: str, entry: Mapping[str, Any]) -> Event:

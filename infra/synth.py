@@ -37,6 +37,8 @@ class Stack:
     template: Mapping[str, Any]
     protected: bool = False
     """CloudFormation refuses to delete it until somebody lifts that."""
+    administered: bool = False
+    """Deployed with the caller's own rights, not by the role of the infrastructure."""
 
     @cached_property
     def body(self) -> str:
@@ -71,6 +73,7 @@ def _read(out: Path) -> list[Stack]:
             name=entry["name"],
             template=json.loads((out / entry["template"]).read_text(encoding="utf-8")),
             protected=entry["protected"],
+            administered=entry["administered"],
         )
         for entry in index
     ]

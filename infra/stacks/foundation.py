@@ -22,7 +22,13 @@ class Foundation(cdk.Stack):
     def __init__(
         self, scope: Construct, name: str, *, names: Names, profile: Profile, env: cdk.Environment
     ) -> None:
-        super().__init__(scope, name, env=env, description="Code bucket, events topic and secrets")
+        super().__init__(
+            scope,
+            name,
+            env=env,
+            description="Code bucket, events topic and secrets",
+            termination_protection=profile.keep_data,
+        )
         private_bucket(self, "Assets", bucket_name=names.assets_bucket, profile=profile)
         _topic(self, names)
         _redis_secret(self, names, profile)

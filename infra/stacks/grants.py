@@ -20,14 +20,9 @@ class Grant:
     conditions: Conditions | None = None
 
 
-def list_bucket(sid: str, bucket: str, *prefixes: str) -> Grant:
-    """List keys under the prefixes; without any, the whole bucket."""
-    return Grant(
-        sid,
-        ("s3:ListBucket",),
-        (_bucket_arn(bucket),),
-        {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}} if prefixes else None,
-    )
+def list_bucket(sid: str, bucket: str) -> Grant:
+    """List a bucket's keys. Without it S3 answers 403, not 404, for a key that is not there."""
+    return Grant(sid, ("s3:ListBucket",), (_bucket_arn(bucket),))
 
 
 def locate_buckets(names: Names) -> Grant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from infra.stacks.delivery import deploy_stacks
 from infra.stacks.grants import (
     Grant,
     change_catalog,
@@ -32,6 +33,12 @@ JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
 UNSCOPED = {
     "sagemaker:ListModelPackageGroups": "SageMaker knows no resource for listing groups",
     "sagemaker:ListModelPackages": "SageMaker knows no resource for listing packages",
+    "ec2:DescribeSecurityGroups": "EC2 describes on all resources only",
+    "ec2:DescribeSubnets": "EC2 describes on all resources only",
+    "ec2:DescribeVpcs": "EC2 describes on all resources only",
+    "elasticache:DescribeEngineDefaultParameters": "engine defaults belong to no resource",
+    "logs:DescribeLogGroups": "CloudWatch Logs describes groups on all resources",
+    "secretsmanager:GetRandomPassword": "a random password belongs to no secret",
     "states:ListStateMachines": "Step Functions knows no resource for listing state machines",
 }
 """Actions that AWS offers on all resources only, each with its reason."""
@@ -102,6 +109,37 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         *read_models(names),
         *_run_workflows(names),
         read_logs(names, *JOB_LOGS),
+        *_deploy_infrastructure(names),
+    )
+
+
+def _deploy_infrastructure(names: Names) -> tuple[Grant, ...]:
+    """Have CloudFormation deploy as the role of the infrastructure, and only as that."""
+    stacks = f"arn:aws:cloudformation:{names.region}:{names.account}:stack/{names.prefix}-*/*"
+    return (
+        Grant(
+            "DeployStacks",
+            (
+                "cloudformation:CreateChangeSet",
+                "cloudformation:DeleteChangeSet",
+                "cloudformation:DeleteStack",
+                "cloudformation:DescribeChangeSet",
+                "cloudformation:DescribeStackEvents",
+                "cloudformation:DescribeStacks",
+                "cloudformation:ExecuteChangeSet",
+                "cloudformation:UpdateTerminationProtection",
+            ),
+            (stacks,),
+        ),
+        Grant(
+            "DeployAsInfrastructure",
+            ("iam:PassRole",),
+            (names.role_arn(Role.INFRASTRUCTURE),),
+            {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+        ),
+        read_objects("ReadCode", names.assets_bucket, ""),
+        write_objects("UploadCode", names.assets_bucket, "lambdas/", "templates/"),
+        list_bucket("ListCode", names.assets_bucket),
     )
 
 
@@ -109,7 +147,7 @@ def _approver(names: Names) -> tuple[Grant, ...]:
     """Decides on model versions, on the record; changes nothing else."""
     return (
         read_objects("ReadModelFiles", names.artifact_bucket, "models/", "deployments/"),
-        list_bucket("ListModelFiles", names.artifact_bucket, "models/", "deployments/"),
+        list_bucket("ListModelFiles", names.artifact_bucket),
         *read_models(names),
         Grant("Decide", ("sagemaker:UpdateModelPackage",), model_packages(names)),
         read_records(names),
@@ -206,7 +244,7 @@ def _workflow_deployer(names: Names) -> tuple[Grant, ...]:
     return (
         read_objects("ReadDefinitions", names.artifact_bucket, "workflows/"),
         write_objects("NoteCurrent", names.artifact_bucket, "workflows/*/current.json"),
-        list_bucket("ListDefinitions", names.artifact_bucket, "workflows/"),
+        list_bucket("ListDefinitions", names.artifact_bucket),
         Grant(
             "DeployWorkflows",
             (
@@ -235,7 +273,7 @@ def _model_deployer(names: Names) -> tuple[Grant, ...]:
         *read_models(names),
         read_objects("ReadDeployments", names.artifact_bucket, "deployments/", "models/"),
         write_objects("Deploy", names.artifact_bucket, "deployments/"),
-        list_bucket("ListDeployments", names.artifact_bucket, "deployments/"),
+        list_bucket("ListDeployments", names.artifact_bucket),
         read_records(names),
         publish(names),
         write_logs(names, f"/aws/lambda/{names.function(Role.MODEL_DEPLOYER.value)}"),
@@ -246,7 +284,7 @@ def _serving(names: Names) -> tuple[Grant, ...]:
     """Reads plans, models and deployments, and the two secrets; writes nothing."""
     return (
         read_objects("ReadModels", names.artifact_bucket, "feast/", "models/", "deployments/"),
-        list_bucket("ListModels", names.artifact_bucket, "feast/", "models/", "deployments/"),
+        list_bucket("ListModels", names.artifact_bucket),
         read_secret("ReadFeatures", names, names.redis_secret),
         read_secret("CheckCallers", names, names.api_keys_secret),
     )
@@ -261,4 +299,5 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.WORKFLOW_DEPLOYER: _workflow_deployer,
     Role.MODEL_DEPLOYER: _model_deployer,
     Role.SERVING: _serving,
+    Role.INFRASTRUCTURE: deploy_stacks,
 }

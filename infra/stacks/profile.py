@@ -23,6 +23,8 @@ class Profile:
     cache_node: str | None
     """ElastiCache node type; None where Redis is run by someone else."""
     cache_replicas: int = 0
+    cache_snapshots: int = 0
+    """Daily snapshots of the online store that are kept."""
 
     @property
     def highly_available(self) -> bool:
@@ -54,6 +56,7 @@ PROFILES = {
         scan_limit_gib=1024,
         cache_node="cache.r7g.large",
         cache_replicas=1,
+        cache_snapshots=1,
     ),
     "prod": Profile(
         keep_data=True,
@@ -63,6 +66,7 @@ PROFILES = {
         scan_limit_gib=5120,
         cache_node="cache.r7g.xlarge",
         cache_replicas=2,
+        cache_snapshots=7,
     ),
 }
 

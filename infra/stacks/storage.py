@@ -22,7 +22,13 @@ class Storage(cdk.Stack):
     def __init__(
         self, scope: Construct, name: str, *, names: Names, profile: Profile, env: cdk.Environment
     ) -> None:
-        super().__init__(scope, name, env=env, description="Buckets, catalog and approval record")
+        super().__init__(
+            scope,
+            name,
+            env=env,
+            description="Buckets, catalog and approval record",
+            termination_protection=profile.keep_data,
+        )
         private_bucket(self, "Data", bucket_name=names.data_bucket, profile=profile)
         artifacts = private_bucket(
             self, "Artifacts", bucket_name=names.artifact_bucket, profile=profile

@@ -1,0 +1,272 @@
+"""What CloudFormation may do when Jenkins has it deploy: data, functions and the online store.
+
+It may touch neither roles nor the network: whoever can change roles can give itself any right,
+so the stacks of `ADMINISTERED` are deployed by an administrator.
+"""
+
+from __future__ import annotations
+
+from infra.stacks.grants import Grant
+from mlops.names import Names, Role
+
+ADMINISTERED = frozenset({"identity", "network"})
+"""Stacks that are deployed with the caller's own rights."""
+
+
+def deploy_stacks(names: Names) -> tuple[Grant, ...]:
+    """The grants of the role that CloudFormation acts as."""
+    return (
+        *_buckets(names),
+        *_messages(names),
+        *_functions(names),
+        *_catalog(names),
+        _records(names),
+        *_online_store(names),
+    )
+
+
+def _buckets(names: Names) -> tuple[Grant, ...]:
+    bucket = f"arn:aws:s3:::{names.prefix}-*"
+    return (
+        Grant(
+            "Buckets",
+            (
+                "s3:CreateBucket",
+                "s3:DeleteBucket",
+                "s3:DeleteBucketPolicy",
+                "s3:GetBucketLocation",
+                "s3:GetBucketNotification",
+                "s3:GetBucketOwnershipControls",
+                "s3:GetBucketPolicy",
+                "s3:GetBucketPublicAccessBlock",
+                "s3:GetBucketTagging",
+                "s3:GetBucketVersioning",
+                "s3:GetEncryptionConfiguration",
+                "s3:GetLifecycleConfiguration",
+                "s3:ListBucket",
+                "s3:ListTagsForResource",
+                "s3:PutBucketNotification",
+                "s3:PutBucketOwnershipControls",
+                "s3:PutBucketPolicy",
+                "s3:PutBucketPublicAccessBlock",
+                "s3:PutBucketTagging",
+                "s3:PutBucketVersioning",
+                "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
+                "s3:TagResource",
+                "s3:UntagResource",
+            ),
+            (bucket,),
+        ),
+        Grant(
+            "Code",
+            ("s3:GetObject", "s3:GetObjectVersion"),
+            (f"arn:aws:s3:::{names.assets_bucket}/*",),
+        ),
+    )
+
+
+def _messages(names: Names) -> tuple[Grant, ...]:
+    return (
+        Grant(
+            "Topic",
+            (
+                "sns:CreateTopic",
+                "sns:DeleteTopic",
+                "sns:GetDataProtectionPolicy",
+                "sns:GetTopicAttributes",
+                "sns:ListSubscriptionsByTopic",
+                "sns:ListTagsForResource",
+                "sns:SetTopicAttributes",
+                "sns:TagResource",
+                "sns:UntagResource",
+            ),
+            (names.topic_arn,),
+        ),
+        Grant(
+            "Secrets",
+            (
+                "secretsmanager:CreateSecret",
+                "secretsmanager:DeleteSecret",
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:TagResource",
+                "secretsmanager:UntagResource",
+                "secretsmanager:UpdateSecret",
+            ),
+            (_arn(names, "secretsmanager", f"secret:{names.prefix}/*"),),
+        ),
+        Grant("Passwords", ("secretsmanager:GetRandomPassword",), ("*",)),
+    )
+
+
+def _functions(names: Names) -> tuple[Grant, ...]:
+    deployers = (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER)
+    return (
+        Grant(
+            "Functions",
+            (
+                "lambda:AddPermission",
+                "lambda:CreateFunction",
+                "lambda:DeleteFunction",
+                "lambda:DeleteFunctionEventInvokeConfig",
+                "lambda:GetFunction",
+                "lambda:GetFunctionCodeSigningConfig",
+                "lambda:GetFunctionConfiguration",
+                "lambda:GetFunctionEventInvokeConfig",
+                "lambda:GetFunctionRecursionConfig",
+                "lambda:GetPolicy",
+                "lambda:GetRuntimeManagementConfig",
+                "lambda:ListTags",
+                "lambda:PutFunctionEventInvokeConfig",
+                "lambda:RemovePermission",
+                "lambda:TagResource",
+                "lambda:UntagResource",
+                "lambda:UpdateFunctionCode",
+                "lambda:UpdateFunctionConfiguration",
+                "lambda:UpdateFunctionEventInvokeConfig",
+            ),
+            (_arn(names, "lambda", f"function:{names.prefix}-*"),),
+        ),
+        Grant(
+            "RunFunctionsAsTheirRoles",
+            ("iam:PassRole",),
+            tuple(names.role_arn(role) for role in deployers),
+            {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}},
+        ),
+        Grant(
+            "Logs",
+            (
+                "logs:CreateLogGroup",
+                "logs:DeleteLogGroup",
+                "logs:DeleteRetentionPolicy",
+                "logs:ListTagsForResource",
+                "logs:PutRetentionPolicy",
+                "logs:TagResource",
+                "logs:UntagResource",
+            ),
+            (_arn(names, "logs", f"log-group:/aws/lambda/{names.prefix}-*"),),
+        ),
+        Grant("FindLogs", ("logs:DescribeLogGroups",), ("*",)),
+        Grant(
+            "Rules",
+            (
+                "events:DeleteRule",
+                "events:DescribeRule",
+                "events:ListTagsForResource",
+                "events:ListTargetsByRule",
+                "events:PutRule",
+                "events:PutTargets",
+                "events:RemoveTargets",
+                "events:TagResource",
+                "events:UntagResource",
+            ),
+            (_arn(names, "events", f"rule/{names.prefix}-*"),),
+        ),
+    )
+
+
+def _catalog(names: Names) -> tuple[Grant, ...]:
+    """Deleting a database checks its tables, and deleting a workgroup its queries."""
+    return (
+        Grant(
+            "Database",
+            (
+                "glue:CreateDatabase",
+                "glue:DeleteDatabase",
+                "glue:GetDatabase",
+                "glue:UpdateDatabase",
+            ),
+            (
+                _arn(names, "glue", "catalog"),
+                _arn(names, "glue", f"database/{names.database}"),
+                _arn(names, "glue", f"table/{names.database}/*"),
+                _arn(names, "glue", f"userDefinedFunction/{names.database}/*"),
+            ),
+        ),
+        Grant(
+            "Workgroup",
+            (
+                "athena:CreateWorkGroup",
+                "athena:DeleteWorkGroup",
+                "athena:GetWorkGroup",
+                "athena:ListTagsForResource",
+                "athena:TagResource",
+                "athena:UntagResource",
+                "athena:UpdateWorkGroup",
+            ),
+            (_arn(names, "athena", f"workgroup/{names.workgroup}"),),
+        ),
+    )
+
+
+def _records(names: Names) -> Grant:
+    """The table, never its items."""
+    return Grant(
+        "Records",
+        (
+            "dynamodb:CreateTable",
+            "dynamodb:DeleteResourcePolicy",
+            "dynamodb:DeleteTable",
+            "dynamodb:DescribeContinuousBackups",
+            "dynamodb:DescribeContributorInsights",
+            "dynamodb:DescribeKinesisStreamingDestination",
+            "dynamodb:DescribeTable",
+            "dynamodb:DescribeTimeToLive",
+            "dynamodb:GetResourcePolicy",
+            "dynamodb:ListTagsOfResource",
+            "dynamodb:PutResourcePolicy",
+            "dynamodb:TagResource",
+            "dynamodb:UntagResource",
+            "dynamodb:UpdateContinuousBackups",
+            "dynamodb:UpdateTable",
+        ),
+        (names.records_table_arn,),
+    )
+
+
+def _online_store(names: Names) -> tuple[Grant, ...]:
+    kinds = ("cluster", "parametergroup", "replicationgroup", "snapshot", "subnetgroup")
+    return (
+        Grant(
+            "OnlineStore",
+            (
+                "elasticache:AddTagsToResource",
+                "elasticache:CreateCacheParameterGroup",
+                "elasticache:CreateCacheSubnetGroup",
+                "elasticache:CreateReplicationGroup",
+                "elasticache:CreateSnapshot",
+                "elasticache:DecreaseReplicaCount",
+                "elasticache:DeleteCacheParameterGroup",
+                "elasticache:DeleteCacheSubnetGroup",
+                "elasticache:DeleteReplicationGroup",
+                "elasticache:DescribeCacheClusters",
+                "elasticache:DescribeCacheParameterGroups",
+                "elasticache:DescribeCacheParameters",
+                "elasticache:DescribeCacheSubnetGroups",
+                "elasticache:DescribeReplicationGroups",
+                "elasticache:IncreaseReplicaCount",
+                "elasticache:ListTagsForResource",
+                "elasticache:ModifyCacheParameterGroup",
+                "elasticache:ModifyCacheSubnetGroup",
+                "elasticache:ModifyReplicationGroup",
+                "elasticache:ModifyReplicationGroupShardConfiguration",
+                "elasticache:RemoveTagsFromResource",
+            ),
+            tuple(_arn(names, "elasticache", f"{kind}:{names.prefix}-*") for kind in kinds),
+        ),
+        Grant(
+            "FindOnlineStore",
+            (
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+                "elasticache:DescribeEngineDefaultParameters",
+            ),
+            ("*",),
+        ),
+    )
+
+
+def _arn(names: Names, service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{names.region}:{names.account}:{resource}"

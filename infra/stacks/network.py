@@ -1,0 +1,132 @@
+"""The private network of the online store: subnets that no route leads out of."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+
+from infra.stacks.profile import Profile
+from mlops.names import Names
+
+VPC_CIDR = "10.64.0.0/16"
+ZONES = 2
+REDIS_PORT = 6379
+
+
+class Network(cdk.Stack):
+    """VPC, a subnet per zone, gateways to S3 and DynamoDB, and the clients' security group.
+
+    Plain resources: the construct library's own VPC asks AWS for zones while it synthesises, and
+    empties the default security group with a Lambda.
+    """
+
+    def __init__(
+        self, scope: cdk.App, name: str, *, names: Names, profile: Profile, env: cdk.Environment
+    ) -> None:
+        super().__init__(
+            scope,
+            name,
+            env=env,
+            description="Private network of the online store",
+            termination_protection=profile.keep_data,
+        )
+        self._vpc = ec2.CfnVPC(
+            self,
+            "Vpc",
+            cidr_block=VPC_CIDR,
+            enable_dns_hostnames=True,
+            enable_dns_support=True,
+            tags=_named(names.prefix),
+        )
+        self._routes = ec2.CfnRouteTable(self, "Routes", vpc_id=self._vpc.ref)
+        self.subnets = [self._subnet(zone, names) for zone in range(ZONES)]
+        for service in ("s3", "dynamodb"):
+            self._gateway(service)
+        self.clients = self._clients(names)
+        self.store = self._store(names)
+        self._tell()
+
+    def _subnet(self, zone: int, names: Names) -> str:
+        subnet = ec2.CfnSubnet(
+            self,
+            f"Subnet{zone}",
+            vpc_id=self._vpc.ref,
+            cidr_block=f"10.64.{zone * 16}.0/20",
+            availability_zone=cdk.Fn.select(zone, cdk.Fn.get_azs(names.region)),
+            map_public_ip_on_launch=False,
+            tags=_named(f"{names.prefix}-private-{zone}"),
+        )
+        ec2.CfnSubnetRouteTableAssociation(
+            self, f"Subnet{zone}Routes", subnet_id=subnet.ref, route_table_id=self._routes.ref
+        )
+        return subnet.ref
+
+    def _gateway(self, service: str) -> None:
+        """Private subnets reach the service without leaving the network."""
+        ec2.CfnVPCEndpoint(
+            self,
+            f"To{service.title()}",
+            vpc_id=self._vpc.ref,
+            vpc_endpoint_type="Gateway",
+            service_name=f"com.amazonaws.{self.region}.{service}",
+            route_table_ids=[self._routes.ref],
+        )
+
+    def _clients(self, names: Names) -> str:
+        """What the proxy, and the jobs that load features, wear."""
+        group = ec2.CfnSecurityGroup(
+            self,
+            "Clients",
+            vpc_id=self._vpc.ref,
+            group_name=f"{names.prefix}-online-store-clients",
+            group_description="Readers and writers of the online store",
+            security_group_egress=[
+                _tcp(443, "0.0.0.0/0", "AWS endpoints; no route leads anywhere else"),
+                _tcp(REDIS_PORT, VPC_CIDR, "The online store"),
+            ],
+        )
+        return group.attr_group_id
+
+    def _store(self, names: Names) -> str:
+        """Only the clients reach the store, and it reaches nothing."""
+        group = ec2.CfnSecurityGroup(
+            self,
+            "Store",
+            vpc_id=self._vpc.ref,
+            group_name=f"{names.prefix}-online-store",
+            group_description="The online store",
+            security_group_ingress=[
+                ec2.CfnSecurityGroup.IngressProperty(
+                    ip_protocol="tcp",
+                    from_port=REDIS_PORT,
+                    to_port=REDIS_PORT,
+                    source_security_group_id=self.clients,
+                    description="Clients of the online store",
+                )
+            ],
+            security_group_egress=[_NOWHERE],
+        )
+        return group.attr_group_id
+
+    def _tell(self) -> None:
+        cdk.CfnOutput(self, "ClientSecurityGroup", value=self.clients)
+        cdk.CfnOutput(self, "PrivateSubnets", value=cdk.Fn.join(",", self.subnets))
+
+
+def _tcp(port: int, cidr: str, why: str) -> ec2.CfnSecurityGroup.EgressProperty:
+    return ec2.CfnSecurityGroup.EgressProperty(
+        ip_protocol="tcp", from_port=port, to_port=port, cidr_ip=cidr, description=why
+    )
+
+
+_NOWHERE = ec2.CfnSecurityGroup.EgressProperty(
+    ip_protocol="icmp",
+    from_port=252,
+    to_port=86,
+    cidr_ip="255.255.255.255/32",
+    description="No traffic: without any rule, AWS would allow all of it",
+)
+
+
+def _named(name: str) -> list[cdk.CfnTag]:
+    return [cdk.CfnTag(key="Name", value=name)]
