@@ -179,3 +179,169 @@ def test_a_workflow_runs_from_processing_to_a_registered_version(studio: Studio)
     assert trained["TrainingJobStatus"] == "Completed"
     assert isinstance(trained["CreationTime"], int)  # epoch milliseconds, as on AWS
     assert trained["TrainingJobName"].endswith("-job")
+
+
+def caught(studio: Studio, state: dict[str, Any]) -> dict[str, Any]:
+    """What a Catch of everything sees of a task that fails."""
+    state = {key: value for key, value in state.items() if key != "End"} | {
+        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Caught"}],
+        "Next": "Caught",
+    }
+    answer = run(studio, {"Work": state, "Caught": {"Type": "Succeed"}}, "Work")
+    assert answer["status"] == "SUCCEEDED", answer
+    return dict(json.loads(answer["output"])["error"])
+
+
+def test_a_failed_job_is_a_failed_task_with_the_job_as_its_cause(studio: Studio) -> None:
+    error = caught(studio, task("sagemaker:createTrainingJob.sync", studio.training(FAIL)))
+    assert error["Error"] == "States.TaskFailed"
+    cause = json.loads(error["Cause"])
+    assert cause["TrainingJobStatus"] == "Failed"
+    assert cause["FailureReason"].startswith("AlgorithmError: ExecuteUserScriptError")
+    assert "exit code: 1" in cause["FailureReason"]
+
+
+def test_a_refused_request_is_named_after_the_service(studio: Studio) -> None:
+    request = studio.processing(FAIL, RoleArn="arn:aws:iam::000000000000:role/nobody-at-all")
+    error = caught(studio, task("sagemaker:createProcessingJob.sync", request))
+    assert error["Error"] == "SageMaker.AmazonSageMakerException"
+    assert "Could not assume role" in error["Cause"]
+    assert (
+        "(Service: AmazonSageMaker; Status Code: 400; Error Code: ValidationException; "
+        in (error["Cause"])
+    )
+
+
+def test_a_taken_job_name_is_resource_in_use(studio: Studio) -> None:
+    request = studio.processing("print('done')")
+    studio.process(request)
+    error = caught(studio, task("sagemaker:createProcessingJob", request))
+    assert error["Error"] == "SageMaker.ResourceInUseException"
+
+
+def test_a_retrier_tries_again_as_often_as_it_says(studio: Studio) -> None:
+    request = studio.processing(FAIL, RoleArn="arn:aws:iam::000000000000:role/nobody-at-all")
+    retry = {
+        "ErrorEquals": ["SageMaker.AmazonSageMakerException"],
+        "IntervalSeconds": 1,
+        "MaxAttempts": 2,
+        "BackoffRate": 1.0,
+    }
+    state = task("sagemaker:createProcessingJob.sync", request, Retry=[retry])
+    answer = run(studio, {"Work": state}, "Work")
+    assert (answer["status"], answer["error"]) == ("FAILED", "SageMaker.AmazonSageMakerException")
+    history = studio.stepfunctions.get_execution_history(executionArn=answer["executionArn"])
+    failures = [event for event in history["events"] if event["type"] == "TaskFailed"]
+    assert len(failures) == 3
+
+
+def test_a_parameter_of_the_wrong_type_fails_the_execution_uncaught(studio: Studio) -> None:
+    request = studio.training("print('never')")
+    request["HyperParameters"]["depth"] = 3
+    catch = [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]
+    states = {
+        "Work": task("sagemaker:createTrainingJob.sync", request, Catch=catch),
+        "Caught": {"Type": "Succeed"},
+    }
+    answer = run(studio, states, "Work")
+    assert (answer["status"], answer["error"]) == ("FAILED", "States.Runtime")
+    assert "[The value for the field 'depth' must be a STRING]" in answer["cause"]
+
+
+def test_a_failure_is_told_to_a_topic_and_ends_the_execution(studio: Studio, topic: str) -> None:
+    queue = studio.sqs.create_queue(QueueName="workflow-failures")["QueueUrl"]
+    attributes = studio.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    studio.sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=attributes["Attributes"]["QueueArn"]
+    )
+    states = {
+        "Work": task(
+            "sagemaker:createProcessingJob.sync",
+            studio.processing(FAIL),
+            Catch=[{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Tell"}],
+            Next="Done",
+        ),
+        "Done": {"Type": "Succeed"},
+        "Tell": task(
+            "sns:publish",
+            {"TopicArn": topic, "Message.$": "$.error", "Subject": "failed"},
+            ResultPath=None,
+            Next="Failed",
+        ),
+        "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
+    }
+    answer = run(studio, states, "Work")
+    assert (answer["status"], answer["error"]) == ("FAILED", "States.TaskFailed")
+    assert json.loads(answer["cause"])["ProcessingJobStatus"] == "Failed"
+    received = until(lambda: studio.sqs.receive_message(QueueUrl=queue).get("Messages"))
+    told = json.loads(json.loads(received[0]["Body"])["Message"])
+    assert told["Error"] == "States.TaskFailed"
+
+
+def test_stopping_the_execution_stops_its_job(studio: Studio) -> None:
+    request = studio.processing("import time; time.sleep(60)")
+    execution = begin(studio, {"Work": task("sagemaker:createProcessingJob.sync", request)}, "Work")
+    name = request["ProcessingJobName"]
+    until(lambda: running(studio, name))
+    studio.stepfunctions.stop_execution(executionArn=execution, error="Enough", cause="by hand")
+    assert studio.processed(name)["ProcessingJobStatus"] == "Stopped"
+
+
+def test_a_task_that_times_out_stops_its_job(studio: Studio) -> None:
+    request = studio.processing("import time; time.sleep(60)")
+    state = task("sagemaker:createProcessingJob.sync", request, TimeoutSeconds=1)
+    assert caught(studio, state)["Error"] == "States.Timeout"
+    assert studio.processed(request["ProcessingJobName"])["ProcessingJobStatus"] == "Stopped"
+
+
+def test_jobs_in_parallel_branches_are_caught_one_by_one(studio: Studio) -> None:
+    good, bad = studio.processing("print('done')"), studio.processing(FAIL)
+    catch = [{"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.error", "Next": "Caught"}]
+    branches = [
+        {
+            "StartAt": "Work",
+            "States": {
+                "Work": task("sagemaker:createProcessingJob.sync", request, Catch=catch),
+                "Caught": {"Type": "Succeed"},
+            },
+        }
+        for request in (good, bad)
+    ]
+    answer = run(studio, {"Both": {"Type": "Parallel", "Branches": branches, "End": True}}, "Both")
+    first, second = json.loads(answer["output"])
+    assert first["ProcessingJobStatus"] == "Completed"
+    assert second["error"]["Error"] == "States.TaskFailed"
+
+
+def test_an_error_that_leaves_a_branch_is_caught_by_its_name(studio: Studio) -> None:
+    work = task("sagemaker:createProcessingJob.sync", studio.processing(FAIL))
+    parallel = {
+        "Type": "Parallel",
+        "Branches": [{"StartAt": "Work", "States": {"Work": work}}],
+        "Catch": [
+            {"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.error", "Next": "Caught"}
+        ],
+        "End": True,
+    }
+    answer = run(studio, {"Both": parallel, "Caught": {"Type": "Succeed"}}, "Both")
+    assert json.loads(answer["output"])["error"]["Error"] == "States.TaskFailed"
+
+
+def test_a_missing_object_is_an_error_of_its_service(studio: Studio) -> None:
+    error = caught(studio, task("aws-sdk:s3:getObject", {"Bucket": studio.bucket, "Key": "no"}))
+    assert error["Error"] == "S3.NoSuchKeyException"
+
+
+@pytest.mark.parametrize(
+    "resource",
+    ["sagemaker:createTransformJob.sync", "sagemaker:createTrainingJob.waitForTaskToken"],
+)
+def test_an_integration_that_is_not_there_is_refused_by_name(studio: Studio, resource: str) -> None:
+    with pytest.raises(studio.stepfunctions.exceptions.InvalidDefinition, match=resource):
+        begin(studio, {"Work": task(resource, {})}, "Work")
+
+
+def running(studio: Studio, name: str) -> bool:
+    """Whether the job's command runs."""
+    answer = studio.sagemaker.describe_processing_job(ProcessingJobName=name)
+    return "ProcessingStartTime" in answer

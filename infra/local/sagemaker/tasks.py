@@ -57,6 +57,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 from infra.local.sagemaker.identity import Clients
+from infra.local.sagemaker.interpreter import handle_errors_as_aws
 from infra.local.sagemaker.parameters import parameter_problems
 from infra.local.sagemaker.roles import RoleClients, act_as_role
 from infra.local.sagemaker.validation import service_model
@@ -87,6 +88,7 @@ _SDK_NAMES = {
 def install(endpoint: str) -> None:
     """Put the tasks into moto's task factory; once, before the first state machine is made."""
     act_as_role(RoleClients(Clients(endpoint, REGION)))
+    handle_errors_as_aws()
     state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK = POLL
     state_task_service_aws_sdk._SERVICE_ERROR_NAMES.update(_SDK_NAMES)
     theirs = state_task_factory.state_task_service_for
