@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import boto3
 import psutil
+from botocore.exceptions import ClientError
 
 from infra.local import redis
 from infra.local.settings import (
@@ -26,12 +27,13 @@ from infra.local.settings import (
     REGION,
     StateDir,
 )
-from mlops.errors import Conflict, Unavailable
+from mlops.errors import Conflict, NotFound, Unavailable
 from mlops.names import Names, Role
 
 START_SECONDS = 60
 STOP_SECONDS = 30
-_SESSION_SECONDS = 12 * 3600
+_SESSION_SECONDS = 30 * 24 * 3600
+"""Longer than AWS gives: what `up` starts may run for weeks."""
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Servers that this process has started: held, or Python warns of a child left running."""
@@ -89,13 +91,19 @@ class LocalAws:
                 "AWS_ACCESS_KEY_ID": ADMIN_ACCESS_KEY,
                 "AWS_SECRET_ACCESS_KEY": ADMIN_SECRET_KEY,
             }
-        answer = self.client("sts").assume_role(
-            RoleArn=self.names.role_arn(role),
-            # On a laptop one person plays every part; a session name says who acts, and an
-            # approver whose session is the submitter's is refused.
-            RoleSessionName=f"{os.environ.get('USER', 'local')}.{role.value}",
-            DurationSeconds=_SESSION_SECONDS,
-        )["Credentials"]
+        try:
+            answer = self.client("sts").assume_role(
+                RoleArn=self.names.role_arn(role),
+                # On a laptop one person plays every part; a session name says who acts, and an
+                # approver whose session is the submitter's is refused.
+                RoleSessionName=f"{os.environ.get('USER', 'local')}.{role.value}",
+                DurationSeconds=_SESSION_SECONDS,
+            )["Credentials"]
+        except ClientError as exc:
+            raise NotFound(
+                f"Role '{role.value}' does not exist in the local AWS yet. "
+                "Deploy the infrastructure first: mlops infra deploy."
+            ) from exc
         return {
             "AWS_ACCESS_KEY_ID": answer["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": answer["SecretAccessKey"],

@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.local import ministack_patches
 from infra.local.service import AwsError, Caller
-from infra.local.settings import ACCOUNT, REGION, StateDir
+from infra.local.settings import ACCOUNT, ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY, HOST, REGION, StateDir
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,10 +19,13 @@ Send = Callable[[Message], Awaitable[None]]
 def configure(state: StateDir, port: int) -> None:
     """Set what MiniStack reads from the environment at import; call before importing it."""
     os.environ |= {
-        "BIND_HOST": "127.0.0.1",
+        "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
+        # Its root keys: presigned URLs are checked against them.
+        "AWS_ACCESS_KEY_ID": ADMIN_ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": ADMIN_SECRET_KEY,
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "LAMBDA_EXECUTOR": "local",

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from threading import Thread
 from typing import Any
 
+from infra.local import object_ranges
+
 _log = logging.getLogger("infra.local.events")
 
 
@@ -20,12 +22,15 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     from ministack.core import lambda_runtime
     from ministack.services import eventbridge, sts
 
+    object_ranges.install()
     # Lambdas would act as the account; they get a session of their execution role.
     lambda_runtime.execution_credentials = _execution_credentials
     # Its own interpreter would run them; state machines live in moto.
     eventbridge._dispatch_to_stepfunctions = _in_background(start_state_machine)
     # It tries once; AWS invokes asynchronously, with two retries and the function's DLQ.
     eventbridge._dispatch_to_lambda = _dispatch_to_lambda
+    # It lets anyone be a role that does not exist.
+    sts._assumed_role_arn = _requiring_role(sts._assumed_role_arn)
     # Sessions would end with the process; running jobs and services hold their credentials.
     sts.get_state = _sessions
     sts.load_persisted_state = _restore_sessions
@@ -58,6 +63,19 @@ def _dispatch_to_lambda(arn: str, payload: str) -> None:
         return
     record = lambda_svc._execution_record_for_config(function, config)
     lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+
+def _requiring_role(assumed_role_arn: Callable[..., Any]) -> Callable[..., Any]:
+    from ministack.services import iam
+
+    def required(role_arn: str, session_name: str) -> Any:
+        arn, error = assumed_role_arn(role_arn, session_name)
+        if error is None and role_arn.rpartition("/")[2] not in iam._roles:
+            text = f"User is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
+            return None, iam._error(403, "AccessDenied", text, ns="sts")
+        return arn, error
+
+    return required
 
 
 def _sessions() -> dict[str, Any]:

@@ -75,7 +75,8 @@ _MINISTACK = {
         CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet
         DescribeStackEvents DescribeStackResource DescribeStackResources DescribeStacks
         ExecuteChangeSet GetTemplate GetTemplateSummary ListChangeSets ListExports
-        ListStackResources ListStacks UpdateStack ValidateTemplate""",
+        ListStackResources ListStacks UpdateStack UpdateTerminationProtection
+        ValidateTemplate""",
     "cloudwatch": """
         DeleteAlarms DescribeAlarms GetMetricData GetMetricStatistics ListMetrics PutMetricAlarm
         PutMetricData""",
