@@ -1,0 +1,136 @@
+"""`mlops serve`: the two services, and the keys of their callers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mlops.cli.console import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from serving.proxy.keys import KeyStore
+
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+
+
+@click.group()
+def serve() -> None:
+    """Run the proxy and the inference endpoint, and look after their callers' keys.
+
+    \b
+    Examples:
+      mlops serve inference
+      mlops serve proxy --port 8080
+      mlops serve create-key checkout
+    """
+
+
+@serve.command()
+@_host
+@click.option("--port", type=int, help="Default: MLOPS_INFERENCE_PORT, or 8081.")
+def inference(host: str, port: int | None) -> None:
+    """Run the inference endpoint: it serves what the deployment documents name.
+
+    \b
+    Example:
+      mlops serve inference --host 0.0.0.0 --port 8081
+    """
+    from serving.inference.app import create_app
+    from serving.inference.compose import compose
+    from serving.inference.settings import PREFIX, InferenceSettings
+    from serving.logs import configure_logging
+    from serving.server import bind, run
+    from serving.settings import load_process_settings
+
+    settings, section = load_process_settings(InferenceSettings, PREFIX)
+    listener = bind(host, port or section.port, setting=PREFIX + "PORT")
+    configure_logging(section.log_level)
+    run(create_app(compose(settings, section)), listener, drain_seconds=section.drain_seconds)
+
+
+@serve.command()
+@_host
+@click.option("--port", type=int, help="Default: MLOPS_PROXY_PORT, or 8080.")
+def proxy(host: str, port: int | None) -> None:
+    """Run the proxy: it takes ids, reads their features and answers with scores.
+
+    \b
+    Example:
+      MLOPS_PROXY_INFERENCE_URL=http://127.0.0.1:8081 mlops serve proxy
+    """
+    from serving.logs import configure_logging
+    from serving.proxy.app import create_app
+    from serving.proxy.compose import compose
+    from serving.proxy.settings import PREFIX, ProxySettings
+    from serving.server import bind, run
+    from serving.settings import load_process_settings
+
+    settings, section = load_process_settings(ProxySettings, PREFIX, needs_redis=True)
+    dependencies = compose(settings, section)
+    listener = bind(host, port or section.port, setting=PREFIX + "PORT")
+    configure_logging(section.log_level)
+    run(create_app(dependencies), listener, drain_seconds=section.drain_seconds)
+
+
+@serve.command("create-key")
+@click.argument("name")
+@json_option
+def create_key(name: str, as_json: bool) -> None:
+    """Make an API key for the caller NAME and print it, this once; only its hash is kept.
+
+    Run one of these at a time: they replace the whole list of keys.
+
+    \b
+    Example:
+      KEY=$(mlops serve create-key checkout)
+    """
+    from datetime import UTC, datetime
+
+    store = _open_keys()
+    keys, key = store.load().add(name, now=datetime.now(UTC))
+    store.save(keys)
+    if as_json:
+        print_json({"name": name, "key": key})
+    else:
+        click.echo(key)
+
+
+@serve.command("revoke-key")
+@click.argument("name")
+def revoke_key(name: str) -> None:
+    """Let the key of the caller NAME end; the proxy notices within MLOPS_PROXY_KEYS_POLL_SECONDS.
+
+    \b
+    Example:
+      mlops serve revoke-key checkout
+    """
+    store = _open_keys()
+    store.save(store.load().remove(name))
+    click.echo(f"The key of '{name}' is revoked.", err=True)
+
+
+@serve.command()
+@json_option
+def keys(as_json: bool) -> None:
+    """List the callers that have a key.
+
+    \b
+    Example:
+      mlops serve keys --json
+    """
+    rows = [(key.name, f"{key.created:%Y-%m-%d %H:%M}Z") for key in _open_keys().load().keys]
+    if as_json:
+        print_json([{"name": name, "created": created} for name, created in rows])
+    else:
+        print_table(["caller", "created"], rows)
+
+
+def _open_keys() -> KeyStore:
+    from mlops.aws import Aws
+    from serving.proxy.compose import open_keys
+    from serving.proxy.settings import PREFIX, ProxySettings
+    from serving.settings import load_process_settings
+
+    settings, section = load_process_settings(ProxySettings, PREFIX)
+    return open_keys(settings, section, Aws(region=settings.region))

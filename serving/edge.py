@@ -1,0 +1,136 @@
+"""The outer shell of both services: request ids, the body's limit, latency, one log line each."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.answers import error_response
+from serving.errors import BodyTooLarge
+from serving.logs import request_id
+
+REQUEST_ID = "X-Request-Id"
+_ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/ping", "/v2/health/live"})
+"""Asked every few seconds by machines; logged only when they fail."""
+
+_CALLER_LEFT = 499
+"""The status of a request that nobody waited for, as proxies log it."""
+
+log = logging.getLogger("serving.access")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A finished request, without anything that the caller sent."""
+
+    method: str
+    route: str
+    """The route's template, never the path itself."""
+    status: int
+    seconds: float
+
+
+class Edge:
+    """ASGI middleware round the whole app."""
+
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, observe: Callable[[Answered], None]
+    ) -> None:
+        self.app = app
+        self._max_body = max_body_bytes
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id.set(accept_request_id(headers.get(REQUEST_ID)))
+        exchange = _Exchange(scope, receive, send, self._max_body)
+        try:
+            await self._answer(exchange, headers)
+        except Exception:
+            if not exchange.answering:
+                raise
+            # The app answered 500 and logged why; the server need not log it again.
+        finally:
+            self._record(exchange)
+
+    async def _answer(self, exchange: _Exchange, headers: Headers) -> None:
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._max_body:
+            refusal = error_response(too_large(self._max_body))
+            await refusal(exchange.scope, exchange.receive, exchange.send)
+        else:
+            await self.app(exchange.scope, exchange.receive, exchange.send)
+
+    def _record(self, exchange: _Exchange) -> None:
+        answered = exchange.answered()
+        self._observe(answered)
+        quiet = answered.route in _QUIET and answered.status < 400
+        log.log(
+            logging.DEBUG if quiet else logging.INFO,
+            "request",
+            extra={
+                "method": answered.method,
+                "route": answered.route,
+                "status": answered.status,
+                "ms": round(answered.seconds * 1000, 3),
+                **exchange.scope["state"]["log"],
+            },
+        )
+
+
+class _Exchange:
+    """One request under way: counts what comes in, marks what goes out."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body: int) -> None:
+        scope.setdefault("state", {})["log"] = {}
+        self.scope = scope
+        self._receive, self._send = receive, send
+        self._max_body, self._read = max_body, 0
+        self._started = time.perf_counter()
+        self._status = _CALLER_LEFT
+
+    @property
+    def answering(self) -> bool:
+        return self._status != _CALLER_LEFT
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > self._max_body:
+            raise too_large(self._max_body)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            MutableHeaders(scope=message)[REQUEST_ID] = request_id.get() or ""
+        await self._send(message)
+
+    def answered(self) -> Answered:
+        route = getattr(self.scope.get("route"), "path", "unmatched")
+        seconds = time.perf_counter() - self._started
+        return Answered(self.scope["method"], route, self._status, seconds)
+
+
+def accept_request_id(given: str | None) -> str:
+    """The caller's id where it is a plain one, else a new one."""
+    return given if given and _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body is larger than {limit} bytes.",
+        field="body",
+        remedy="Send fewer instances per request.",
+    )

@@ -1,0 +1,125 @@
+"""What serving refuses, and the one table from an error's class to its HTTP status.
+
+MlopsError
+├── InputError ── InvalidRequest     the body or a field of it
+│              └─ BodyTooLarge       more bytes than are read
+├── Refused ───── Unauthenticated    no key, or one that nobody knows
+│              └─ FeaturesMissing    an input that the manifest does not let go missing
+├── NotFound ──── UnknownModel       nothing is served under this name
+├── JobFailed ─── ComputationFailed  an on-demand function raised for these values
+└── Unavailable ┬ FeaturesUnavailable    the online store does not answer
+                └ InferenceUnavailable   the inference endpoint does not
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops.errors import (
+    Conflict,
+    InputError,
+    JobFailed,
+    MlopsError,
+    NotFound,
+    Refused,
+    SettingsError,
+    Unavailable,
+)
+
+
+class RequestError(MlopsError):
+    """An error whose field and remedy an answer shows apart from the message."""
+
+    def __init__(
+        self, message: str, *, field: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.field = field
+        self.remedy = remedy
+
+
+class InvalidRequest(RequestError, InputError):
+    """A part of the request is wrong; `field` names it."""
+
+
+class BodyTooLarge(RequestError, InputError):
+    """The body has more bytes than the server reads."""
+
+    code = "body_too_large"
+
+
+class Unauthenticated(RequestError, Refused):
+    """The caller did not say who it is, or is not known."""
+
+    code = "unauthenticated"
+
+
+class UnknownModel(RequestError, NotFound):
+    """No model, or no version of it, is served under this name."""
+
+    code = "unknown_model"
+
+
+class FeaturesMissing(RequestError, Refused):
+    """Features without a value that the model's manifest refuses to go without."""
+
+    code = "features_missing"
+
+
+class ComputationFailed(RequestError, JobFailed):
+    """An on-demand function raised for these values."""
+
+    code = "on_demand_failed"
+
+
+class FeaturesUnavailable(RequestError, Unavailable):
+    """The online store does not answer; its own words are in the log, not in the answer."""
+
+    code = "features_unavailable"
+
+
+class InferenceUnavailable(RequestError, Unavailable):
+    """The inference endpoint does not answer, or cannot score now."""
+
+    code = "inference_unavailable"
+
+
+STATUS: dict[type[MlopsError], int] = {
+    BodyTooLarge: 413,
+    Unauthenticated: 401,
+    FeaturesMissing: 422,
+    ComputationFailed: 422,
+    InputError: 422,
+    NotFound: 404,
+    Refused: 403,
+    Conflict: 409,
+    Unavailable: 503,
+    SettingsError: 500,
+    JobFailed: 500,
+    MlopsError: 500,
+}
+"""An error has the status of its nearest class in this table."""
+
+RETRY_AFTER_SECONDS = 1
+
+
+def status_of(error: MlopsError) -> int:
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def headers_of(error: MlopsError) -> dict[str, str]:
+    """The headers that an error's status calls for."""
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": "ApiKey"}
+    return {}
+
+
+def describe(error: MlopsError) -> dict[str, Any]:
+    """The parts of an error that a caller may see."""
+    body: dict[str, Any] = {"code": error.code, "message": str(error)}
+    for part in ("field", "remedy"):
+        if (text := getattr(error, part, None)) is not None:
+            body[part] = text
+    return body

@@ -1,0 +1,27 @@
+"""The inference process, put together from its settings."""
+
+from __future__ import annotations
+
+from mlops.aws import Aws
+from mlops.objects import S3Documents
+from mlops.settings import Settings
+from serving.buckets import open_s3_bucket
+from serving.inference.app import InferenceDependencies
+from serving.inference.metrics import InferenceMetrics
+from serving.inference.repository import ModelRepository, bucket_loader
+from serving.inference.settings import InferenceSettings
+from serving.watching import watch_deployments
+
+
+def compose(settings: Settings, section: InferenceSettings) -> InferenceDependencies:
+    """Connects to nothing yet: a store that is down shows in readiness, not at the start."""
+    aws = Aws(region=settings.region)
+    metrics = InferenceMetrics()
+    repository = ModelRepository(
+        watch_deployments(S3Documents(aws, settings.names.artifact_bucket)),
+        bucket_loader(open_s3_bucket(aws), threads=section.threads),
+        metrics=metrics,
+        retire_seconds=section.retire_seconds,
+        retry_seconds=section.retry_seconds,
+    )
+    return InferenceDependencies(repository=repository, metrics=metrics, settings=section)

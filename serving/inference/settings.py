@@ -1,0 +1,33 @@
+"""The settings of the inference endpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from serving.settings import Section
+
+PREFIX = "MLOPS_INFERENCE_"
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class InferenceSettings(Section):
+    """Read from `MLOPS_INFERENCE_<FIELD>`; each has a default."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 8081
+    poll_seconds: Seconds = 0.5
+    """How often the deployment documents are looked at."""
+    retire_seconds: Seconds = 10.0
+    """How long a version that no document names is kept after its last request."""
+    retry_seconds: Seconds = 10.0
+    """How long after a failed load the same version is tried again."""
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """ONNX Runtime's threads within one run; small models are slower with more."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads for runs that are too long for the event loop."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    drain_seconds: Seconds = 15.0
+    """How long requests under way may take after SIGTERM."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

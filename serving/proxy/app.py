@@ -1,0 +1,190 @@
+"""The proxy over HTTP: a thin shell round the predictor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Query, Request, Response, Security
+from fastapi.security import APIKeyHeader
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp
+
+from mlops.errors import MlopsError
+from mlops.stores.online import OnlineStore
+from serving.answers import answer_errors, json_response
+from serving.edge import Edge
+from serving.errors import describe
+from serving.logs import request_id
+from serving.proxy.bodies import parse_instances
+from serving.proxy.keys import Doorkeeper
+from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.predict import Prediction, Predictions, Predictor, describe_features
+from serving.proxy.schema import PREDICT_ANSWERS, PREDICT_BODY
+from serving.proxy.settings import ProxySettings
+from serving.watching import repeating
+
+_KEY = APIKeyHeader(name="X-Api-Key", auto_error=False, description="mlops serve create-key NAME")
+_CHECK_SECONDS = 2.0
+"""How long readiness waits for what it asks."""
+
+
+@dataclass(frozen=True)
+class ProxyDependencies:
+    """All that the app needs, built by `compose` or by a test."""
+
+    predictor: Predictor
+    store: OnlineStore
+    doorkeeper: Doorkeeper
+    metrics: ProxyMetrics
+    settings: ProxySettings
+
+
+def create_app(dependencies: ProxyDependencies) -> ASGIApp:
+    """The whole service: routes inside the edge that gives ids, limits and logs."""
+    app = FastAPI(
+        title="Predictions",
+        version=installed_version("feast-mlops"),
+        description="Scores by entity ids: the proxy finds the features and asks the model.",
+        lifespan=_lifespan(dependencies),
+    )
+    answer_errors(app)
+    _add_health(app, dependencies)
+    _add_predict(app, dependencies)
+    return Edge(
+        app,
+        max_body_bytes=dependencies.settings.max_body_bytes,
+        observe=dependencies.metrics.observe_request,
+    )
+
+
+def _lifespan(dependencies: ProxyDependencies) -> Any:
+    settings, catalog = dependencies.settings, dependencies.predictor.catalog
+
+    async def follow() -> None:
+        await catalog.refresh()
+        dependencies.metrics.show_endpoints(catalog.state())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        keys = dependencies.doorkeeper.refresh
+        async with (
+            repeating(keys, seconds=settings.keys_poll_seconds, name="read API keys"),
+            repeating(follow, seconds=settings.poll_seconds, name="follow deployments"),
+        ):
+            yield
+        await dependencies.predictor.inference.close()
+        await dependencies.store.close()
+
+    return lifespan
+
+
+def _add_predict(app: FastAPI, dependencies: ProxyDependencies) -> None:
+    settings, predictor = dependencies.settings, dependencies.predictor
+
+    @app.post(
+        "/v1/models/{model}:predict",
+        tags=["predictions"],
+        summary="Score payments by their ids",
+        responses=PREDICT_ANSWERS,
+        openapi_extra=PREDICT_BODY,
+    )
+    async def predict(
+        request: Request,
+        model: str,
+        key: Annotated[str | None, Security(_KEY)],
+        explain: Annotated[
+            Literal["features"] | None, Query(description="Show the features' values and times.")
+        ] = None,
+    ) -> Response:
+        """Each instance is answered for itself: with a score, or with its own error.
+
+        A request with a single instance that cannot be scored answers with that error's status.
+        """
+        request.state.log["caller"] = await dependencies.doorkeeper.identify(key)
+        instances = parse_instances(
+            await request.body(),
+            max_instances=settings.max_instances,
+            max_depth=settings.max_depth,
+        )
+        identity = request_id.get() or ""
+        answer = await predictor.predict(model, instances, request_id=identity)
+        request.state.log |= {
+            "model": model,
+            "version": answer.version,
+            "instances": len(instances),
+        }
+        return json_response(_body(answer, identity, explain=explain is not None))
+
+
+def _body(answer: Predictions, identity: str, *, explain: bool) -> dict[str, Any]:
+    return {
+        "request_id": identity,
+        "model": answer.endpoint,
+        "version": answer.version,
+        "predictions": [_item(item, explain=explain) for item in answer.items],
+    }
+
+
+def _item(item: Prediction, *, explain: bool) -> dict[str, Any]:
+    features = describe_features(item, explain=explain)
+    if item.error:
+        return {"error": describe(item.error)} | ({"features": features} if features else {})
+    return {"score": item.score, "features": features}
+
+
+def _add_health(app: FastAPI, dependencies: ProxyDependencies) -> None:
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> Response:
+        """The process runs."""
+        return json_response({"live": True})
+
+    @app.get("/readyz", tags=["health"])
+    async def readyz() -> Response:
+        """Redis and inference answer now, and every deployed model has a version that fits."""
+        state = await readiness(dependencies)
+        return json_response(state, 200 if state["ready"] else 503)
+
+    @app.get("/metrics", tags=["health"])
+    async def metrics() -> Response:
+        """Prometheus."""
+        return Response(
+            generate_latest(dependencies.metrics.registry), media_type=CONTENT_TYPE_LATEST
+        )
+
+
+async def readiness(dependencies: ProxyDependencies) -> dict[str, Any]:
+    """What the proxy leans on, asked now, and what it serves."""
+    predictor, doorkeeper = dependencies.predictor, dependencies.doorkeeper
+    redis, inference = await asyncio.gather(
+        _check(dependencies.store.ping()), _check(predictor.inference.ping())
+    )
+    models = predictor.catalog.state()
+    ready = (
+        redis is None
+        and inference is None
+        and bool(models)
+        and all(model["ready"] for model in models.values())
+    )
+    return {
+        "ready": ready,
+        "redis": redis or "ok",
+        "inference": inference or "ok",
+        "models": models or "nothing is deployed; approve a version: 'mlops models approve'",
+        "api_keys": doorkeeper.problem or "ok",
+    }
+
+
+async def _check(asked: Awaitable[None]) -> str | None:
+    """What is wrong, or None."""
+    try:
+        await asyncio.wait_for(asked, _CHECK_SECONDS)
+    except MlopsError as exc:
+        return str(exc)
+    except TimeoutError:
+        return f"no answer within {_CHECK_SECONDS:g} s"
+    return None

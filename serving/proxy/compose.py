@@ -1,0 +1,77 @@
+"""The proxy process, put together from its settings."""
+
+from __future__ import annotations
+
+import httpx
+
+from mlops.aws import Aws
+from mlops.objects import S3Documents
+from mlops.secrets import redis_password
+from mlops.settings import Settings
+from mlops.stores.connection import RedisLimits, connect_redis_async, redis_address
+from mlops.stores.feast_redis import FeastRedisStore
+from serving.buckets import open_s3_bucket
+from serving.proxy.app import ProxyDependencies
+from serving.proxy.catalog import Catalog, watch_plans
+from serving.proxy.inference import HttpInference
+from serving.proxy.keys import Doorkeeper, FileKeys, KeyStore, SecretKeys
+from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.predict import Predictor
+from serving.proxy.settings import ProxySettings
+from serving.watching import watch_deployments
+
+
+def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
+    """Reads the Redis password; everything else is connected to when it is needed.
+
+    Raises SettingsError, NotFound or Refused where Redis' address or password is not to be had.
+    """
+    aws = Aws(region=settings.region)
+    store = build_store(settings, section, redis_password(settings, aws))
+    inference = HttpInference(build_client(section))
+    documents = S3Documents(aws, settings.names.artifact_bucket)
+    catalog = Catalog(
+        deployments=watch_deployments(documents),
+        plans=watch_plans(documents),
+        open_bucket=open_s3_bucket(aws),
+        store=store,
+        inference=inference,
+        repo=settings.feature_repo,
+        retry_seconds=section.retry_seconds,
+    )
+    metrics = ProxyMetrics()
+    return ProxyDependencies(
+        predictor=Predictor(catalog, inference, settings.build_clock(), metrics),
+        store=store,
+        doorkeeper=Doorkeeper(open_keys(settings, section, aws)),
+        metrics=metrics,
+        settings=section,
+    )
+
+
+def build_store(settings: Settings, section: ProxySettings, password: str) -> FeastRedisStore:
+    limits = RedisLimits(
+        connect_timeout=section.redis_timeout_seconds, read_timeout=section.redis_timeout_seconds
+    )
+    client = connect_redis_async(settings, password, limits=limits)
+    return FeastRedisStore(client, address=redis_address(settings))
+
+
+def build_client(section: ProxySettings) -> httpx.AsyncClient:
+    """Proxies of the environment are not used: inference stands beside us."""
+    return httpx.AsyncClient(
+        base_url=section.inference_url,
+        timeout=section.inference_timeout_seconds,
+        limits=httpx.Limits(
+            max_connections=section.inference_connections,
+            max_keepalive_connections=section.inference_connections,
+        ),
+        trust_env=False,
+    )
+
+
+def open_keys(settings: Settings, section: ProxySettings, aws: Aws) -> KeyStore:
+    """The file where one is set, else the secret that the infrastructure names."""
+    if section.api_keys_file is not None:
+        return FileKeys(section.api_keys_file)
+    return SecretKeys(aws, settings.names.api_keys_secret)

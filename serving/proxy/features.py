@@ -1,0 +1,117 @@
+"""From ids and request values to the model's input: pure, one outcome per instance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlops.errors import MlopsError
+from mlops.manifest import ModelInput
+from mlops.stores.online import FeatureRow, FeatureStatus, FeatureValue
+from serving.proxy.instances import MAX_NUMBER, Instance
+from serving.proxy.missing import explain_missing
+from serving.proxy.on_demand import compute_on_demand
+from serving.proxy.served import ServedModel
+
+FloatMatrix = npt.NDArray[np.float32]
+
+
+@dataclass
+class Assembled:
+    """What was found for one instance."""
+
+    features: dict[str, FeatureValue] = field(default_factory=dict)
+    """Stored and computed features, by name."""
+    defaulted: set[str] = field(default_factory=set)
+    vector: list[float] = field(default_factory=list)
+    """The model's inputs in order; NaN where the manifest says null."""
+    error: MlopsError | None = None
+
+
+def assemble(
+    model: ServedModel, instances: Sequence[Instance], rows: Sequence[FeatureRow]
+) -> list[Assembled]:
+    """Stored features, request values and computed features as the model's inputs.
+
+    An instance whose features are missing and refused, or whose on-demand function raises, carries
+    its error; the others are not touched by it.
+    """
+    values = [_known(instance, row) for instance, row in zip(instances, rows, strict=True)]
+    errors = compute_on_demand(model.on_demand, values)
+    assembled = []
+    for index, (instance, row) in enumerate(zip(instances, rows, strict=True)):
+        one = Assembled(features=_stored(model, row), error=errors.get(index))
+        if one.error is None:
+            _fill(one, model, instance, values[index])
+        assembled.append(one)
+    return assembled
+
+
+def to_matrix(assembled: Iterable[Assembled]) -> FloatMatrix:
+    """The vectors as float32 [n, inputs]."""
+    with np.errstate(over="ignore"):
+        return np.array([one.vector for one in assembled], dtype=np.float32)
+
+
+def _known(instance: Instance, row: FeatureRow) -> dict[str, Any]:
+    stored = {_plain(reference): value.value for reference, value in row.items()}
+    return {**stored, **instance.entities, **instance.request}
+
+
+def _stored(model: ServedModel, row: FeatureRow) -> dict[str, FeatureValue]:
+    return {_plain(reference): row[reference] for reference in model.references}
+
+
+def _fill(one: Assembled, model: ServedModel, instance: Instance, values: dict[str, Any]) -> None:
+    refused = []
+    for column in model.manifest.inputs:
+        name = _plain(column.source)
+        number = as_number(values.get(name))
+        if column.origin == "on_demand":
+            one.features[name] = _computed(values.get(name), number)
+        elif column.origin == "feature" and number is None:
+            one.features[name] = _without_number(one.features[name])
+        if number is None and column.on_missing == "refuse":
+            refused.append(name)
+        one.vector.append(_or_substitute(number, column))
+        if number is None and column.on_missing == "default":
+            one.defaulted.add(name)
+    if refused:
+        one.error = explain_missing(
+            model.endpoint, model.plan, instance, features=one.features, refused=refused
+        )
+
+
+def as_number(value: Any) -> float | None:
+    """None where there is no number: missing, not within float32, or of another type."""
+    if not isinstance(value, (int, float)) or not abs(value) <= MAX_NUMBER:
+        return None
+    return float(value)
+
+
+def _or_substitute(number: float | None, column: ModelInput) -> float:
+    if number is not None:
+        return number
+    return math.nan if column.default is None else column.default
+
+
+def _computed(value: Any, number: float | None) -> FeatureValue:
+    status = FeatureStatus.NULL if number is None else FeatureStatus.PRESENT
+    return FeatureValue(status, None if number is None else value)
+
+
+def _without_number(found: FeatureValue) -> FeatureValue:
+    """A stored value that is there but no finite number: NaN is null, anything else invalid."""
+    if found.status != FeatureStatus.PRESENT:
+        return found
+    status = FeatureStatus.NULL if isinstance(found.value, float) else FeatureStatus.INVALID
+    return FeatureValue(status, None, found.event_time)
+
+
+def _plain(reference: str) -> str:
+    return reference.rpartition(":")[2]

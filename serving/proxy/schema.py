@@ -1,0 +1,107 @@
+"""What the OpenAPI document says of the hot route, whose body is parsed without FastAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from serving.errors import RETRY_AFTER_SECONDS
+
+
+class ErrorBody(BaseModel):
+    """What failed, for which field, and what to do."""
+
+    code: str = Field(examples=["features_missing"])
+    message: str
+    field: str | None = Field(None, examples=["instances[0].customer_id"])
+    remedy: str | None = None
+    request_id: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """Every error has this shape."""
+
+    error: ErrorBody
+
+
+class FeatureAnswer(BaseModel):
+    """How one feature was found; value and event time with `explain=features` only."""
+
+    status: str = Field(examples=["PRESENT", "NULL", "NOT_FOUND", "OUTSIDE_MAX_AGE", "INVALID"])
+    defaulted: bool | None = Field(None, description="The manifest's default was used instead.")
+    value: Any = None
+    event_time: str | None = None
+
+
+class PredictionAnswer(BaseModel):
+    """A score, or the error of this instance."""
+
+    score: float | None = Field(None, examples=[0.0173])
+    features: dict[str, FeatureAnswer] | None = None
+    error: ErrorBody | None = None
+
+
+class PredictAnswer(BaseModel):
+    """One prediction per instance, in order, all by one version."""
+
+    request_id: str
+    model: str
+    version: int
+    predictions: list[PredictionAnswer]
+
+
+_EXAMPLE = {
+    "instances": [
+        {
+            "customer_id": "1042",
+            "terminal_id": "7718",
+            "amount": 12.5,
+            "event_time": "2018-08-08T10:00:00Z",
+        }
+    ]
+}
+
+PREDICT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["instances"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "instances": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "object"},
+                            "description": "Ids and request values, as the model's feature service "
+                            "names them; nothing more.",
+                        }
+                    },
+                },
+                "example": _EXAMPLE,
+            }
+        },
+    }
+}
+
+_ERRORS = {
+    401: "No API key, or an unknown one.",
+    404: "No such model is deployed.",
+    413: "The body is too large.",
+    422: "The body is wrong, or features are missing that the model needs.",
+    503: "Features or inference do not answer now.",
+}
+
+PREDICT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": PredictAnswer},
+    **{status: {"model": ErrorAnswer, "description": text} for status, text in _ERRORS.items()},
+}
+PREDICT_ANSWERS[503]["headers"] = {
+    "Retry-After": {
+        "description": f"Seconds; {RETRY_AFTER_SECONDS}.",
+        "schema": {"type": "integer"},
+    }
+}

@@ -1,0 +1,114 @@
+"""A model version as the proxy serves it: manifest, plan and functions that fit, compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.deployment import DeployedVersion
+from mlops.errors import Refused
+from mlops.manifest import Manifest, check_plan
+from mlops.plan import FeaturePlan, PlannedTransformation, Transformation, load_transformations
+from mlops.stores.online import OnlineReader, OnlineStore
+from serving.proxy.instances import InstanceSchema
+
+_NUMERIC = frozenset({"Bool", "Float32", "Float64", "Int32", "Int64"})
+
+
+@dataclass(frozen=True)
+class OnDemand:
+    """An on-demand view with the function that this image has for it."""
+
+    planned: PlannedTransformation
+    function: Transformation
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One version with all that a request needs; a request keeps the one that it began with."""
+
+    endpoint: str
+    deployed: DeployedVersion
+    manifest: Manifest
+    plan: FeaturePlan
+    schema: InstanceSchema
+    references: tuple[str, ...]
+    """'view:feature' of what is read for it."""
+    reader: OnlineReader
+    on_demand: tuple[OnDemand, ...]
+
+    @property
+    def version(self) -> int:
+        return self.deployed.version
+
+    @property
+    def is_trained_on_this_plan(self) -> bool:
+        """False where the feature service changed since and still supplies the inputs."""
+        return self.manifest.plan_sha256 == self.plan.sha256
+
+
+def build_served_model(
+    endpoint: str,
+    deployed: DeployedVersion,
+    manifest: Manifest,
+    plan: FeaturePlan,
+    *,
+    store: OnlineStore,
+    repo: Path,
+) -> ServedModel:
+    """Raises Refused when manifest, plan and this image's functions do not fit each other."""
+    check_plan(manifest, plan)
+    _check_request_inputs(manifest, plan)
+    functions = load_transformations(plan, repo)
+    needed = _needed_transformations(manifest, plan.transformations)
+    references = _references(manifest, plan, needed)
+    return ServedModel(
+        endpoint=endpoint,
+        deployed=deployed,
+        manifest=manifest,
+        plan=plan,
+        schema=InstanceSchema(plan),
+        references=references,
+        reader=store.reader(plan, references),
+        on_demand=tuple(OnDemand(t, functions[t.name]) for t in needed),
+    )
+
+
+def _check_request_inputs(manifest: Manifest, plan: FeaturePlan) -> None:
+    types = {field.name: field.dtype for field in plan.request}
+    wrong = [
+        f"'{c.source}' is {types[c.source]}"
+        for c in manifest.inputs
+        if c.origin == "request" and types[c.source] not in _NUMERIC
+    ]
+    if wrong:
+        raise Refused(
+            f"Model '{manifest.model}' takes request fields that are no numbers: "
+            f"{', '.join(wrong)}. Compute a number of them in an on-demand view and train again."
+        )
+
+
+def _needed_transformations(
+    manifest: Manifest, planned: Sequence[PlannedTransformation]
+) -> list[PlannedTransformation]:
+    """Those whose outputs the model takes, or which feed one of those; in the plan's order."""
+    wanted = {c.source.split(":", 1)[1] for c in manifest.inputs if c.origin == "on_demand"}
+    needed = []
+    for transformation in reversed(planned):
+        if wanted & {output.name for output in transformation.outputs}:
+            needed.append(transformation)
+            wanted |= set(transformation.inputs)
+    return needed[::-1]
+
+
+def _references(
+    manifest: Manifest, plan: FeaturePlan, transformations: Sequence[PlannedTransformation]
+) -> tuple[str, ...]:
+    taken = {column.source for column in manifest.inputs if column.origin == "feature"}
+    feeding = {name for transformation in transformations for name in transformation.inputs}
+    return tuple(
+        reference
+        for reference in plan.references
+        if reference in taken or reference.split(":", 1)[1] in feeding
+    )

@@ -1,0 +1,64 @@
+"""The settings of a serving process: the environment's, and its own section of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mlops.errors import SettingsError
+from mlops.settings import Settings, load_settings
+
+
+class Section(BaseModel):
+    """Settings of one process, read from `MLOPS_<SECTION>_<FIELD>`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def load_process_settings(
+    kind: type[AnySection],
+    prefix: str,
+    environ: Mapping[str, str] | None = None,
+    *,
+    needs_redis: bool = False,
+) -> tuple[Settings, AnySection]:
+    """Read both. Raises SettingsError once, with everything that is missing or wrong."""
+    environ = os.environ if environ is None else environ
+    problems, settings, section = [], None, None
+    try:
+        settings = load_settings(environ)
+    except SettingsError as exc:
+        problems.append(str(exc))
+    try:
+        section = load_section(kind, prefix, environ)
+    except SettingsError as exc:
+        problems.append(str(exc))
+    if needs_redis and not environ.get("MLOPS_REDIS_URL"):
+        problems.append("Settings missing: MLOPS_REDIS_URL.")
+    if settings is None or section is None or problems:
+        raise SettingsError(" ".join(problems))
+    return settings, section
+
+
+def load_section(kind: type[AnySection], prefix: str, environ: Mapping[str, str]) -> AnySection:
+    """Raises SettingsError with every variable that is missing or wrong."""
+    values = {
+        name: environ[prefix + name.upper()]
+        for name in kind.model_fields
+        if environ.get(prefix + name.upper())
+    }
+    try:
+        return kind.model_validate(values)
+    except ValidationError as exc:
+        problems = "; ".join(f"{_variable(prefix, e['loc'])}: {e['msg']}" for e in exc.errors())
+        raise SettingsError(f"Settings wrong: {problems}.") from exc
+
+
+def _variable(prefix: str, loc: tuple[int | str, ...]) -> str:
+    return prefix + str(loc[0]).upper() if loc else prefix + "*"
