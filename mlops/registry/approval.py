@@ -15,6 +15,7 @@ from mlops.registry.artifacts import check_artifacts
 from mlops.registry.record import Decision, Entry, Records, chain, latest, verify
 from mlops.registry.rules import (
     require_approvable,
+    require_identities,
     require_other_person,
     require_person,
     require_reason,
@@ -117,6 +118,7 @@ class Approvals:
             manifest = check_artifacts(self.documents, self.bucket, version)
             trainers.append(manifest.trained_by)
             submitters.append(manifest.submitted_by)
+            require_identities(version, [*trainers, *submitters])
         require_other_person(
             require_person(ask.who), version, trainers=trainers, submitters=submitters
         )

@@ -24,6 +24,11 @@ class Principal:
     name: str
     session: str = ""
 
+    @property
+    def label(self) -> str:
+        """As people read it: 'role/session', or the user's name."""
+        return "/".join(filter(None, (self.name, self.session)))
+
     def shares_role(self, other: Principal) -> bool:
         """Whether both act in one role, or are one user; sessions do not count."""
         return (self.kind, self.account, self.name) == (other.kind, other.account, other.name)

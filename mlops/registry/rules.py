@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from mlops.errors import InputError, Refused
 from mlops.registry.principal import Kind, Principal, parse_principal
@@ -47,14 +48,26 @@ def require_other_person(
 ) -> None:
     """Raises Refused when who decides also trained or submitted the version.
 
-    trainers, submitters: ARNs as the registry and the manifest name them; empty ones are skipped.
+    trainers, submitters: ARNs as the registry and the manifest name them; what is no ARN is
+    nobody's, see `require_identities`.
     """
-    for arn in filter(None, trainers):
-        if approver.shares_role(parse_principal(arn)):
-            raise _own_work(approver, version, f"trained by {arn}")
-    for arn in filter(None, submitters):
-        if approver.is_same_person(parse_principal(arn)):
-            raise _own_work(approver, version, f"submitted by {arn}")
+    for trainer in _principals(trainers):
+        if approver.shares_role(trainer):
+            raise _own_work(approver, version, f"trained by {trainer.label}")
+    for submitter in _principals(submitters):
+        if approver.is_same_person(submitter):
+            raise _own_work(approver, version, f"submitted by {submitter.label}")
+
+
+def require_identities(version: ModelVersion, arns: Iterable[str]) -> None:
+    """Raises Refused when one of those who trained or submitted it is no AWS identity."""
+    for arn in arns:
+        if not list(_principals([arn])):
+            raise Refused(
+                f"Version {version.version} of '{version.model}' names '{arn}' as who trained or "
+                "submitted it, which is no AWS identity. Start its run with "
+                f"'mlops workflows run {version.model}'."
+            )
 
 
 def require_approvable(version: ModelVersion) -> None:
@@ -79,9 +92,14 @@ def require_approvable(version: ModelVersion) -> None:
         )
 
 
+def _principals(arns: Iterable[str]) -> Iterator[Principal]:
+    for arn in arns:
+        with suppress(InputError):
+            yield parse_principal(arn)
+
+
 def _own_work(approver: Principal, version: ModelVersion, deed: str) -> Refused:
-    me = "/".join(filter(None, (approver.name, approver.session)))
     return Refused(
-        f"Version {version.version} of '{version.model}' was {deed}, and you act as {me}. "
-        "Someone else has to decide on it."
+        f"Version {version.version} of '{version.model}' was {deed}, and you act as "
+        f"{approver.label}. Someone else has to decide on it."
     )

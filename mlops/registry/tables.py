@@ -108,10 +108,9 @@ def outcome(found: Outcome) -> str:
 def person(arn: str) -> str:
     """An ARN as people read it: 'role/session' or the user's name."""
     try:
-        principal = parse_principal(arn)
+        return parse_principal(arn).label
     except InputError:
         return arn
-    return "/".join(filter(None, (principal.name, principal.session)))
 
 
 def _leading_metrics(found: Iterable[ModelVersion]) -> list[str]:

@@ -122,6 +122,7 @@ def test_the_manifest_names_the_submitter_where_the_registry_was_rewritten(offic
     [
         {"trained_by": ""},
         {"submitted_by": ""},
+        {"submitted_by": "unknown"},
         {"manifest_sha256": ""},
         {"complete": False},
         {"metrics": {}},
