@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from mlops.aws import Aws
 from mlops.deployment import Deployment, load_deployment
-from mlops.errors import NotFound
+from mlops.errors import Conflict, NotFound
 from mlops.names import Role
 from mlops.objects import Documents, S3Documents
 from tests.approvals import model_version, register_package, upload_model
@@ -131,6 +132,23 @@ def test_an_approval_around_the_record_is_not_deployed_and_is_found(company: Com
     company.register(3)
     company.decide("approve", 3)
     assert [v.version for v in company.wait_for_stable(3).history] == [1]
+
+
+def test_two_approvers_at_once_end_in_one_state_that_record_and_registry_share(
+    company: Company,
+) -> None:
+    company.register(1)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(company.run, action, company.model, "1", "--reason", "at once")
+            for action in ("approve", "reject", "approve", "reject")
+        ]
+    assert {answer.result().code for answer in asked} <= {0, Conflict.exit_code}
+    history = company.run("history", company.model, "--json").json
+    assert history["verified"]
+    assert history["unfinished"] == []
+    status = company.run("show", company.model, "1", "--json").json["status"]
+    assert history["entries"][-1]["to"] == status
 
 
 def test_an_entry_that_was_changed_in_the_table_is_found(company: Company) -> None:
