@@ -1,0 +1,119 @@
+"""Least privilege: what each role may do, and what it never may."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infra.stacks.permissions import UNSCOPED, grants_of
+from mlops.names import Names, Role
+
+NAMES = Names(project="mlops", env="prod", account="123456789012", region="ap-northeast-2")
+EVERY_GRANT = [(role, grant) for role in Role for grant in grants_of(role, NAMES)]
+INLINE_POLICY_LIMIT = 10_240
+
+
+def actions(role: Role) -> set[str]:
+    return {action for grant in grants_of(role, NAMES) for action in grant.actions}
+
+
+def holders(action: str) -> set[Role]:
+    return {role for role in Role if action in actions(role)}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_roles_grants_name_their_actions_and_resources(role: Role) -> None:
+    for grant in grants_of(role, NAMES):
+        assert not [action for action in grant.actions if "*" in action], grant
+        if "*" in grant.resources:
+            assert grant.resources == ("*",), grant
+            assert set(grant.actions) <= set(UNSCOPED), grant
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_reaches_its_own_environment_only(role: Role) -> None:
+    shared = ("/aws/sagemaker/", "StepFunctionsGetEvents", ":catalog", "datacatalog/AwsDataCatalog")
+    ours = (NAMES.prefix, f"/{NAMES.database}")
+    for resource in {resource for grant in grants_of(role, NAMES) for resource in grant.resources}:
+        assert resource == "*" or any(part in resource for part in (*ours, *shared)), resource
+
+
+def test_every_unscoped_action_is_used() -> None:
+    used = {
+        action for _, grant in EVERY_GRANT if grant.resources == ("*",) for action in grant.actions
+    }
+    assert used == set(UNSCOPED)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_statement_names_are_unique_in_a_role(role: Role) -> None:
+    names = [grant.sid for grant in grants_of(role, NAMES)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_roles_policy_fits_into_iams_limit(role: Role) -> None:
+    statements = [
+        {"Sid": g.sid, "Effect": "Allow", "Action": g.actions, "Resource": g.resources}
+        | ({"Condition": g.conditions} if g.conditions else {})
+        for g in grants_of(role, NAMES)
+    ]
+    assert len(json.dumps(statements, separators=(",", ":"))) < INLINE_POLICY_LIMIT
+
+
+def test_only_the_approver_decides_on_models() -> None:
+    assert holders("sagemaker:UpdateModelPackage") == {Role.APPROVER}
+    assert holders("dynamodb:PutItem") == {Role.APPROVER}
+
+
+def test_the_approver_can_neither_train_nor_deploy() -> None:
+    assert not actions(Role.APPROVER) & {
+        "s3:PutObject",
+        "sagemaker:CreateModelPackage",
+        "states:StartExecution",
+        "states:UpdateStateMachine",
+    }
+
+
+def test_only_the_workflow_registers_models() -> None:
+    assert holders("sagemaker:CreateModelPackage") == {Role.WORKFLOW}
+
+
+def test_nobody_rewrites_the_record() -> None:
+    for action in ("dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"):
+        assert holders(action) == set()
+
+
+def test_secrets_are_read_where_they_are_used() -> None:
+    assert holders("secretsmanager:GetSecretValue") == {
+        Role.JENKINS,
+        Role.SERVING,
+        Role.INFRASTRUCTURE,
+    }
+
+
+def test_nobody_can_change_roles_or_the_network() -> None:
+    changing = {
+        action
+        for role in Role
+        for action in actions(role)
+        if action.startswith(("iam:", "ec2:")) and ":Describe" not in action
+    }
+    assert changing == {"iam:PassRole"}
+
+
+def test_passing_a_role_names_the_role_and_the_service() -> None:
+    passing = [grant for _, grant in EVERY_GRANT if "iam:PassRole" in grant.actions]
+    for grant in passing:
+        assert grant.conditions is not None
+        assert "iam:PassedToService" in grant.conditions["StringEquals"]
+        assert set(grant.resources) <= {NAMES.role_arn(role) for role in Role}
+
+
+def test_deployment_documents_are_written_by_the_model_deployer_only() -> None:
+    place = f"arn:aws:s3:::{NAMES.artifact_bucket}/deployments/*"
+    writers = {
+        role for role, g in EVERY_GRANT if "s3:PutObject" in g.actions and place in g.resources
+    }
+    assert writers == {Role.MODEL_DEPLOYER}
