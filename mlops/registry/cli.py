@@ -175,7 +175,7 @@ def history(model: str, as_json: bool) -> None:
     if not found.holds:
         raise MlopsError(f"The record of '{model}' does not hold: {'; '.join(found.problems)}.")
     if found.entries and not as_json:
-        out.print(f"{len(found.entries)} entries; the chain holds.", highlight=False)
+        out.print(f"The record holds: {len(found.entries)} in an unbroken chain.", highlight=False)
 
 
 def _decide(
