@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 _PARALLEL = 4
+_REFUSALS = (ClientError, BotoCoreError, Boto3Error)
 _Item = TypeVar("_Item")
 
 
@@ -43,7 +45,7 @@ class Storage:
                 raise StorageError(f'No S3 objects found under S3 URL "{uri}"')
             targets = {key: _inside(folder, relative_name(key, prefix)) for key in keys}
             _in_parallel(lambda k: self._s3.download_file(bucket, k, str(targets[k])), keys)
-        except (ClientError, BotoCoreError, OSError) as exc:
+        except (*_REFUSALS, OSError) as exc:
             raise StorageError(f'Failed to download "{uri}": {exc}') from exc
         return len(keys)
 
@@ -57,7 +59,7 @@ class Storage:
         }
         try:
             _in_parallel(lambda path: self._s3.upload_file(str(path), bucket, keys[path]), keys)
-        except (ClientError, BotoCoreError, OSError) as exc:
+        except (*_REFUSALS, OSError) as exc:
             raise StorageError(f'Failed to upload to "{uri}": {exc}') from exc
         return len(keys)
 
@@ -70,7 +72,7 @@ class Storage:
         bucket, key = split_uri(uri)
         try:
             self._s3.upload_file(str(archive), bucket, key)
-        except (ClientError, BotoCoreError) as exc:
+        except _REFUSALS as exc:
             raise StorageError(f'Failed to upload to "{uri}": {exc}') from exc
         finally:
             archive.unlink(missing_ok=True)
