@@ -54,8 +54,13 @@ def parse_infer(body: bytes, manifest: Manifest) -> InferRequest:
 
 
 def _check_outputs(outputs: Any, manifest: Manifest) -> None:
-    names = [o.get("name") if isinstance(o, dict) else o for o in outputs or []]
-    if any(name != manifest.graph_output for name in names):
+    if outputs is None:
+        return
+    known = isinstance(outputs, list) and all(
+        isinstance(output, dict) and output.get("name") == manifest.graph_output
+        for output in outputs
+    )
+    if not known:
         raise InvalidRequest(f"'outputs' may only name '{manifest.graph_output}'.", field="outputs")
 
 

@@ -1,0 +1,188 @@
+"""Both services inside the test's process, wired to each other and to fakes of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mlops.clock import FixedClock
+from mlops.deployment import DeployedVersion
+from mlops.objects import MemoryDocuments
+from mlops.plan import FeaturePlan, save_plan
+from mlops.stores.online import MemoryOnlineStore
+from serving.edge import Edge
+from serving.inference.app import InferenceDependencies
+from serving.inference.app import create_app as create_inference
+from serving.inference.metrics import InferenceMetrics
+from serving.inference.repository import ModelRepository, bucket_loader
+from serving.inference.settings import InferenceSettings
+from serving.proxy.app import ProxyDependencies
+from serving.proxy.app import create_app as create_proxy
+from serving.proxy.catalog import Catalog, watch_plans
+from serving.proxy.inference import HttpInference
+from serving.proxy.keys import ApiKeys, Doorkeeper
+from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.predict import Predictor
+from serving.proxy.settings import ProxySettings
+from serving.watching import watch_deployments
+from tests.serving_examples import (
+    INSTANCE,
+    NOW,
+    build_manifest,
+    build_plan,
+    deploy,
+    onnx_model,
+    publish,
+    write_repo,
+)
+
+
+@dataclass
+class MemoryKeys:
+    """A key store in memory."""
+
+    stored: ApiKeys = field(default_factory=ApiKeys)
+    down: Exception | None = None
+
+    def load(self) -> ApiKeys:
+        if self.down:
+            raise self.down
+        return self.stored
+
+    def save(self, keys: ApiKeys) -> None:
+        self.stored = keys
+
+
+class BreakableTransport(httpx.ASGITransport):
+    """The way from the proxy to inference, which a test may cut."""
+
+    cut: Exception | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.cut:
+            raise self.cut
+        return await super().handle_async_request(request)
+
+
+@dataclass
+class Services:
+    """The two services, what they stand on, and a caller with a key."""
+
+    documents: MemoryDocuments
+    models: MemoryDocuments
+    plan: FeaturePlan
+    store: MemoryOnlineStore
+    keys: MemoryKeys
+    repository: ModelRepository
+    catalog: Catalog
+    way: BreakableTransport
+    proxy: httpx.AsyncClient
+    inference: httpx.AsyncClient
+
+    def publish(self, version: int, **changes: Any) -> DeployedVersion:
+        """A version of its own weights; `changes` go into its manifest."""
+        graph = onnx_model(seed=version)
+        manifest = build_manifest(self.plan, graph, **changes)
+        return publish(self.models, manifest, graph, version=version)
+
+    def deploy(self, version: DeployedVersion | None, *history: DeployedVersion) -> None:
+        deploy(self.documents, version, history=history)
+
+    async def follow(self) -> None:
+        """What the two polling loops do."""
+        self.repository.refresh()
+        await self.catalog.refresh()
+
+    async def predict(self, *instances: Any, explain: bool = False) -> httpx.Response:
+        return await self.proxy.post(
+            "/v1/models/fraud:predict",
+            json={"instances": list(instances or [INSTANCE])},
+            params={"explain": "features"} if explain else {},
+        )
+
+
+def fill(store: MemoryOnlineStore) -> None:
+    """Features of customer c1 and terminal t1."""
+    store.put("spend", ("c1",), NOW, {"payments": 4, "mean_amount": 10.0, "unused": 1.0})
+    store.put("risk", ("t1",), NOW, {"risk": 0.1})
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, *, limits: dict[str, Any] | None = None, retire_seconds: float = 10.0
+) -> AsyncIterator[Services]:
+    """Version 1 deployed, loaded and active; the loops stand still: `follow` moves them."""
+    repo = write_repo(folder)
+    plan, documents, models = build_plan(repo), MemoryDocuments(), MemoryDocuments()
+    save_plan(documents, plan)
+    metrics = InferenceMetrics()
+    repository = ModelRepository(
+        watch_deployments(documents),
+        bucket_loader(lambda _: models, threads=1),
+        metrics=metrics,
+        retire_seconds=retire_seconds,
+        retry_seconds=0.0,
+    )
+    inference = create_inference(
+        InferenceDependencies(repository, metrics, InferenceSettings(poll_seconds=3600))
+    )
+    way = BreakableTransport(inference)
+    port = HttpInference(httpx.AsyncClient(transport=way, base_url="http://inference"))
+    store, keys = MemoryOnlineStore(), MemoryKeys()
+    fill(store)
+    keys.stored, key = keys.stored.add("tester", now=datetime(2018, 1, 1, tzinfo=UTC))
+    catalog = Catalog(
+        watch_deployments(documents), watch_plans(documents), lambda _: models, store, port, repo
+    )
+    catalog.retry_seconds = 0.0
+    proxy_metrics = ProxyMetrics()
+    proxy = create_proxy(
+        ProxyDependencies(
+            Predictor(catalog, port, FixedClock(NOW), proxy_metrics),
+            store,
+            Doorkeeper(keys, pause_seconds=0.0),
+            proxy_metrics,
+            ProxySettings(poll_seconds=3600, keys_poll_seconds=3600, **limits or {}),
+        )
+    )
+    async with AsyncExitStack() as stack:
+        services = Services(
+            documents,
+            models,
+            plan,
+            store,
+            keys,
+            repository,
+            catalog,
+            way,
+            await stack.enter_async_context(
+                client_of(proxy, "http://proxy", headers={"X-Api-Key": key})
+            ),
+            await stack.enter_async_context(client_of(inference, "http://inference")),
+        )
+        services.deploy(services.publish(1))
+        for app in (inference, proxy):
+            await stack.enter_async_context(running(app))
+        await services.follow()
+        yield services
+
+
+def client_of(app: Any, url: str, **options: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=url, **options
+    )
+
+
+@asynccontextmanager
+async def running(app: Any) -> AsyncIterator[None]:
+    """The app's lifespan."""
+    assert isinstance(app, Edge)
+    inner: Any = app.app
+    async with inner.router.lifespan_context(inner):
+        yield

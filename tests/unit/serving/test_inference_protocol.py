@@ -1,0 +1,185 @@
+"""The inference endpoint speaks the Open Inference Protocol and SageMaker's hosting contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.serving_examples import (
+    COLUMNS,
+    build_manifest,
+    deploy,
+    onnx_model,
+    publish,
+    score_locally,
+)
+from tests.serving_processes import Services
+
+ROW = [12.5, 4.0, 10.0, 0.1, 1.25, 1.0]
+NAMES = [column.name for column in COLUMNS]
+URL = "/v2/models/fraud/infer"
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    base = {"name": "X", "datatype": "FP32", "shape": [1, 6], "data": ROW}
+    return {"inputs": [base | changes]}
+
+
+def expected(*rows: list[float]) -> Any:
+    named = [dict(zip(NAMES, row, strict=True)) for row in rows]
+    return pytest.approx(score_locally(onnx_model(seed=1), named), abs=1e-7)
+
+
+@pytest.mark.parametrize("path", [URL, "/v2/models/fraud/versions/1/infer"])
+async def test_rows_come_back_as_probabilities(services: Services, path: str) -> None:
+    answer = (await services.inference.post(path, json={"id": "7"} | tensor())).json()
+    (output,) = answer.pop("outputs")
+    assert answer == {"model_name": "fraud", "model_version": "1", "id": "7"}
+    assert (output["name"], output["datatype"], output["shape"]) == (
+        "probabilities",
+        "FP32",
+        [1, 2],
+    )
+    assert output["data"][1::2] == expected(ROW)
+
+
+@pytest.mark.parametrize("data", [[ROW, ROW], ROW * 2])
+async def test_data_may_be_flat_or_nested(services: Services, data: list[Any]) -> None:
+    answer = await services.inference.post(URL, json=tensor(shape=[2, 6], data=data))
+    assert answer.json()["outputs"][0]["data"][1::2] == expected(ROW, ROW)
+
+
+async def test_null_is_no_number_to_the_model(services: Services) -> None:
+    answer = await services.inference.post(URL, json=tensor(data=[None, *ROW[1:]]))
+    assert answer.json()["outputs"][0]["data"] == [None, None]
+
+
+async def test_a_large_batch_is_scored_off_the_event_loop(services: Services) -> None:
+    model = services.repository.get("fraud")
+    object.__setattr__(model, "seconds_per_row", 1.0)
+    answer = await services.inference.post(URL, json=tensor(shape=[300, 6], data=ROW * 300))
+    assert answer.json()["outputs"][0]["data"][1::2] == expected(*[ROW] * 300)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "inputs"),
+        ({"inputs": []}, "inputs"),
+        ([], "inputs"),
+        (tensor(name="Y"), "inputs[0].name"),
+        (tensor(datatype="BYTES"), "inputs[0].datatype"),
+        (tensor(shape=[1, 5]), "inputs[0].shape"),
+        (tensor(shape=[0, 6]), "inputs[0].shape"),
+        (tensor(shape=[1.0, 6]), "inputs[0].shape"),
+        (tensor(shape="1,6"), "inputs[0].shape"),
+        (tensor(data=ROW[:5]), "inputs[0].data"),
+        (tensor(data=["1"] * 6), "inputs[0].data"),
+        (tensor(data=["1", None, 1, 1, 1, 1]), "inputs[0].data"),
+        (tensor(data=[True] * 6), "inputs[0].data"),
+        (tensor(data=[1e300] * 6), "inputs[0].data"),
+        (tensor(data=[[1, 2], [3]]), "inputs[0].data"),
+        (tensor(data=None), "inputs[0].data"),
+        (tensor(data={"a": 1}), "inputs[0].data"),
+        (tensor() | {"outputs": [{"name": "label"}]}, "outputs"),
+        (tensor() | {"outputs": 1}, "outputs"),
+    ],
+)
+async def test_a_wrong_request_is_a_422_in_the_protocols_shape(
+    services: Services, body: Any, field: str
+) -> None:
+    answer = await services.inference.post(URL, json=body)
+    assert answer.status_code == 422
+    assert isinstance(answer.json()["error"], str)
+    assert answer.json()["field"] == field
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/models/churn", "/v2/models/fraud/versions/2", "/v2/models/fraud/versions/x/ready"]
+)
+async def test_an_unknown_model_or_version_is_a_404(services: Services, path: str) -> None:
+    answer = await services.inference.get(path)
+    assert answer.status_code == 404
+    assert isinstance(answer.json()["error"], str)
+
+
+async def test_metadata_names_tensors_versions_and_columns(services: Services) -> None:
+    metadata = (await services.inference.get("/v2/models/fraud")).json()
+    assert metadata["versions"] == ["1"]
+    assert metadata["inputs"] == [{"name": "X", "datatype": "FP32", "shape": [-1, 6]}]
+    assert metadata["parameters"]["columns"] == NAMES
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/fraud/ready",
+        "/v2/models/fraud/versions/1/ready",
+        "/ping",
+        "/healthz",
+        "/readyz",
+    ],
+)
+async def test_the_server_is_there_and_ready(services: Services, path: str) -> None:
+    assert (await services.inference.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("instance", [ROW, dict(zip(NAMES, ROW, strict=True))])
+async def test_invocations_take_rows_or_objects(services: Services, instance: Any) -> None:
+    answer = await services.inference.post("/invocations", json={"instances": [instance]})
+    assert [p["score"] for p in answer.json()["predictions"]] == expected(ROW)
+
+
+async def test_invocations_take_and_give_csv(services: Services) -> None:
+    body = "\n".join([",".join(map(str, ROW))] * 2) + "\n"
+    answer = await services.inference.post(
+        "/invocations", content=body, headers={"Content-Type": "text/csv", "Accept": "text/csv"}
+    )
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    assert [float(line) for line in answer.text.splitlines()] == expected(ROW, ROW)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"{}"),
+        ("application/json", b'{"instances": []}'),
+        ("application/json", b'{"instances": [[1, 2]]}'),
+        ("application/json", b'{"instances": [{"amount": 1}]}'),
+        ("application/json", b'{"instances": ["1"]}'),
+        ("text/csv", b"a,b\n"),
+        ("text/csv", b"1,2\n"),
+        ("text/csv", b""),
+        ("text/csv", b"\xff"),
+        ("application/x-npy", b""),
+    ],
+)
+async def test_a_wrong_invocation_is_a_422(
+    services: Services, content_type: str, body: bytes
+) -> None:
+    answer = await services.inference.post(
+        "/invocations", content=body, headers={"Content-Type": content_type}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "invalid_input"
+
+
+async def test_invocations_want_one_model(services: Services) -> None:
+    graph = onnx_model(seed=5)
+    other = publish(
+        services.models, build_manifest(services.plan, graph), graph, version=1, endpoint="churn"
+    )
+    deploy(services.documents, other, endpoint="churn")
+    await services.follow()
+    answer = await services.inference.post("/invocations", json={"instances": [ROW]})
+    assert "churn, fraud" in answer.json()["error"]["message"]
+
+
+async def test_ping_fails_while_there_is_no_model(services: Services) -> None:
+    services.repository.endpoints.clear()
+    answer = await services.inference.get("/ping")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
