@@ -1,0 +1,269 @@
+"""`mlops workflows`: compile, deploy, run and watch training workflows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlops.cli.console import err, json_option, out, print_json, print_table
+
+if TYPE_CHECKING:
+    from pipelines.training.compiler import Compiled
+    from pipelines.training.desk import Desk
+    from pipelines.training.executions import Execution, Executions, Step
+
+_name = click.argument("workflow")
+_execution = click.option("--name", help="The execution's name; the newest without it.")
+
+
+@click.group()
+def workflows() -> None:
+    """Training workflows: compile, deploy, run, follow.
+
+    \b
+    Examples:
+      mlops workflows compile fraud --diff
+      mlops workflows deploy fraud
+      mlops workflows run fraud --set test_end=2018-08-15 --wait
+      mlops workflows status fraud
+      mlops workflows logs fraud
+    """
+
+
+def _desk() -> Desk:
+    from pipelines.training.desk import open_desk
+
+    return open_desk()
+
+
+@workflows.command("compile")
+@_name
+@click.option("--diff", is_flag=True, help="Show what differs from the deployed state machine.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/workflows"),
+    show_default=True,
+    help="Where <workflow>.json is written.",
+)
+@json_option
+def compile_(workflow: str, diff: bool, output: Path, as_json: bool) -> None:
+    """Compile and check a state machine; calls AWS only for --diff.
+
+    \b
+    Examples:
+      mlops workflows compile fraud
+      mlops workflows compile fraud --diff
+    """
+    from pipelines.training.compiler import to_json
+    from pipelines.training.deploy import difference
+
+    desk = _desk()
+    compiled = desk.compile(workflow, submitted_by="")
+    path = output / f"{workflow}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(to_json(compiled.definition))
+    facts: dict[str, Any] = {"workflow": workflow, "path": str(path)} | _facts(compiled)
+    if diff:
+        facts["diff"] = difference(desk.deployment.definition(workflow), compiled.definition)
+    if as_json:
+        print_json(facts)
+        return
+    out.print(f"{path}: {facts['states']} states, code {compiled.code_sha256[:12]}")
+    if diff:
+        click.echo(facts["diff"] or "The deployed state machine is the same.")
+
+
+def _facts(compiled: Compiled) -> dict[str, Any]:
+    return {"states": len(compiled.definition["States"]), "code_sha256": compiled.code_sha256}
+
+
+@workflows.command()
+@_name
+@click.option("--wait/--no-wait", default=True, help="Wait until the Lambda recorded it.")
+@click.option("--timeout", type=float, default=60, show_default=True, help="Seconds to wait.")
+@json_option
+def deploy(workflow: str, wait: bool, timeout: float, as_json: bool) -> None:
+    """Upload the code and the compiled definition; the upload's event deploys it.
+
+    \b
+    Examples:
+      mlops workflows deploy fraud
+      mlops workflows deploy fraud --no-wait
+    """
+    desk = _desk()
+    compiled = desk.compile(workflow, submitted_by=desk.aws.identity)
+    unchanged = desk.deployment.is_current(compiled)
+    if not unchanged:
+        desk.deployment.upload(compiled)
+    deployed = desk.deployment.wait(compiled, timeout_seconds=timeout) if wait else None
+    action = "unchanged" if unchanged else "deployed" if deployed else "uploaded"
+    facts = {"workflow": workflow, "action": action, "deployed": deployed} | _facts(compiled)
+    if as_json:
+        print_json(facts)
+    else:
+        out.print(f"{workflow}: {action}, code {compiled.code_sha256[:12]}")
+
+
+@workflows.command()
+@_name
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option("--algorithm", help="Short for --set algorithm=…")
+@click.option("--name", help="Name of the execution; the same name twice runs once.")
+@click.option("--wait", is_flag=True, help="Follow it to its end; fail when it fails.")
+@click.option("--timeout", type=float, default=7200, show_default=True, help="Seconds to wait.")
+@json_option
+def run(
+    workflow: str,
+    pairs: tuple[str, ...],
+    algorithm: str | None,
+    name: str | None,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Start an execution of the deployed workflow.
+
+    \b
+    Examples:
+      mlops workflows run fraud
+      mlops workflows run fraud --algorithm random_forest --set test_end=2018-08-15 --wait
+      mlops workflows run fraud --set thresholds.auc_roc=0.9 --set hyperparameters.max_iter=200
+    """
+    desk = _desk()
+    changes = _pairs(pairs) | ({"algorithm": algorithm} if algorithm else {})
+    execution = desk.run(workflow, changes, name=name)
+    if not as_json:
+        out.print(f"{workflow}: execution {execution.name}", highlight=False)
+    if wait:
+        told = _silent if as_json else _tell
+        execution = desk.executions.wait(execution, told=told, timeout_seconds=timeout)
+    _report(desk.executions, execution, as_json)
+    if (error := execution.outcome()) is not None:
+        raise error
+
+
+def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    split = [pair.partition("=") for pair in pairs]
+    if wrong := [key for key, equals, _ in split if not equals]:
+        raise click.UsageError(f"--set {wrong[0]}: give it a value, for example {wrong[0]}=1")
+    return {key: value for key, _, value in split}
+
+
+def _silent(step: Step) -> None:
+    """JSON output has no progress."""
+
+
+def _tell(step: Step) -> None:
+    if step.job is None and step.status == "SUCCEEDED":
+        return  # states between the jobs take no time worth telling
+    if step.status == "RUNNING":
+        err.print(f"  {step.name} …", style="dim", highlight=False)
+    else:
+        seconds = f"{step.seconds:.1f} s" if step.seconds is not None else ""
+        err.print(f"  {step.name} {step.status.lower()} {seconds}", highlight=False)
+
+
+def _report(executions: Executions, execution: Execution, as_json: bool) -> None:
+    steps = executions.steps(execution)
+    if as_json:
+        print_json(execution.model_dump(mode="json") | {"steps": _dump(steps)})
+    elif execution.ended:
+        _show_end(execution)
+
+
+def _show_end(execution: Execution) -> None:
+    if execution.metrics:
+        rows = [(name, f"{value:.6g}") for name, value in execution.metrics.items()]
+        print_table(["metric", "value"], rows)
+    if execution.package_arn:
+        out.print(f"registered {execution.package_arn}; it waits for approval", soft_wrap=True)
+
+
+def _dump(steps: list[Step]) -> list[dict[str, Any]]:
+    return [step.model_dump(mode="json") for step in steps]
+
+
+@workflows.command()
+@_name
+@_execution
+@json_option
+def status(workflow: str, name: str | None, as_json: bool) -> None:
+    """Show an execution's steps, and what failed.
+
+    \b
+    Examples:
+      mlops workflows status fraud
+      mlops workflows status fraud --name 20180815-090000-1a2b --json
+    """
+    desk = _desk()
+    execution = desk.execution(workflow, name)
+    steps = desk.executions.steps(execution)
+    if as_json:
+        print_json(execution.model_dump(mode="json") | {"steps": _dump(steps)})
+        return
+    rows = [
+        (step.name, step.status, "" if step.seconds is None else f"{step.seconds:.1f}", step.job)
+        for step in steps
+    ]
+    print_table(
+        ["step", "status", "seconds", "job"], rows, title=f"{execution.name} {execution.status}"
+    )
+    if execution.cause:
+        out.print(execution.cause, markup=False, soft_wrap=True)
+    _show_end(execution)
+
+
+@workflows.command()
+@_name
+@_execution
+@click.option("--step", "only", help="One step, for example Train; all without it.")
+@json_option
+def logs(workflow: str, name: str | None, only: str | None, as_json: bool) -> None:
+    """Print what the jobs of an execution logged.
+
+    \b
+    Examples:
+      mlops workflows logs fraud
+      mlops workflows logs fraud --step Train
+    """
+    from mlops.errors import NotFound
+
+    desk = _desk()
+    jobs = [s for s in desk.executions.steps(desk.execution(workflow, name)) if s.job]
+    chosen = [s for s in jobs if only is None or s.name.lower() == only.lower()]
+    if only and not chosen:
+        known = ", ".join(s.name for s in jobs) or "none yet"
+        raise NotFound(f"There is no step '{only}' with a log. There are: {known}.")
+    lines = {step.name: desk.executions.log(step) for step in chosen}
+    if as_json:
+        print_json(lines)
+        return
+    for step, text in lines.items():
+        out.rule(step, align="left")
+        click.echo("\n".join(text))
+
+
+@workflows.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the workflows there are, what is deployed of them, and their last execution.
+
+    \b
+    Examples:
+      mlops workflows list
+      mlops workflows list --json
+    """
+    rows = _desk().overview()
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("workflow", "deployed_at", "code_sha256", "last_execution", "status")
+    print_table(columns, [[_short(row[column]) for column in columns] for row in rows])
+
+
+def _short(value: Any) -> str:
+    """Enough of a time or a hash to tell it from others."""
+    return "" if value is None else str(value)[:19]

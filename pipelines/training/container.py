@@ -1,0 +1,59 @@
+"""SageMaker's container contract: where a job finds its inputs and leaves its outputs.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.errors import MlopsError
+
+BASE_DIR = "SAGEMAKER_BASE_DIR"
+_MESSAGE_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class Container:
+    """The files of one processing job, below /opt/ml."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Container:
+        return cls(Path(environ.get(BASE_DIR, "/opt/ml")))
+
+    def input(self, name: str) -> Path:
+        return self.root / "processing" / "input" / name
+
+    def output(self, name: str) -> Path:
+        folder = self.root / "processing" / "output" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def say(self, message: str) -> None:
+        """What DescribeProcessingJob shows as the exit message; cut at 1 KB."""
+        path = self.root / "output" / "message"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(message.encode()[:_MESSAGE_BYTES])
+
+
+def run_step(step: Callable[[Container], None]) -> None:
+    """Run a processing job's work; what goes wrong becomes its exit message and status 1."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    container = Container.of(os.environ)
+    try:
+        step(container)
+    except Exception as exc:  # noqa: BLE001  # the process ends here; the job tells its cause
+        if not isinstance(exc, MlopsError):
+            traceback.print_exc()
+        message = f"{type(exc).__name__}: {exc}"
+        sys.stderr.write(f"{message}\n")
+        container.say(message)
+        sys.exit(1)

@@ -1,0 +1,82 @@
+"""A training set: rows with labels and features, and the matrix that a model sees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from mlops.errors import InputError
+from mlops.manifest import Distribution, ModelInput
+
+ROWS = "rows.parquet"
+DATASET = "dataset.json"
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+
+Matrix = NDArray[np.float32]
+
+
+class DatasetCard(BaseModel):
+    """From what a training set was made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    feature_service: str
+    plan_sha256: str
+    data_snapshot: str
+    train_rows: int
+    train_positives: int
+    test_rows: int
+    test_positives: int
+
+
+def write_rows(rows: pd.DataFrame, folder: Path) -> None:
+    rows.to_parquet(folder / ROWS, index=False)
+
+
+def read_rows(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / ROWS)
+
+
+def to_matrix(rows: pd.DataFrame, inputs: Sequence[ModelInput]) -> Matrix:
+    """The model's columns in its order, as serving would fill them: float32 [n, len(inputs)].
+
+    Raises InputError when a column is missing, or a value that serving would refuse to do without.
+    """
+    absent = [column.name for column in inputs if column.name not in rows]
+    if absent:
+        raise InputError(
+            f"The training set has no column {', '.join(absent)}. Add it to the feature service, "
+            "apply, and run again."
+        )
+    columns = [_column(rows[column.name], column) for column in inputs]
+    return np.column_stack(columns).astype(np.float32)
+
+
+def _column(values: pd.Series[float], column: ModelInput) -> NDArray[np.float64]:
+    filled = values.astype("float64")
+    if column.on_missing == "default":
+        filled = filled.fillna(column.default)
+    elif column.on_missing == "refuse" and (missing := int(filled.isna().sum())):
+        raise InputError(
+            f"{missing} of {len(filled)} rows have no '{column.name}', which serving refuses to do "
+            "without. Fill it in preprocess, or give the input a default."
+        )
+    return np.asarray(filled, dtype=np.float64)
+
+
+def describe(values: NDArray[np.floating]) -> Distribution:
+    """A column in few numbers, by which drift is seen later."""
+    present = values[~np.isnan(values)].astype(np.float64)
+    if not len(present):
+        return Distribution(mean=0.0, std=0.0, missing=1.0, quantiles=(0.0,) * len(QUANTILES))
+    return Distribution(
+        mean=float(present.mean()),
+        std=float(present.std()),
+        missing=1.0 - len(present) / len(values),
+        quantiles=tuple(float(q) for q in np.quantile(present, QUANTILES)),
+    )

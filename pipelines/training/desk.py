@@ -1,0 +1,112 @@
+"""Where the `mlops workflows` commands work: one environment, opened once."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from mlops.aws import Aws
+from mlops.errors import InputError, NotFound
+from mlops.objects import S3Documents
+from mlops.settings import Settings, load_settings
+from pipelines.training.compiler import Compiled, bundle_code, compile_workflow
+from pipelines.training.deploy import WorkflowDeployment
+from pipelines.training.executions import Execution, Executions
+from pipelines.training.settings import (
+    TrainingSettings,
+    changed_fields,
+    list_models,
+    load_defaults,
+    with_overrides,
+)
+
+_NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,35}")
+"""What fits, behind the workflow and the step, into the 63 characters of a job's name."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One environment's workflows, as one identity."""
+
+    settings: Settings
+    aws: Aws
+
+    @cached_property
+    def deployment(self) -> WorkflowDeployment:
+        names = self.settings.names
+        return WorkflowDeployment(self.aws, names, S3Documents(self.aws, names.artifact_bucket))
+
+    @cached_property
+    def executions(self) -> Executions:
+        return Executions(self.aws, self.settings.names)
+
+    def compile(self, workflow: str, *, submitted_by: str) -> Compiled:
+        bundle = bundle_code(self.settings.feature_repo)
+        return compile_workflow(workflow, self.settings, bundle=bundle, submitted_by=submitted_by)
+
+    def run(self, workflow: str, changes: Mapping[str, str], *, name: str | None) -> Execution:
+        """Start an execution with changed settings. Raises InputError, NotFound, Conflict."""
+        chosen = with_overrides(load_defaults(workflow), changes)
+        document = {
+            "settings": self._input_settings(workflow, chosen),
+            "submitted_by": self.aws.identity,
+        }
+        return self.executions.start(workflow, checked_name(name) or new_name(), document)
+
+    def _input_settings(self, workflow: str, chosen: TrainingSettings) -> dict[str, Any]:
+        """What differs from the compiled defaults; the last day comes from the platform's clock."""
+        today = self.settings.build_clock().now().date()
+        dated = chosen.model_copy(update={"test_end": chosen.test_end or today})
+        return changed_fields(dated, load_defaults(workflow))
+
+    def execution(self, workflow: str, name: str | None) -> Execution:
+        """The named execution, or the newest. Raises NotFound."""
+        if name is not None:
+            return self.executions.get(workflow, name)
+        newest = self.executions.newest(workflow, limit=1)
+        if not newest:
+            raise NotFound(
+                f"Workflow '{workflow}' has not run yet. Run: mlops workflows run {workflow}"
+            )
+        return newest[0]
+
+    def overview(self) -> list[dict[str, Any]]:
+        return [self._overview(workflow) for workflow in list_models()]
+
+    def _overview(self, workflow: str) -> dict[str, Any]:
+        deployed = self.deployment.deployed(workflow)
+        newest = self.executions.newest(workflow, limit=1) if deployed else []
+        return {
+            "workflow": workflow,
+            "deployed_at": deployed and deployed.deployed_at,
+            "code_sha256": deployed and deployed.code_sha256,
+            "submitted_by": deployed and deployed.submitted_by,
+            "last_execution": newest[0].name if newest else None,
+            "status": newest[0].status if newest else None,
+        }
+
+
+def checked_name(name: str | None) -> str | None:
+    """Raises InputError for a name that would not fit into the jobs' names."""
+    if name is not None and not _NAME.fullmatch(name):
+        raise InputError(
+            f"'{name}' cannot name an execution: up to 36 small letters, digits and single "
+            "hyphens, for example 'weekly-2018-08-15'."
+        )
+    return name
+
+
+def new_name() -> str:
+    """A name that says when, and is unique within the second too."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def open_desk() -> Desk:
+    """The environment that the settings name, as the identity that AWS knows us by."""
+    settings = load_settings()
+    return Desk(settings, Aws(region=settings.region))

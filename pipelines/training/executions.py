@@ -1,0 +1,265 @@
+"""Executions of workflows: starting, following and explaining them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from mlops.aws import Aws, translated
+from mlops.errors import Conflict, JobFailed, MlopsError, NotFound, Refused
+from mlops.names import Names
+
+GATE_REFUSED = "GateRefused"
+_ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+_JOBS = {
+    "TrainingJobName": "/aws/sagemaker/TrainingJobs",
+    "ProcessingJobName": "/aws/sagemaker/ProcessingJobs",
+}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Step(_Frozen):
+    """One state that an execution entered."""
+
+    name: str
+    status: str
+    """RUNNING, SUCCEEDED or FAILED; a failure that is caught is FAILED too."""
+    started: datetime
+    seconds: float | None = None
+    job: str | None = None
+    log_group: str | None = None
+    cause: str | None = None
+
+
+class Execution(_Frozen):
+    """One run of a workflow, as Step Functions tells it."""
+
+    workflow: str
+    name: str
+    arn: str
+    status: str
+    started: datetime
+    stopped: datetime | None = None
+    error: str | None = None
+    cause: str | None = None
+    package_arn: str | None = None
+    """The registered version, when it got that far."""
+    metrics: Mapping[str, float] = {}
+
+    @property
+    def ended(self) -> bool:
+        return self.status in _ENDED
+
+    def outcome(self) -> MlopsError | None:
+        """What to raise: nothing after success, Refused for the gate's no, else JobFailed."""
+        if not self.ended or self.status == "SUCCEEDED":
+            return None
+        text = f"Execution '{self.name}' of '{self.workflow}' {self.status.lower()}: {self.cause}"
+        return (Refused if self.error == GATE_REFUSED else JobFailed)(text)
+
+
+@dataclass(frozen=True)
+class Executions:
+    """The executions of one environment's workflows."""
+
+    aws: Aws
+    names: Names
+
+    def start(self, workflow: str, name: str, document: Mapping[str, Any]) -> Execution:
+        """Start one; the same name with the same input is the same execution.
+
+        Raises NotFound when the workflow is not deployed, Conflict when the name was used for
+        something else.
+        """
+        states, text = self.aws.client("stepfunctions"), json.dumps(document, sort_keys=True)
+        try:
+            with translated(f"Starting workflow '{workflow}'"):
+                states.start_execution(
+                    stateMachineArn=self.names.state_machine_arn(workflow), name=name, input=text
+                )
+        except NotFound as exc:
+            raise _not_deployed(workflow) from exc
+        except MlopsError as exc:
+            if "AlreadyExists" not in str(exc):
+                raise
+            self._require_same(workflow, name, document)
+        return self.get(workflow, name)
+
+    def _require_same(self, workflow: str, name: str, document: Mapping[str, Any]) -> None:
+        found = self._describe(workflow, name)
+        if json.loads(found.get("input", "{}")) != document:
+            raise Conflict(
+                f"Execution '{name}' of '{workflow}' exists and was started with other settings. "
+                "Choose another --name."
+            )
+
+    def get(self, workflow: str, name: str) -> Execution:
+        """Raises NotFound."""
+        return to_execution(workflow, self._describe(workflow, name))
+
+    def newest(self, workflow: str, *, limit: int = 20) -> list[Execution]:
+        """The newest executions, newest first. Raises NotFound when it is not deployed."""
+        try:
+            with translated(f"Listing the executions of '{workflow}'"):
+                answer = self.aws.client("stepfunctions").list_executions(
+                    stateMachineArn=self.names.state_machine_arn(workflow), maxResults=limit
+                )
+        except NotFound as exc:
+            raise _not_deployed(workflow) from exc
+        newest = sorted(answer["executions"], key=lambda e: e["startDate"], reverse=True)
+        return [self.get(workflow, entry["name"]) for entry in newest[:limit]]
+
+    def steps(self, execution: Execution) -> list[Step]:
+        """Every state that it entered so far, in order."""
+        with translated(f"Reading the history of execution '{execution.name}'"):
+            pages = (
+                self.aws.client("stepfunctions")
+                .get_paginator("get_execution_history")
+                .paginate(executionArn=execution.arn)
+            )
+            return to_steps(event for page in pages for event in page["events"])
+
+    def wait(
+        self,
+        execution: Execution,
+        *,
+        told: Callable[[Step], None],
+        timeout_seconds: float,
+        poll_seconds: float = 0.5,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Execution:
+        """Wait until it ends; `told` hears of every step when it starts and when it ends.
+
+        Raises JobFailed when it takes longer than the timeout; it goes on then.
+        """
+        seen: dict[int, Step] = {}
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            now = self.get(execution.workflow, execution.name)
+            for index, step in enumerate(self.steps(now)):
+                if seen.get(index) is None or seen[index].status != step.status:
+                    told(step)
+                seen[index] = step
+            if now.ended:
+                return now
+            if time.monotonic() > deadline:
+                raise JobFailed(
+                    f"Execution '{now.name}' of '{now.workflow}' still runs after "
+                    f"{timeout_seconds:.0f} s. See 'mlops workflows status {now.workflow}'."
+                )
+            sleep(poll_seconds)
+
+    def log(self, step: Step) -> list[str]:
+        """The lines of a step's job; empty for a step that is no job, or has not logged yet."""
+        if step.job is None or step.log_group is None:
+            return []
+        logs = self.aws.client("logs")
+        try:
+            with translated(f"Reading the log of {step.job}"):
+                pages = logs.get_paginator("filter_log_events").paginate(
+                    logGroupName=step.log_group, logStreamNamePrefix=f"{step.job}/"
+                )
+                return [event["message"] for page in pages for event in page["events"]]
+        except NotFound:
+            return []
+
+    def _describe(self, workflow: str, name: str) -> dict[str, Any]:
+        arn = self.names.state_machine_arn(workflow).replace(":stateMachine:", ":execution:")
+        try:
+            with translated(f"Reading execution '{name}' of '{workflow}'"):
+                answer: dict[str, Any] = self.aws.client("stepfunctions").describe_execution(
+                    executionArn=f"{arn}:{name}"
+                )
+        except NotFound as exc:
+            raise NotFound(
+                f"Workflow '{workflow}' has no execution '{name}'. "
+                f"See what there is: mlops workflows status {workflow}"
+            ) from exc
+        return answer
+
+
+def _not_deployed(workflow: str) -> NotFound:
+    return NotFound(
+        f"Workflow '{workflow}' is not deployed. Run: mlops workflows deploy {workflow}"
+    )
+
+
+def to_execution(workflow: str, answer: Mapping[str, Any]) -> Execution:
+    """Read a DescribeExecution answer."""
+    output = json.loads(answer.get("output") or "{}")
+    error = answer.get("error")
+    return Execution(
+        workflow=workflow,
+        name=answer["name"],
+        arn=answer["executionArn"],
+        status=answer["status"],
+        started=answer["startDate"],
+        stopped=answer.get("stopDate"),
+        error=error,
+        cause=readable_cause(error, answer.get("cause")),
+        package_arn=output.get("package", {}).get("ModelPackageArn"),
+        metrics=output.get("evaluation", {}).get("verdict", {}).get("metrics", {}),
+    )
+
+
+def readable_cause(error: str | None, cause: str | None) -> str | None:
+    """What failed and why; a failed job tells its whole description, of which this is little."""
+    if not error and not cause:
+        return None
+    try:
+        job = json.loads(cause or "")
+    except json.JSONDecodeError:
+        return f"{error}: {cause}"
+    if not isinstance(job, dict) or "FailureReason" not in job:
+        return f"{error}: {cause}"
+    name = next((job[key] for key in _JOBS if key in job), "a job")
+    return f"{name}: {job['FailureReason']}"
+
+
+def to_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
+    """Read an execution's history into the states it entered, in order."""
+    steps: list[Step] = []
+    for event in events:
+        kind, at = event["type"], event["timestamp"]
+        if kind.endswith("StateEntered"):
+            name = event["stateEnteredEventDetails"]["name"]
+            failed = "FAILED" if kind == "FailStateEntered" else "RUNNING"
+            steps.append(Step(name=name, status=failed, started=at))
+        elif steps and kind.endswith("StateExited"):
+            steps[-1] = _ended(steps[-1], at)
+        elif steps and kind == "TaskScheduled":
+            steps[-1] = _scheduled(steps[-1], event["taskScheduledEventDetails"])
+        elif steps and kind in {"TaskFailed", "TaskTimedOut"}:
+            details = event.get(f"{kind[:1].lower()}{kind[1:]}EventDetails", {})
+            cause = readable_cause(details.get("error"), details.get("cause"))
+            steps[-1] = steps[-1].model_copy(update={"cause": cause})
+        elif steps and kind.startswith("Execution") and kind != "ExecutionStarted":
+            steps[-1] = _ended(steps[-1], at)
+    return steps
+
+
+def _ended(step: Step, at: datetime) -> Step:
+    status = step.status
+    if status == "RUNNING":
+        status = "FAILED" if step.cause else "SUCCEEDED"
+    seconds = step.seconds if step.seconds is not None else (at - step.started).total_seconds()
+    return step.model_copy(update={"status": status, "seconds": seconds})
+
+
+def _scheduled(step: Step, details: Mapping[str, Any]) -> Step:
+    """A retried task is scheduled again: what failed before is no longer its outcome."""
+    parameters = json.loads(details.get("parameters") or "{}")
+    for key, group in _JOBS.items():
+        if key in parameters:
+            job = {"job": parameters[key], "log_group": group}
+            return step.model_copy(update={"cause": None, **job})
+    return step.model_copy(update={"cause": None})

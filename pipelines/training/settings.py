@@ -1,0 +1,163 @@
+"""What a training run can be told: typed, frozen, the same in the command, the jobs and the ASL."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mlops.errors import InputError, NotFound
+from mlops.manifest import ModelInput, Window
+
+Days = Annotated[int, Field(ge=1, le=3650)]
+Hyperparameter = int | float | str | bool | None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The split by time: train, a gap in which labels arrive, test; all at 00:00 UTC."""
+
+    train: Window
+    test: Window
+    delay_days: int
+
+
+class Instances(BaseModel):
+    """On what the jobs run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    processing: str = "ml.m5.xlarge"
+    training: str = "ml.m5.xlarge"
+    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
+    max_seconds: Annotated[int, Field(ge=60, le=86400)] = 3600
+
+
+class TrainingSettings(BaseModel):
+    """The settings that every model's workflow has; a model adds its own in a subclass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    algorithms: ClassVar[Mapping[str, Mapping[str, Hyperparameter]]]
+    """Every algorithm the model can be trained with, and its hyperparameters' defaults."""
+
+    model: str
+    feature_service: str
+    inputs: tuple[ModelInput, ...]
+    """The columns of the model's matrix, in order."""
+    algorithm: str
+    hyperparameters: Mapping[str, Hyperparameter] = {}
+    """What differs from the algorithm's defaults."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    test_end: date | None = None
+    """The first day after the test window; None is the day on which the run starts."""
+    train_days: Days = 7
+    delay_days: Days = 7
+    """Days between training and test, in which the labels of the training window arrive."""
+    test_days: Days = 7
+
+    thresholds: Mapping[str, float]
+    """The least that a metric must reach to be registered."""
+    tolerance: Mapping[str, float]
+    """How much a metric may fall below the approved version's on the same rows."""
+    onnx_bound: Annotated[float, Field(gt=0)] = 1e-5
+    """The largest difference between the ONNX graph's and the native model's probability."""
+    instances: Instances = Instances()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.algorithm not in self.algorithms:
+            raise ValueError(f"algorithm must be one of {', '.join(self.algorithms)}")
+        unknown = set(self.hyperparameters) - set(self.algorithms[self.algorithm])
+        if unknown:
+            known = ", ".join(self.algorithms[self.algorithm])
+            raise ValueError(f"{self.algorithm} knows no {sorted(unknown)}; it knows {known}")
+        if set(self.thresholds) != set(self.tolerance):
+            raise ValueError("thresholds and tolerance must name the same metrics")
+        return self
+
+    @property
+    def effective_hyperparameters(self) -> dict[str, Hyperparameter]:
+        return {**self.algorithms[self.algorithm], **self.hyperparameters}
+
+    def windows(self, today: date) -> Windows:
+        """The windows of a run that starts on `today`."""
+        test_end = self.test_end or today
+        test_start = test_end - timedelta(days=self.test_days)
+        train_end = test_start - timedelta(days=self.delay_days)
+        train_start = train_end - timedelta(days=self.train_days)
+        return Windows(
+            train=Window(start=_midnight(train_start), end=_midnight(train_end)),
+            test=Window(start=_midnight(test_start), end=_midnight(test_end)),
+            delay_days=self.delay_days,
+        )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
+
+
+def with_overrides(defaults: TrainingSettings, pairs: Mapping[str, str]) -> TrainingSettings:
+    """The defaults, changed by 'key' or 'key.inner' with a text that is JSON where it can be.
+
+    Raises InputError naming every key that is unknown or wrong.
+    """
+    values = defaults.model_dump(mode="json")
+    for key, text in pairs.items():
+        _assign(values, key, _literal(text))
+    try:
+        return type(defaults).model_validate(values)
+    except ValidationError as exc:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors()
+        )
+        known = ", ".join(type(defaults).model_fields)
+        raise InputError(f"Settings of '{defaults.model}': {wrong}. They are: {known}.") from exc
+
+
+def _assign(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = values.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"'{key}': '{parent}' has no inner settings.")
+        values = inner
+    values[last] = value
+
+
+def _literal(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def changed_fields(settings: TrainingSettings, defaults: TrainingSettings) -> dict[str, Any]:
+    """The top-level fields that differ from the defaults, as JSON values."""
+    before = defaults.model_dump(mode="json")
+    return {k: v for k, v in settings.model_dump(mode="json").items() if v != before[k]}
+
+
+def load_defaults(model: str) -> TrainingSettings:
+    """The settings that a model's folder declares: `DEFAULTS` in pipelines/<model>/settings.py.
+
+    Raises NotFound listing the models there are.
+    """
+    if model not in list_models():
+        raise NotFound(f"There is no model '{model}'. There are: {', '.join(list_models())}.")
+    defaults = importlib.import_module(f"pipelines.{model}.settings").DEFAULTS
+    assert isinstance(defaults, TrainingSettings)
+    return defaults
+
+
+def list_models() -> list[str]:
+    """Every folder of pipelines/ that has a workflow."""
+    pipelines = Path(__file__).parent.parent
+    return sorted(path.parent.name for path in pipelines.glob("*/workflow.py"))

@@ -1,0 +1,71 @@
+"""MLflow: one run per execution, in an experiment per model. Only this module imports mlflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlops.names import Names
+from pipelines.training.graph import Graph
+from pipelines.training.run import Run
+
+
+class Tracking:
+    """The tracking store that the settings name: sqlite by default, or a server."""
+
+    def __init__(self, uri: str, names: Names) -> None:
+        import mlflow  # noqa: PLC0415  # takes seconds, and only two steps need it
+
+        self._mlflow = mlflow
+        self._names = names
+        mlflow.set_tracking_uri(uri)
+
+    def begin(self, run: Run, metrics: Mapping[str, float]) -> str:
+        """Record an execution's parameters and metrics; returns MLflow's id of the run."""
+        settings = run.model_settings
+        with self._mlflow.start_run(
+            experiment_id=self._experiment(run.workflow), run_name=run.name, tags=_tags(run)
+        ) as started:
+            self._mlflow.log_params(
+                {"algorithm": settings.algorithm, "seed": settings.seed, **_windows(run)}
+                | settings.effective_hyperparameters
+            )
+            self._mlflow.log_metrics(dict(metrics))
+        return str(started.info.run_id)
+
+    def finish(self, run_id: str, graph: Graph, metrics: Mapping[str, float]) -> None:
+        """Add the exported model and what was measured of it."""
+        import onnx  # noqa: PLC0415  # as above
+
+        with self._mlflow.start_run(run_id=run_id):
+            self._mlflow.log_metrics(dict(metrics))
+            self._mlflow.onnx.log_model(
+                onnx.load_model_from_string(graph.body),
+                name="model",
+                # Left to itself, MLflow loads the model in a new process to find these out.
+                pip_requirements=["onnxruntime", "numpy"],
+            )
+
+    def _experiment(self, model: str) -> str:
+        name = f"{self._names.prefix}-{model}"
+        found = self._mlflow.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = f"s3://{self._names.artifact_bucket}/mlflow/{model}"
+        return str(self._mlflow.create_experiment(name, artifact_location=location))
+
+
+def _tags(run: Run) -> dict[str, str]:
+    return {
+        "execution": run.execution,
+        "submitted_by": run.submitted_by,
+        "trained_by": run.trained_by,
+        "code_sha256": run.code_sha256,
+    }
+
+
+def _windows(run: Run) -> dict[str, str]:
+    windows = run.windows
+    return {
+        "train": f"{windows.train.start:%Y-%m-%d}/{windows.train.end:%Y-%m-%d}",
+        "test": f"{windows.test.start:%Y-%m-%d}/{windows.test.end:%Y-%m-%d}",
+    }

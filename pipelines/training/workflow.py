@@ -1,0 +1,336 @@
+"""A training workflow as a state machine: the steps that every model has, and their order.
+
+The state carries `run` (what the execution was started with), `training` (where the model is),
+`evaluation.verdict` and `registration.metadata`. Rows and models go through S3, never through it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops.names import Names, Role
+from mlops.settings import Settings
+from pipelines.training import asl, layout
+from pipelines.training.asl import Job, Path, State, Value, formatted, json_text
+from pipelines.training.comparison import EVALUATION
+from pipelines.training.run import RUN
+from pipelines.training.settings import TrainingSettings
+from pipelines.training.steps import REGISTRATION
+
+EXECUTION = "$$.Execution.Name"
+_UNPACK = (
+    "set -e; cd /opt/ml/processing/input/code; tar -xzf source.tar.gz; "
+    'module=$1; shift; exec python3 -m "$module" "$@"'
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything that compiling may know: the environment's names and the code's hash."""
+
+    settings: Settings
+    code_sha256: str
+
+    @property
+    def names(self) -> Names:
+        return self.settings.names
+
+    def image(self, purpose: str) -> str:
+        names = self.names
+        registry = f"{names.account}.dkr.ecr.{names.region}.amazonaws.com"
+        return f"{registry}/{names.prefix}-{purpose}:latest"
+
+    @property
+    def job_environment(self) -> dict[str, str]:
+        """The jobs' settings: the code brings its own feature repo, and time is the system's."""
+        values = self.settings.environment() | {"MLOPS_FEATURE_REPO": "feature_repo"}
+        return {name: text for name, text in values.items() if name != "MLOPS_CLOCK"}
+
+
+class Workflow:
+    """Builds one model's states. preprocess, evaluate: modules. train: a script of the code."""
+
+    def __init__(
+        self, site: Site, defaults: TrainingSettings, *, preprocess: str, train: str, evaluate: str
+    ) -> None:
+        self._site = site
+        self._names = site.names
+        self._defaults = defaults
+        self._name = defaults.model
+        self._preprocess, self._train, self._evaluate = preprocess, train, evaluate
+
+    def definition(self) -> dict[str, Any]:
+        """The state machine, in the Amazon States Language."""
+        failed, notify_failure = self._failure()
+        refused, notify_refusal = self._refusal()
+        find_group, create_group, register = self._register()
+        after = [self._export(), self._read_registration(), find_group, register, self._announce()]
+        gate = asl.choose("Gate", self._gate(), then=after[0], otherwise=notify_refusal)
+        before = [
+            self._record_run(),
+            self._preprocess_job(),
+            self._training_job(),
+            self._evaluate_job(),
+            self._read_evaluation(),
+        ]
+        tasks = [*before, *after, create_group, notify_refusal]
+        asl.catch_all(tasks, then=notify_failure)
+        asl.catch_all([notify_failure], then=failed)
+        asl.retry_throttled([task for task in [*tasks, notify_failure] if task is not find_group])
+        asl.chain(after)
+        asl.chain([create_group, register])
+        asl.chain([notify_failure, failed])
+        asl.chain([notify_refusal, refused])
+        return asl.definition(
+            [*self._read_input(), *before, gate],
+            comment=f"Trains, judges and registers model '{self._name}'.",
+            region=self._names.region,
+        )
+
+    def _read_input(self) -> list[State]:
+        """The compiled defaults, with what the execution's input says differently."""
+        defaults = {
+            "settings": self._defaults.model_dump(mode="json"),
+            "input": {
+                "settings": {},
+                "submitted_by": self._names.role_arn(Role.WORKFLOW),
+            },
+        }
+        merged = {"input.$": "States.JsonMerge($.defaults.input, $$.Execution.Input, false)"}
+        run = {
+            "workflow": self._name,
+            "execution.$": "$$.Execution.Id",
+            "name.$": EXECUTION,
+            "started.$": "$$.Execution.StartTime",
+            "submitted_by.$": "$.merged.input.submitted_by",
+            "trained_by": self._names.role_arn(Role.TRAINING_JOB),
+            "code_sha256": self._site.code_sha256,
+            "settings.$": ("States.JsonMerge($.defaults.settings, $.merged.input.settings, false)"),
+        }
+        return [
+            asl.constant("Defaults", defaults, result_path="$.defaults"),
+            asl.assemble("Read input", merged, result_path="$.merged"),
+            asl.assemble("Settle run", run, result_path="$.run"),
+        ]
+
+    def _record_run(self) -> State:
+        key = layout.run_prefix(self._name, "{}") + f"run/{RUN}"
+        parameters = {
+            "Bucket": self._names.artifact_bucket,
+            "Key": formatted(key, EXECUTION),
+            "Body": Path("$.run"),
+            "ContentType": "application/json",
+        }
+        return asl.call("Record run", "aws-sdk:s3:putObject", parameters, result_path=None)
+
+    def _preprocess_job(self) -> State:
+        outputs = {name: self._of_run(name) for name in ("train", "test", "dataset")}
+        return self._processing("Preprocess", self._preprocess, inputs={}, outputs=outputs)
+
+    def _training_job(self) -> State:
+        """The hyperparameters are JSON texts; what is a map goes as the text of its JSON text."""
+        source = layout.source_key(self._name, self._site.code_sha256)
+        chosen = "$.run.settings"
+        return asl.training(
+            "Train",
+            self._job("train", "training"),
+            hyperparameters={
+                "sagemaker_program": json.dumps(self._train),
+                "sagemaker_submit_directory": json.dumps(self._artifact(source)),
+                "algorithm": Path(json_text(f"{chosen}.algorithm")),
+                "hyperparameters": Path(json_text(json_text(f"{chosen}.hyperparameters"))),
+                "seed": Path(json_text(f"{chosen}.seed")),
+            },
+            channels={"train": self._of_run("train"), "run": self._of_run("run")},
+            output=self._of_run("training"),
+            result_selector={"model.$": "$.ModelArtifacts.S3ModelArtifacts"},
+            result_path="$.training",
+        )
+
+    def _evaluate_job(self) -> State:
+        return self._processing(
+            "Evaluate",
+            self._evaluate,
+            inputs={"test": self._of_run("test"), "model": Path("$.training.model")},
+            outputs={"evaluation": self._of_run("evaluation")},
+        )
+
+    def _read_evaluation(self) -> State:
+        return self._read_json(
+            "Read evaluation", f"evaluation/{EVALUATION}", "verdict", "evaluation"
+        )
+
+    def _gate(self) -> list[Any]:
+        verdict = "$.evaluation.verdict"
+        reached = [
+            asl.at_least(f"{verdict}.metrics.{name}", f"$.run.settings.thresholds.{name}")
+            for name in self._defaults.thresholds
+        ]
+        not_worse = [
+            asl.not_negative(f"{verdict}.margins.{name}") for name in self._defaults.tolerance
+        ]
+        return [*reached, *not_worse]
+
+    def _export(self) -> State:
+        names = ("train", "test", "dataset", "evaluation")
+        return self._processing(
+            "Export",
+            "pipelines.training.steps.export",
+            inputs={name: self._of_run(name) for name in names}
+            | {"model": Path("$.training.model")},
+            outputs={"model": self._model(), "registration": self._of_run("registration")},
+        )
+
+    def _read_registration(self) -> State:
+        key = f"registration/{REGISTRATION}"
+        return self._read_json("Read registration", key, "metadata", "registration")
+
+    def _register(self) -> tuple[State, State, State]:
+        group = self._names.model_group(self._name)
+        prefix = layout.model_prefix(self._name, "{}")
+        package = {
+            "ModelPackageGroupName": group,
+            "ModelPackageDescription": formatted(f"{self._name}, execution {{}}", EXECUTION),
+            "ModelApprovalStatus": "PendingManualApproval",
+            "InferenceSpecification": {
+                "Containers": [
+                    {
+                        "Image": self._site.image("inference"),
+                        "ModelDataUrl": self._model("model.tar.gz"),
+                    }
+                ],
+                "SupportedContentTypes": ["application/json"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+            "ModelMetrics": {
+                "ModelQuality": {
+                    "Statistics": {
+                        "ContentType": "application/json",
+                        "S3Uri": formatted(self._artifact(prefix + "metrics.json"), EXECUTION),
+                    }
+                }
+            },
+            "CustomerMetadataProperties": Path("$.registration.metadata"),
+        }
+        register = asl.call(
+            "Register", "aws-sdk:sagemaker:createModelPackage", package, result_path="$.package"
+        )
+        return *self._ensure_group(group, then=register), register
+
+    def _ensure_group(self, group: str, *, then: State) -> tuple[State, State]:
+        """Make the group of the model's versions, unless it is there."""
+        name = {"ModelPackageGroupName": group}
+        find = asl.call(
+            "Find group",
+            "aws-sdk:sagemaker:describeModelPackageGroup",
+            name,
+            result_path="$.group",
+        )
+        create = asl.call(
+            "Create group",
+            "aws-sdk:sagemaker:createModelPackageGroup",
+            name | {"ModelPackageGroupDescription": f"Versions of model '{self._name}'"},
+            result_path="$.group",
+        )
+        asl.catch_refused(find, then=create)
+        asl.catch_refused(create, then=then)
+        return find, create
+
+    def _announce(self) -> State:
+        facts = {
+            "event": "version_waits",
+            "workflow": self._name,
+            "execution.$": "$$.Execution.Id",
+            "package.$": "$.package.ModelPackageArn",
+            "metrics.$": "$.evaluation.verdict.metrics",
+        }
+        return self._publish("Announce", f"{self._name}: a version waits for approval", facts)
+
+    def _failure(self) -> tuple[State, State]:
+        failed = asl.fail("Failed", error_path="$.error.Error", cause_path="$.error.Cause")
+        facts = {
+            "event": "run_failed",
+            "workflow": self._name,
+            "execution.$": "$$.Execution.Id",
+            "error.$": "$.error.Error",
+            "cause.$": "$.error.Cause",
+        }
+        return failed, self._publish("Tell failure", f"{self._name}: a run failed", facts)
+
+    def _refusal(self) -> tuple[State, State]:
+        verdict = json_text("$.evaluation.verdict")
+        thresholds = json_text("$.run.settings.thresholds")
+        cause = (
+            "States.Format('The gate refused this model. Reached, and margins over the approved "
+            f"version: {{}}. Thresholds: {{}}.', {verdict}, {thresholds})"
+        )
+        refused = asl.fail("GateRefused", error="GateRefused", cause_path=cause)
+        facts = {
+            "event": "gate_refused",
+            "workflow": self._name,
+            "execution.$": "$$.Execution.Id",
+            "verdict.$": "$.evaluation.verdict",
+            "thresholds.$": "$.run.settings.thresholds",
+        }
+        return refused, self._publish("Tell refusal", f"{self._name}: the gate refused", facts)
+
+    def _publish(self, name: str, subject: str, facts: Mapping[str, Any]) -> State:
+        parameters = {"TopicArn": self._names.topic_arn, "Subject": subject, "Message": facts}
+        return asl.call(name, "sns:publish", parameters, result_path=None)
+
+    def _read_json(self, name: str, file: str, field: str, into: str) -> State:
+        """Lift a job's JSON file into the state, at $.<into>.<field>."""
+        key = layout.run_prefix(self._name, "{}") + file
+        return asl.call(
+            name,
+            "aws-sdk:s3:getObject",
+            {"Bucket": self._names.artifact_bucket, "Key": formatted(key, EXECUTION)},
+            result_selector={f"{field}.$": "States.StringToJson($.Body)"},
+            result_path=f"$.{into}",
+        )
+
+    def _processing(
+        self, name: str, module: str, *, inputs: Mapping[str, Value], outputs: Mapping[str, Value]
+    ) -> State:
+        source = layout.source_key(self._name, self._site.code_sha256)
+        return asl.processing(
+            name,
+            self._job(name.lower(), "processing"),
+            entrypoint=["/bin/bash", "-c", _UNPACK, "step"],
+            arguments=[module],
+            inputs={"code": self._artifact(source), "run": self._of_run("run"), **inputs},
+            outputs=outputs,
+            result_path=None,
+        )
+
+    def _job(self, step: str, kind: str) -> Job:
+        instances = "$.run.settings.instances"
+        return Job(
+            job_name=formatted(f"{self._name}-{step}-{{}}", EXECUTION),
+            image=self._site.image("training"),
+            role_arn=self._names.role_arn(Role.TRAINING_JOB),
+            instance_type=Path(f"{instances}.{kind}"),
+            volume_gb=Path(f"{instances}.volume_gb"),
+            max_seconds=Path(f"{instances}.max_seconds"),
+            environment=self._site.job_environment,
+            tags=[
+                {"Key": "workflow", "Value": self._name},
+                {"Key": "execution", "Value": Path("$$.Execution.Id")},
+            ],
+        )
+
+    def _of_run(self, name: str) -> Path:
+        """The S3 address of one output of this execution."""
+        return formatted(
+            self._artifact(layout.run_prefix(self._name, "{}") + f"{name}/"), EXECUTION
+        )
+
+    def _model(self, file: str = "") -> Path:
+        prefix = layout.model_prefix(self._name, "{}")
+        return formatted(self._artifact(prefix + file), EXECUTION)
+
+    def _artifact(self, key: str) -> str:
+        return f"s3://{self._names.artifact_bucket}/{key}"

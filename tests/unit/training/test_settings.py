@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from mlops.errors import InputError, NotFound
+from pipelines.fraud.settings import DEFAULTS
+from pipelines.training.settings import changed_fields, list_models, load_defaults, with_overrides
+
+
+def test_the_windows_lie_back_from_the_last_day() -> None:
+    windows = with_overrides(DEFAULTS, {"test_end": "2018-08-15"}).windows(date(2030, 1, 1))
+
+    assert windows.train.start == datetime(2018, 7, 25, tzinfo=UTC)
+    assert windows.train.end == datetime(2018, 8, 1, tzinfo=UTC)
+    assert windows.test.start == datetime(2018, 8, 8, tzinfo=UTC)
+    assert windows.test.end == datetime(2018, 8, 15, tzinfo=UTC)
+
+
+def test_without_a_last_day_the_windows_end_where_the_run_starts() -> None:
+    assert DEFAULTS.windows(date(2024, 3, 1)).test.end == datetime(2024, 3, 1, tzinfo=UTC)
+
+
+def test_overrides_reach_inner_settings_and_read_numbers() -> None:
+    changed = with_overrides(
+        DEFAULTS,
+        {"thresholds.auc_roc": "0.7", "hyperparameters.max_iter": "5", "algorithm": "random_forest"}
+        | {"hyperparameters": "{}"},
+    )
+
+    assert changed.thresholds["auc_roc"] == 0.7
+    assert changed.algorithm == "random_forest"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "named"),
+    [
+        ({"learning": "1"}, "learning"),
+        ({"train_days": "0"}, "train_days"),
+        ({"algorithm": "magic"}, "logistic_regression, random_forest, gradient_boosting"),
+        ({"hyperparameters.depth": "3"}, "gradient_boosting knows no"),
+        ({"thresholds.f1": "0.5"}, "same metrics"),
+        ({"seed.inner": "1"}, "'seed' has no inner settings"),
+    ],
+)
+def test_a_wrong_override_is_refused_by_name(pairs: dict[str, str], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        with_overrides(DEFAULTS, pairs)
+
+
+def test_only_what_was_changed_is_sent() -> None:
+    assert changed_fields(with_overrides(DEFAULTS, {"seed": "7"}), DEFAULTS) == {"seed": 7}
+
+
+def test_hyperparameters_are_the_defaults_with_what_was_changed() -> None:
+    changed = with_overrides(DEFAULTS, {"hyperparameters.max_iter": "5"})
+
+    assert changed.effective_hyperparameters["max_iter"] == 5
+    assert changed.effective_hyperparameters["learning_rate"] == 0.05
+
+
+def test_an_unknown_model_is_refused_with_those_there_are() -> None:
+    assert "fraud" in list_models()
+    with pytest.raises(NotFound, match="fraud"):
+        load_defaults("frod")
