@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.conftest import Clients
 from tests.contract.sagemaker_requests import Studio, until
@@ -330,6 +331,32 @@ def test_an_error_that_leaves_a_branch_is_caught_by_its_name(studio: Studio) -> 
 def test_a_missing_object_is_an_error_of_its_service(studio: Studio) -> None:
     error = caught(studio, task("aws-sdk:s3:getObject", {"Bucket": studio.bucket, "Key": "no"}))
     assert error["Error"] == "S3.NoSuchKeyException"
+
+
+def test_an_error_that_the_api_does_not_declare_is_named_after_the_service(
+    studio: Studio,
+) -> None:
+    parameters = {"ModelPackageGroupName": "nowhere"}
+    error = caught(studio, task("aws-sdk:sagemaker:describeModelPackageGroup", parameters))
+    assert error["Error"] == "SageMaker.SageMakerException"
+    assert "model-package-group/nowhere does not exist" in error["Cause"]
+
+
+def test_an_object_is_written_as_the_state_has_it(studio: Studio) -> None:
+    parameters = {"Bucket": studio.bucket, "Key": "state.json", "Body.$": "$.settings"}
+    answer = run(studio, {"Work": task("aws-sdk:s3:putObject", parameters)}, "Work")
+    assert answer["status"] == "SUCCEEDED", answer
+    assert json.loads(studio.get("state.json")) == {"threshold": 0.8}
+
+
+def test_operations_that_nothing_here_does_are_refused_by_name(studio: Studio) -> None:
+    client = studio.stepfunctions
+    arn = "arn:aws:states:ap-northeast-2:000000000000:execution:any:one"
+    with pytest.raises(ClientError, match=r"does not answer states\.RedriveExecution"):
+        client.redrive_execution(executionArn=arn)
+    machine = "arn:aws:states:ap-northeast-2:000000000000:stateMachine:any"
+    with pytest.raises(ClientError, match=r"does not answer states\.PublishStateMachineVersion"):
+        client.publish_state_machine_version(stateMachineArn=machine)
 
 
 @pytest.mark.parametrize(

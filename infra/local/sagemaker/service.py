@@ -18,7 +18,7 @@ from infra.local.sagemaker.validation import check_request
 from infra.local.service import AwsError, Caller
 
 STOP_GRACE = 120.0
-"""Seconds between SIGTERM and SIGKILL for a stopped job, as on AWS."""
+"""As on AWS."""
 
 
 class _Part(Protocol):
@@ -35,6 +35,7 @@ class SageMakerJobs:
     """Training and processing jobs, and the model registry.
 
     slots: how many jobs run at once; the others wait. One per core by default.
+    grace: seconds between SIGTERM and SIGKILL for a job that is stopped.
     """
 
     def __init__(
@@ -45,12 +46,13 @@ class SageMakerJobs:
         region: str,
         *,
         slots: int | None = None,
+        grace: float = STOP_GRACE,
         emit: EventSink = put_event,
     ) -> None:
         clients = Clients(endpoint, region)
         arn = f"arn:aws:sagemaker:{region}:{account}"
         folder = state / "sagemaker"
-        self._runner = Runner(clients, slots=slots or os.cpu_count() or 1, grace=STOP_GRACE)
+        self._runner = Runner(clients, slots=slots or os.cpu_count() or 1, grace=grace)
         self._jobs = [
             Jobs(kind, folder / kind.word.lower(), clients, self._runner, arn)
             for kind in (Training(), Processing())

@@ -12,6 +12,7 @@ What works, with AWS's names and shapes (tests/contract/test_sagemaker_workflow.
 - Parameters of the wrong type or missing raise `States.Runtime`, which no Catch catches.
 - `aws-sdk:*` tasks raise `<Service>.<Code>Exception` with AWS's spelling of the service
   (`S3.NoSuchKeyException`), and their answers are plain JSON (`$.Body` is text).
+- A `Body` that is an object (S3's PutObject) is stored as its JSON.
 - Every task acts as the state machine's role.
 """
 
@@ -242,6 +243,16 @@ class SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]  # moto is 
 
 class AwsSdkTask(StateTaskServiceAwsSdk):  # type: ignore[misc]  # moto is untyped
     """`aws-sdk:service:operation`, with an answer that is JSON."""
+
+    def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
+        """A body that is no text, as S3's PutObject may have, is sent as its JSON."""
+        operation = self.resource.api_action[0].upper() + self.resource.api_action[1:]
+        shape = service_model(self._get_boto_service_name()).operation_model(operation).input_shape
+        members = shape.members if shape else {}
+        for name, value in parameters.items():
+            member = members.get(name)
+            if member is not None and member.type_name == "blob" and not isinstance(value, str):
+                parameters[name] = json.dumps(value, separators=(",", ":")).encode()
 
     def _eval_service_task(self, env: Any, **others: Any) -> None:
         super()._eval_service_task(env=env, **others)
