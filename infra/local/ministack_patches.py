@@ -21,6 +21,7 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     """
     from ministack.core import lambda_runtime
     from ministack.services import eventbridge, sts
+    from ministack.services.cloudformation import provisioners
 
     object_ranges.install()
     # Lambdas would act as the account; they get a session of their execution role.
@@ -31,6 +32,11 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     eventbridge._dispatch_to_lambda = _dispatch_to_lambda
     # It lets anyone be a role that does not exist.
     sts._assumed_role_arn = _requiring_role(sts._assumed_role_arn)
+    # It calls every change of these a conditional replacement, which would lose their data.
+    provisioners._REPLACING_PROPERTIES |= {
+        "AWS::S3::Bucket": ("BucketName",),
+        "AWS::SecretsManager::Secret": ("Name",),
+    }
     # Sessions would end with the process; running jobs and services hold their credentials.
     sts.get_state = _sessions
     sts.load_persisted_state = _restore_sessions

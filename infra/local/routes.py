@@ -72,7 +72,7 @@ _MINISTACK = {
         AddTagsToResource DeleteParameter DeleteParameters DescribeParameters GetParameter
         GetParameters GetParametersByPath PutParameter""",
     "cloudformation": """
-        CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet
+        CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet DescribeEvents
         DescribeStackEvents DescribeStackResource DescribeStackResources DescribeStacks
         ExecuteChangeSet GetTemplate GetTemplateSummary ListChangeSets ListExports
         ListStackResources ListStacks UpdateStack UpdateTerminationProtection
