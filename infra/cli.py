@@ -160,8 +160,9 @@ def _prepare(env: str | None) -> tuple[Names, list[Stack], Deployer]:
 
     aws = Aws()
     names = _names(env, aws)
+    deployer = Deployer(Aws(region=names.region), names)
     _tell_of_absent(names)
-    return names, synthesize(names), Deployer(Aws(region=names.region), names)
+    return names, synthesize(names), deployer
 
 
 def _names(env: str | None, aws: Aws | None = None) -> Names:

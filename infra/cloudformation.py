@@ -133,7 +133,11 @@ class CloudFormation:
         happened = list(self._follow(name, seen, watch))
         status = self.status(name)
         if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-            raise JobFailed(_failure(name, status, happened))
+            cause = self._explain(_cause(name, happened), StackName=name)
+            raise JobFailed(
+                f"Stack {name} {_outcome(status)}. {cause}. "
+                "Correct it and run 'mlops infra deploy' again."
+            )
 
     def protect(self, stack: Stack) -> None:
         """Have the stack's deletion refused, or not, as its environment wants."""
@@ -177,12 +181,14 @@ class CloudFormation:
     def _read(self, stack: Stack, change_set: str) -> Plan:
         """The finished change set; one without changes is removed again."""
         pages = self._pages(stack.name, change_set)
-        reason = pages[0].get("StatusReason", "")
         if pages[0]["Status"] == "FAILED":
+            reason = pages[0].get("StatusReason", "")
+            unchanged = any(text in reason for text in _UNCHANGED)
+            told = "" if unchanged else self._explain(reason, ChangeSetName=change_set)
             self.discard(Plan(stack, (), change_set))
-            if any(text in reason for text in _UNCHANGED):
+            if unchanged:
                 return Plan(stack, ())
-            raise JobFailed(f"CloudFormation refuses the change of stack {stack.name}: {reason}")
+            raise JobFailed(f"CloudFormation refuses the change of stack {stack.name}: {told}")
         entries = [entry for page in pages for entry in page.get("Changes", ())]
         return Plan(stack, changes_of_set(stack.name, entries), change_set)
 
@@ -216,6 +222,22 @@ class CloudFormation:
             pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack)
             return [event for page in pages for event in page["StackEvents"]]
 
+    def _explain(self, reason: str, **of: str) -> str:
+        """The reason, or what CloudFormation's checks before a deployment found, if it says so."""
+        if "DescribeEvents" not in reason:
+            return reason
+        with translated("Reading what CloudFormation's checks found"):
+            pages = self._client.get_paginator("describe_events").paginate(
+                **of, Filters={"FailedEvents": True}
+            )
+            events = [event for page in pages for event in page["OperationEvents"]]
+        found = [e for e in events if e.get("ValidationStatusReason")]
+        told = [
+            f"{e['LogicalResourceId']} ({e['ResourceType']}): {e['ValidationStatusReason']}"
+            for e in found
+        ]
+        return "; ".join(dict.fromkeys(told)) or reason
+
     def _wait(self, stack: str) -> None:
         for pause in _pauses():
             if not (self.status(stack) or "").endswith("_IN_PROGRESS"):
@@ -241,10 +263,12 @@ def _event(stack: str, entry: Mapping[str, Any]) -> Event:
     )
 
 
-def _failure(stack: str, status: str | None, events: list[Event]) -> str:
-    """The causes, without what only fell with them."""
+def _cause(stack: str, events: list[Event]) -> str:
+    """Why it failed, without what only fell with it."""
     causes = [e for e in events if e.failed and not e.cancelled and e.resource != stack]
     reasons = "; ".join(f"{e.resource} ({e.type}): {e.reason}" for e in causes)
-    told = reasons or next((e.reason for e in events if e.failed and e.reason), "no reason given")
-    rolled = "was rolled back" if "ROLLBACK_COMPLETE" in (status or "") else f"is now {status}"
-    return f"Stack {stack} {rolled}. {told}. Fix the cause and deploy again."
+    return reasons or next((e.reason for e in events if e.failed and e.reason), "No reason given")
+
+
+def _outcome(status: str | None) -> str:
+    return "was rolled back" if "ROLLBACK_COMPLETE" in (status or "") else f"is now {status}"

@@ -39,17 +39,20 @@ class Deployed:
 
 
 class Deployer:
-    """Deploys the stacks of one environment into the account that the names belong to."""
+    """Deploys the stacks of one environment into the account that the names belong to.
+
+    Raises Refused when the credentials are another account's.
+    """
 
     def __init__(self, aws: Aws, names: Names) -> None:
         self._aws, self._names = aws, names
+        self._check_account()
         self._stacks = CloudFormation(
             aws, role_arn=names.role_arn(Role.INFRASTRUCTURE), publish=self._publish
         )
 
     def preview(self, stacks: Iterable[Stack], package: Package) -> list[Plan]:
         """What a deployment would do; uploads nothing but a template too large to send."""
-        self._check_account()
         return [self._stacks.preview(stack, _parameters(stack, package)) for stack in stacks]
 
     def deploy(
@@ -65,7 +68,6 @@ class Deployer:
         Raises Refused before anything is changed when data would be lost and that is not allowed,
         JobFailed when CloudFormation fails and rolls back. Safe to run again.
         """
-        self._check_account()
         if not allow_delete:
             refuse_losses(self.preview(stacks, package))
         changes = [self._deploy(stack, package, watcher) for stack in stacks]

@@ -2,15 +2,215 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mlops.names import Role
+import pytest
+
+from infra.cloudformation import Event, Plan
+from infra.deploy import Deployer
+from infra.packaging import Package, package_lambdas
+from infra.synth import Stack, synthesize
+from mlops.aws import Aws
+from mlops.errors import JobFailed, Refused
+from mlops.names import Names, Role
 
 if TYPE_CHECKING:
     from infra.local.lifecycle import LocalAws
+
+pytestmark = pytest.mark.xdist_group("infra-deploy")
+PROD = Names(project="mlops", env="prod", account="000000000000", region="ap-northeast-2")
+
+
+@dataclass
+class Watched:
+    """Keeps what it is told."""
+
+    plans: list[Plan] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    def planned(self, plan: Plan) -> None:
+        self.plans.append(plan)
+
+    def happened(self, event: Event) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def deployer(platform: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Deployer:
+    for name, value in platform.environment().items():
+        monkeypatch.setenv(name, value)
+    return Deployer(Aws(), PROD)
+
+
+@pytest.fixture(scope="module")
+def package() -> Package:
+    return package_lambdas(env="local")
+
+
+def mlops(platform: LocalAws, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("mlops"), "infra", *arguments],
+        env=os.environ | platform.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def bucket(name: str, **properties: Any) -> Mapping[str, Any]:
+    return {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": name, **properties}}
 
 
 def test_every_role_can_be_assumed(platform: LocalAws) -> None:
     for role in Role:
         arn = platform.client("sts", role).get_caller_identity()["Arn"]
         assert f":assumed-role/{platform.names.role_name(role)}/" in arn
+
+
+def test_a_second_deployment_changes_nothing(platform: LocalAws) -> None:
+    done = mlops(platform, "deploy", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["changes"] == []
+    assert "mlops-local-storage: unchanged" in done.stderr
+
+
+def test_a_diff_of_what_is_deployed_is_empty(platform: LocalAws) -> None:
+    done = mlops(platform, "diff", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+
+
+def test_what_is_not_part_of_an_environment_is_told(platform: LocalAws) -> None:
+    assert "mlops-local-cache: not part of 'local'" in mlops(platform, "diff").stderr
+
+
+def test_a_dry_run_deploys_nothing(platform: LocalAws) -> None:
+    describe = platform.client("cloudformation").describe_stacks
+    before = {stack["StackName"] for stack in describe()["Stacks"]}
+    done = mlops(platform, "deploy", "--env", "prod", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert {stack["StackName"] for stack in describe()["Stacks"]} == before
+    assert "mlops-prod-cache: 3 to add\n" in done.stdout
+    assert "  + AWS::ElastiCache::ReplicationGroup OnlineStore\n" in done.stdout
+
+
+def test_the_settings_of_an_environment_can_be_evaluated(platform: LocalAws) -> None:
+    done = mlops(platform, "env")
+    assert "export MLOPS_ENV=local\n" in done.stdout
+    assert "export MLOPS_ACCOUNT=000000000000\n" in done.stdout
+
+
+def test_the_uploads_of_the_artifact_bucket_reach_the_deployer(platform: LocalAws) -> None:
+    names = platform.names
+    answer = platform.client("s3").get_bucket_notification_configuration(
+        Bucket=names.artifact_bucket
+    )
+    (call,) = answer["LambdaFunctionConfigurations"]
+    assert call["LambdaFunctionArn"] == names.function_arn("workflow-deployer")
+
+
+def test_prod_deploys_whole_and_its_stacks_are_protected(
+    platform: LocalAws, deployer: Deployer, package: Package
+) -> None:
+    watched = Watched()
+    deployed = deployer.deploy(synthesize(PROD), package, watcher=watched)
+    stacks = {
+        s["StackName"]: s for s in platform.client("cloudformation").describe_stacks()["Stacks"]
+    }
+    for plan in watched.plans:
+        stack = stacks[plan.stack.name]
+        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        assert stack["EnableTerminationProtection"] is plan.stack.protected
+    assert deployed.outputs["RedisUrl"].startswith("rediss://")
+    assert {change.action for change in deployed.changes} == {"add"}
+
+
+def test_an_update_keeps_what_was_stored(
+    platform: LocalAws, deployer: Deployer, package: Package
+) -> None:
+    stacks = synthesize(PROD)
+    deployer.deploy(stacks, package, watcher=Watched())
+    s3, dynamodb = platform.client("s3"), platform.client("dynamodb")
+    s3.put_object(Bucket=PROD.data_bucket, Key="raw/payment", Body=b"kept")
+    item = {"model": {"S": "fraud"}, "sequence": {"N": "1"}}
+    dynamodb.put_item(TableName=PROD.records_table, Item=item)
+
+    changed = [_tagged(stack) for stack in stacks]
+    deployed = deployer.deploy(changed, package, watcher=Watched())
+
+    assert deployed.changes
+    assert not [change for change in deployed.changes if change.loses_data]
+    body = s3.get_object(Bucket=PROD.data_bucket, Key="raw/payment")["Body"].read()
+    assert body == b"kept"
+    assert dynamodb.get_item(TableName=PROD.records_table, Key=item)["Item"] == item
+
+
+def _tagged(stack: Stack) -> Stack:
+    """The same stack with a tag on its buckets and tables."""
+    template = deepcopy(dict(stack.template))
+    for resource in template["Resources"].values():
+        if resource["Type"] in {"AWS::S3::Bucket", "AWS::DynamoDB::Table"}:
+            resource["Properties"]["Tags"] = [{"Key": "owner", "Value": "payments"}]
+    return replace(stack, template=template)
+
+
+def test_a_stack_that_fails_names_the_resource_and_is_rolled_back(
+    platform: LocalAws, deployer: Deployer, package: Package
+) -> None:
+    taken = platform.names.data_bucket
+    stack = Stack(
+        "mlops-prod-broken",
+        {"Resources": {"Fine": bucket("mlops-prod-fine"), "Taken": bucket(taken)}},
+    )
+    with pytest.raises(JobFailed, match=r"mlops-prod-broken.*Taken.*already exists"):
+        deployer.deploy([stack], package, watcher=Watched())
+    buckets = [b["Name"] for b in platform.client("s3").list_buckets()["Buckets"]]
+    assert taken in buckets
+    assert "mlops-prod-fine" not in buckets
+
+
+def test_a_stack_that_failed_deploys_once_its_cause_is_gone(
+    platform: LocalAws, deployer: Deployer, package: Package
+) -> None:
+    missing = "{{resolve:secretsmanager:mlops-prod/missing}}"
+    copy = {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": missing}}
+    stack = Stack("mlops-prod-repaired", {"Resources": {"Copy": copy}})
+    with pytest.raises(JobFailed, match=r"mlops-prod-repaired was rolled back\. Copy \(AWS::Sec"):
+        deployer.deploy([stack], package, watcher=Watched())
+    repaired = Stack("mlops-prod-repaired", {"Resources": {"Fine": bucket("mlops-prod-repaired")}})
+    deployed = deployer.deploy([repaired], package, watcher=Watched())
+    assert [change.resource for change in deployed.changes] == ["Fine"]
+
+
+def test_removing_a_bucket_needs_a_flag(
+    platform: LocalAws, deployer: Deployer, package: Package
+) -> None:
+    both = {"One": bucket("mlops-prod-one"), "Two": bucket("mlops-prod-two")}
+    deployer.deploy([Stack("mlops-prod-shrinks", {"Resources": both})], package, watcher=Watched())
+    fewer = [Stack("mlops-prod-shrinks", {"Resources": {"One": both["One"]}})]
+    with pytest.raises(Refused, match=r"AWS::S3::Bucket mlops-prod-two \(remove\)"):
+        deployer.deploy(fewer, package, watcher=Watched())
+    names = [b["Name"] for b in platform.client("s3").list_buckets()["Buckets"]]
+    assert "mlops-prod-two" in names
+    deployer.deploy(fewer, package, watcher=Watched(), allow_delete=True)
+    names = [b["Name"] for b in platform.client("s3").list_buckets()["Buckets"]]
+    assert "mlops-prod-two" not in names
+
+
+def test_another_accounts_environment_is_refused(platform: LocalAws) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mlops"), "infra", "deploy", "--dry-run"],
+        env=os.environ | platform.environment() | {"MLOPS_ACCOUNT": "123456789012"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == Refused.exit_code
+    assert "belongs to account 123456789012" in done.stderr

@@ -1,0 +1,256 @@
+"""The synthesised templates: encrypted, private, least privilege, and valid."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.synth import Stack, synthesize
+from mlops.names import Names, Role
+
+Resources = Mapping[str, Mapping[str, Any]]
+PROD = Names(project="mlops", env="prod", account="000000000000", region="ap-northeast-2")
+LOCAL = Names(project="mlops", env="local", account="000000000000", region="ap-northeast-2")
+
+
+@pytest.fixture(scope="module")
+def prod() -> list[Stack]:
+    return synthesize(PROD)
+
+
+@pytest.fixture(scope="module")
+def local() -> list[Stack]:
+    return synthesize(LOCAL)
+
+
+def of_type(stacks: list[Stack], kind: str) -> list[Mapping[str, Any]]:
+    found = [r for stack in stacks for r in stack.resources.values() if r["Type"] == kind]
+    assert found, f"no {kind}"
+    return found
+
+
+def the(stacks: list[Stack], kind: str) -> Mapping[str, Any]:
+    (resource,) = of_type(stacks, kind)
+    properties: Mapping[str, Any] = resource["Properties"]
+    return properties
+
+
+def denies(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [s for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
+
+
+def test_templates_pass_cfn_lint(prod: list[Stack], local: list[Stack], tmp_path: Path) -> None:
+    for stack in [*prod, *local]:
+        (tmp_path / f"{stack.name}.json").write_text(stack.body)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), *tmp_path.glob("*.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_stacks_are_deployed_in_the_order_of_their_needs(prod: list[Stack]) -> None:
+    assert [stack.name.removeprefix("mlops-prod-") for stack in prod] == [
+        *("identity", "foundation", "network", "cache", "functions", "storage")
+    ]
+
+
+def test_the_local_online_store_is_no_part_of_the_local_stacks(local: list[Stack]) -> None:
+    types = {resource["Type"] for stack in local for resource in stack.resources.values()}
+    assert not [kind for kind in types if "ElastiCache" in kind or "EC2" in kind]
+
+
+def test_no_template_needs_a_resource_that_edits_behind_cloudformation(prod: list[Stack]) -> None:
+    types = {resource["Type"] for stack in prod for resource in stack.resources.values()}
+    assert not [kind for kind in types if "Custom" in kind]
+    assert sum(1 for _ in of_type(prod, "AWS::Lambda::Function")) == 2
+
+
+def test_every_bucket_is_encrypted_private_and_owned(prod: list[Stack]) -> None:
+    for bucket in of_type(prod, "AWS::S3::Bucket"):
+        properties = bucket["Properties"]
+        assert all(properties["PublicAccessBlockConfiguration"].values())
+        assert len(properties["PublicAccessBlockConfiguration"]) == 4
+        (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+        (ownership,) = properties["OwnershipControls"]["Rules"]
+        assert ownership["ObjectOwnership"] == "BucketOwnerEnforced"
+
+
+def test_every_bucket_refuses_plain_http_and_old_tls(prod: list[Stack]) -> None:
+    policies = of_type(prod, "AWS::S3::BucketPolicy")
+    assert len(policies) == len(of_type(prod, "AWS::S3::Bucket"))
+    for policy in policies:
+        conditions = [statement["Condition"] for statement in denies(policy)]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in conditions
+        assert {"NumericLessThan": {"s3:TlsVersion": "1.2"}} in conditions or (
+            {"NumericLessThan": {"s3:TlsVersion": 1.2}} in conditions
+        )
+
+
+def test_data_is_versioned_and_staging_expires(prod: list[Stack]) -> None:
+    buckets = {
+        b["Properties"]["BucketName"]: b["Properties"] for b in of_type(prod, "AWS::S3::Bucket")
+    }
+    for name in (PROD.data_bucket, PROD.artifact_bucket, PROD.assets_bucket):
+        assert buckets[name]["VersioningConfiguration"]["Status"] == "Enabled"
+        rules = buckets[name]["LifecycleConfiguration"]["Rules"]
+        assert any("NoncurrentVersionExpiration" in rule for rule in rules)
+        assert not any("ExpirationInDays" in rule for rule in rules)
+    staging = buckets[PROD.staging_bucket]
+    assert any("ExpirationInDays" in r for r in staging["LifecycleConfiguration"]["Rules"])
+    assert "VersioningConfiguration" not in staging
+
+
+@pytest.mark.parametrize(
+    "kind", ["AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"]
+)
+def test_prod_keeps_data_and_local_does_not(
+    prod: list[Stack], local: list[Stack], kind: str
+) -> None:
+    assert {r["DeletionPolicy"] for r in of_type(prod, kind)} == {"RetainExceptOnCreate"}
+    assert {r["UpdateReplacePolicy"] for r in of_type(prod, kind)} == {"Retain"}
+    assert {r["DeletionPolicy"] for r in of_type(local, kind)} == {"Delete"}
+
+
+def test_prods_stacks_with_data_refuse_to_be_deleted(prod: list[Stack], local: list[Stack]) -> None:
+    protected = {stack.name.removeprefix("mlops-prod-") for stack in prod if stack.protected}
+    assert protected == {"foundation", "network", "cache", "storage"}
+    assert not [stack for stack in local if stack.protected]
+
+
+def test_the_record_is_restorable_and_refuses_to_be_rewritten(prod: list[Stack]) -> None:
+    table = the(prod, "AWS::DynamoDB::Table")
+    assert table["TableName"] == PROD.records_table
+    assert table["KeySchema"] == [
+        {"AttributeName": "model", "KeyType": "HASH"},
+        {"AttributeName": "sequence", "KeyType": "RANGE"},
+    ]
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["DeletionProtectionEnabled"] is True
+    (statement,) = table["ResourcePolicy"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert {"dynamodb:UpdateItem", "dynamodb:DeleteItem"} <= set(statement["Action"])
+    assert "dynamodb:PutItem" not in statement["Action"]
+
+
+def test_an_uploaded_definition_calls_the_workflow_deployer(prod: list[Stack]) -> None:
+    buckets = {
+        b["Properties"]["BucketName"]: b["Properties"] for b in of_type(prod, "AWS::S3::Bucket")
+    }
+    (call,) = buckets[PROD.artifact_bucket]["NotificationConfiguration"]["LambdaConfigurations"]
+    assert call["Function"] == PROD.function_arn("workflow-deployer")
+    assert call["Event"] == "s3:ObjectCreated:*"
+    assert call["Filter"]["S3Key"]["Rules"] == [
+        {"Name": "prefix", "Value": "workflows/"},
+        {"Name": "suffix", "Value": "definition.json"},
+    ]
+
+
+def test_only_the_artifact_bucket_and_the_rule_may_call_the_deployers(prod: list[Stack]) -> None:
+    permissions = [p["Properties"] for p in of_type(prod, "AWS::Lambda::Permission")]
+    callers = {permission["Principal"]: permission for permission in permissions}
+    assert set(callers) == {"s3.amazonaws.com", "events.amazonaws.com"}
+    assert callers["s3.amazonaws.com"]["SourceAccount"] == PROD.account
+    assert callers["s3.amazonaws.com"]["SourceArn"] == f"arn:aws:s3:::{PROD.artifact_bucket}"
+    assert "SourceArn" in callers["events.amazonaws.com"]
+
+
+def test_decisions_on_our_models_call_the_model_deployer(prod: list[Stack]) -> None:
+    rule = the(prod, "AWS::Events::Rule")
+    assert rule["State"] == "ENABLED"
+    assert rule["EventPattern"] == {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Model Package State Change"],
+        "detail": {"ModelPackageGroupName": [{"prefix": "mlops-prod-"}]},
+    }
+
+
+def test_a_deployer_that_fails_is_told_to_the_topic(prod: list[Stack]) -> None:
+    configs = of_type(prod, "AWS::Lambda::EventInvokeConfig")
+    assert len(configs) == 2
+    for config in configs:
+        failure = config["Properties"]["DestinationConfig"]["OnFailure"]
+        assert failure["Destination"] == PROD.topic_arn
+
+
+def test_the_topic_is_encrypted_and_refuses_plain_http(prod: list[Stack]) -> None:
+    assert "KmsMasterKeyId" in the(prod, "AWS::SNS::Topic")
+    (policy,) = of_type(prod, "AWS::SNS::TopicPolicy")
+    assert denies(policy)[0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_query_has_a_limit_and_its_results_are_encrypted(prod: list[Stack]) -> None:
+    settings = the(prod, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
+    assert settings["BytesScannedCutoffPerQuery"] == 5 * 1024**4
+    results = settings["ResultConfiguration"]
+    assert results["OutputLocation"] == f"s3://{PROD.staging_bucket}/athena/"
+    assert results["EncryptionConfiguration"]["EncryptionOption"] == "SSE_S3"
+
+
+def test_redis_wants_tls_and_a_password_from_the_secret(prod: list[Stack]) -> None:
+    store = the(prod, "AWS::ElastiCache::ReplicationGroup")
+    assert store["TransitEncryptionEnabled"] is True
+    assert store["TransitEncryptionMode"] == "required"
+    assert store["AtRestEncryptionEnabled"] is True
+    assert store["AutomaticFailoverEnabled"] is True
+    assert store["AuthToken"].startswith(f"{{{{resolve:secretsmanager:{PROD.redis_secret}:")
+
+
+def test_redis_is_reached_by_its_clients_only(prod: list[Stack]) -> None:
+    groups = {
+        g["Properties"]["GroupName"]: g["Properties"]
+        for g in of_type(prod, "AWS::EC2::SecurityGroup")
+    }
+    (ingress,) = groups["mlops-prod-online-store"]["SecurityGroupIngress"]
+    assert "CidrIp" not in ingress
+    assert "SourceSecurityGroupId" in ingress
+    assert (ingress["FromPort"], ingress["ToPort"]) == (6379, 6379)
+    assert "SecurityGroupIngress" not in groups["mlops-prod-online-store-clients"]
+
+
+def test_no_route_leads_out_of_the_network(prod: list[Stack]) -> None:
+    types = {resource["Type"] for stack in prod for resource in stack.resources.values()}
+    assert not types & {
+        "AWS::EC2::InternetGateway",
+        "AWS::EC2::NatGateway",
+        "AWS::EC2::Route",
+    }
+    assert {s["Properties"]["MapPublicIpOnLaunch"] for s in of_type(prod, "AWS::EC2::Subnet")} == {
+        False
+    }
+
+
+def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
+    roles = {r["Properties"]["RoleName"]: r["Properties"] for r in of_type(prod, "AWS::IAM::Role")}
+    assert set(roles) == {PROD.role_name(role) for role in Role}
+    for role in roles.values():
+        assert "ManagedPolicyArns" not in role
+        for statement in role["Policies"][0]["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+
+
+@pytest.mark.parametrize(
+    ("role", "principal"),
+    [
+        (Role.TRAINING_JOB, {"Service": "sagemaker.amazonaws.com"}),
+        (Role.WORKFLOW, {"Service": "states.amazonaws.com"}),
+        (Role.WORKFLOW_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
+        (Role.MODEL_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
+        (Role.SERVING, {"Service": "ecs-tasks.amazonaws.com"}),
+        (Role.INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
+    ],
+)
+def test_a_service_role_is_assumed_by_its_service_alone(
+    prod: list[Stack], role: Role, principal: Mapping[str, str]
+) -> None:
+    roles = {r["Properties"]["RoleName"]: r["Properties"] for r in of_type(prod, "AWS::IAM::Role")}
+    (trust,) = roles[PROD.role_name(role)]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == principal
