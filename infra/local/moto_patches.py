@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
+
+_STRING_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[0-9])[eE][+-]?0+(?=[0-9])')
 
 
 def install(endpoint: str) -> None:
     """Put every patch in; once, before the first execution."""
     _name_executions()
     _keep_reason_of_stop()
+    _read_exponents()
     with suppress(ModuleNotFoundError):
         importlib.import_module("infra.local.sagemaker.tasks").install(endpoint)
 
@@ -56,3 +60,20 @@ def _keep_reason_of_stop() -> None:
 
     StepFunctionResponse.stop_execution = stop_execution
     BaseExecutionWorkerCommunication._reflect_execution_status = reflect_execution_status
+
+
+def _read_exponents() -> None:
+    """A number such as 1e-05, which is JSON and what Python writes, is refused."""
+    from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+    parse = AmazonStateLanguageParser.parse
+
+    def parse_definition(definition: str) -> Any:
+        return parse(_STRING_OR_EXPONENT.sub(_without_zeros, definition))
+
+    AmazonStateLanguageParser.parse = parse_definition
+
+
+def _without_zeros(token: re.Match[str]) -> str:
+    """'e-0' as 'e-'; strings as they are."""
+    return token[0] if token[0].startswith('"') else token[0].rstrip("0")
