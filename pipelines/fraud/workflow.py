@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.fraud.settings import DEFAULTS
-from pipelines.training.workflow import Site, Workflow
+from pipelines.training.machine import Site, Workflow
 
 
 def build(site: Site) -> dict[str, Any]:

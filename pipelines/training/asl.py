@@ -262,7 +262,7 @@ def training(
 
 
 def _training_input(uri: Value) -> Any:
-    return TrainingInput(uri, input_mode="File", content_type="application/x-parquet")
+    return TrainingInput(uri, input_mode="File")
 
 
 @cache

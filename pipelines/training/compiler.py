@@ -97,7 +97,7 @@ def compile_workflow(
 ) -> Compiled:
     """Build and check a model's state machine. Raises NotFound, InputError with every problem."""
     from pipelines.training.checks import check_definition  # noqa: PLC0415  # with the SDKs, slow
-    from pipelines.training.workflow import Site  # noqa: PLC0415  # as above
+    from pipelines.training.machine import Site  # noqa: PLC0415  # as above
 
     load_defaults(name)
     build = importlib.import_module(f"pipelines.{name}.workflow").build
