@@ -265,6 +265,12 @@ def _online_store(names: Names) -> tuple[Grant, ...]:
             ),
             ("*",),
         ),
+        Grant(
+            "LetElastiCacheBeItself",
+            ("iam:CreateServiceLinkedRole",),
+            (f"arn:aws:iam::{names.account}:role/aws-service-role/elasticache.amazonaws.com/*",),
+            {"StringEquals": {"iam:AWSServiceName": "elasticache.amazonaws.com"}},
+        ),
     )
 
 

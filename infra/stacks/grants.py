@@ -89,7 +89,11 @@ def read_catalog(names: Names) -> Grant:
     return Grant("ReadCatalog", actions, _tables(names, "*"))
 
 
-def change_catalog(names: Names, *, tables: str = "*") -> Grant:
+SCRATCH_TABLES = ("feast_entity_df_*", "_*")
+"""What Feast calls the tables that it makes for a join, and drops again."""
+
+
+def change_catalog(names: Names, *tables: str) -> Grant:
     """Create, change and drop tables whose names match, and their partitions."""
     actions = (
         "glue:BatchCreatePartition",
@@ -102,7 +106,7 @@ def change_catalog(names: Names, *, tables: str = "*") -> Grant:
         "glue:UpdatePartition",
         "glue:UpdateTable",
     )
-    return Grant("ChangeCatalog", actions, _tables(names, tables))
+    return Grant("ChangeCatalog", actions, _tables(names, *tables))
 
 
 def publish(names: Names) -> Grant:
@@ -168,9 +172,26 @@ def executions(names: Names) -> tuple[str, ...]:
 
 
 def jobs(names: Names) -> tuple[str, ...]:
-    """SageMaker jobs that this environment's workflows start."""
-    kinds = ("processing-job", "training-job")
-    return tuple(_arn(names, "sagemaker", f"{kind}/{names.prefix}-*") for kind in kinds)
+    """SageMaker jobs. Their names start with the workflow's, of which there may be any."""
+    return tuple(
+        _arn(names, "sagemaker", f"{kind}/*") for kind in ("processing-job", "training-job")
+    )
+
+
+def pull_images(names: Names) -> tuple[Grant, ...]:
+    """Read the environment's images from ECR."""
+    return (
+        Grant(
+            "PullImages",
+            (
+                "ecr:BatchCheckLayerAvailability",
+                "ecr:BatchGetImage",
+                "ecr:GetDownloadUrlForLayer",
+            ),
+            (_arn(names, "ecr", f"repository/{names.prefix}-*"),),
+        ),
+        Grant("EnterRegistry", ("ecr:GetAuthorizationToken",), ("*",)),
+    )
 
 
 def _arn(names: Names, service: str, resource: str) -> str:
@@ -185,10 +206,10 @@ def _objects(bucket: str, prefixes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{_bucket_arn(bucket)}/{prefix}*" for prefix in prefixes)
 
 
-def _tables(names: Names, tables: str) -> tuple[str, ...]:
+def _tables(names: Names, *tables: str) -> tuple[str, ...]:
     """Glue checks the catalog and the database as well as the table."""
     return (
         _arn(names, "glue", "catalog"),
         _arn(names, "glue", f"database/{names.database}"),
-        _arn(names, "glue", f"table/{names.database}/{tables}"),
+        *(_arn(names, "glue", f"table/{names.database}/{table}") for table in tables),
     )

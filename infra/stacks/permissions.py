@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from infra.stacks.delivery import deploy_stacks
 from infra.stacks.grants import (
+    SCRATCH_TABLES,
     Grant,
     change_catalog,
     delete_objects,
@@ -15,6 +16,7 @@ from infra.stacks.grants import (
     model_groups,
     model_packages,
     publish,
+    pull_images,
     query,
     read_catalog,
     read_logs,
@@ -33,6 +35,7 @@ JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
 UNSCOPED = {
     "sagemaker:ListModelPackageGroups": "SageMaker knows no resource for listing groups",
     "sagemaker:ListModelPackages": "SageMaker knows no resource for listing packages",
+    "ecr:GetAuthorizationToken": "a registry's token belongs to no repository",
     "ec2:DescribeSecurityGroups": "EC2 describes on all resources only",
     "ec2:DescribeSubnets": "EC2 describes on all resources only",
     "ec2:DescribeVpcs": "EC2 describes on all resources only",
@@ -56,10 +59,9 @@ def _data_scientist(names: Names) -> tuple[Grant, ...]:
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
         list_bucket("ListArtifacts", names.artifact_bucket),
-        write_objects("Track", names.artifact_bucket, "mlflow/"),
         *query(names),
         read_catalog(names),
-        change_catalog(names, tables="feast_entity_df_*"),
+        change_catalog(names, *SCRATCH_TABLES),
         *read_models(names),
         read_records(names),
         *_run_workflows(names),
@@ -84,11 +86,6 @@ def _run_workflows(names: Names) -> tuple[Grant, ...]:
             executions(names),
         ),
         Grant("ListWorkflows", ("states:ListStateMachines",), ("*",)),
-        Grant(
-            "FollowJobs",
-            ("sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob"),
-            jobs(names),
-        ),
     )
 
 
@@ -104,7 +101,7 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         list_bucket("ListArtifacts", names.artifact_bucket),
         *query(names),
         read_catalog(names),
-        change_catalog(names),
+        change_catalog(names, "*"),
         read_secret("LoadFeatures", names, names.redis_secret),
         *read_models(names),
         *_run_workflows(names),
@@ -173,8 +170,9 @@ def _training_job(names: Names) -> tuple[Grant, ...]:
         list_bucket("ListArtifacts", names.artifact_bucket),
         *query(names),
         read_catalog(names),
-        change_catalog(names, tables="feast_entity_df_*"),
+        change_catalog(names, *SCRATCH_TABLES),
         *read_models(names),
+        *pull_images(names),
         Grant(
             "WriteLogs",
             (
@@ -214,7 +212,9 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
             {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
         _await_jobs(names),
-        read_objects("ReadMetrics", names.artifact_bucket, "runs/", "models/"),
+        read_objects("ReadMetrics", names.artifact_bucket, "runs/"),
+        write_objects("RecordRun", names.artifact_bucket, "runs/"),
+        list_bucket("ListRuns", names.artifact_bucket),
         Grant(
             "Register",
             (
@@ -287,6 +287,7 @@ def _serving(names: Names) -> tuple[Grant, ...]:
         list_bucket("ListModels", names.artifact_bucket),
         read_secret("ReadFeatures", names, names.redis_secret),
         read_secret("CheckCallers", names, names.api_keys_secret),
+        *pull_images(names),
     )
 
 

@@ -33,7 +33,10 @@ def test_a_roles_grants_name_their_actions_and_resources(role: Role) -> None:
 
 @pytest.mark.parametrize("role", Role)
 def test_a_role_reaches_its_own_environment_only(role: Role) -> None:
-    shared = ("/aws/sagemaker/", "StepFunctionsGetEvents", ":catalog", "datacatalog/AwsDataCatalog")
+    shared = (
+        *("/aws/sagemaker/", "StepFunctionsGetEvents", ":catalog", "datacatalog/AwsDataCatalog"),
+        *("aws-service-role/elasticache.amazonaws.com", ":processing-job/*", ":training-job/*"),
+    )
     ours = (NAMES.prefix, f"/{NAMES.database}")
     for resource in {resource for grant in grants_of(role, NAMES) for resource in grant.resources}:
         assert resource == "*" or any(part in resource for part in (*ours, *shared)), resource
@@ -100,7 +103,9 @@ def test_nobody_can_change_roles_or_the_network() -> None:
         for action in actions(role)
         if action.startswith(("iam:", "ec2:")) and ":Describe" not in action
     }
-    assert changing == {"iam:PassRole"}
+    assert changing == {"iam:PassRole", "iam:CreateServiceLinkedRole"}
+    (made,) = [g for _, g in EVERY_GRANT if "iam:CreateServiceLinkedRole" in g.actions]
+    assert made.conditions == {"StringEquals": {"iam:AWSServiceName": "elasticache.amazonaws.com"}}
 
 
 def test_passing_a_role_names_the_role_and_the_service() -> None:
