@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from botocore.exceptions import ClientError
+
 from mlops.clock import FixedClock
 from mlops.manifest import MANIFEST, MODEL, Manifest, ModelInput, Window
 from mlops.names import Names
@@ -117,8 +119,9 @@ class Office:
 def register_package(sagemaker: Any, names: Names, version: ModelVersion) -> str:
     """Create the version's package as the workflow's last step does, and return its ARN."""
     group = names.model_group(version.model)
-    groups = sagemaker.list_model_package_groups(NameContains=group)
-    if not groups["ModelPackageGroupSummaryList"]:
+    try:
+        sagemaker.describe_model_package_group(ModelPackageGroupName=group)
+    except ClientError:
         sagemaker.create_model_package_group(ModelPackageGroupName=group)
     written = {
         "model_prefix": version.model_prefix,

@@ -42,8 +42,12 @@ def aws(local_aws: LocalAws) -> Clients:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """A local AWS of its own with the platform deployed, as 'mlops infra deploy' does it."""
+    """A local AWS of its own with the platform deployed, as 'mlops infra deploy' does it.
+
+    At its end, every call that a role made must be among what the role was granted.
+    """
     from infra.local import lifecycle
+    from tests.recorded_calls import read_calls, uncovered
 
     with lifecycle.start(tmp_path_factory.mktemp("platform")) as running:
         done = subprocess.run(
@@ -55,3 +59,5 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         )
         assert done.returncode == 0, done.stderr
         yield running
+        missing = uncovered(read_calls(running.state.root), running.names)
+        assert not missing, f"Calls that infra/stacks/permissions.py does not grant: {missing}"
