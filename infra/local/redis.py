@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from infra.local.settings import HOST
 from mlops.errors import NotFound, Unavailable
@@ -34,7 +36,7 @@ class RedisServer:
 
     def stop(self) -> None:
         """Save and end it; ending what has ended is no error."""
-        client = redis.Redis(HOST, self.port, password=self.password)
+        client = _client(self.port, self.password)
         try:
             client.shutdown(nosave=True)  # the append-only file is flushed all the same
         except redis.ConnectionError:
@@ -53,14 +55,21 @@ def start(folder: Path, *, log: Path) -> RedisServer:
     """
     folder.mkdir(parents=True, exist_ok=True)
     password = _password(folder)
+    if found := find(folder):
+        return found
     port = read_port(folder)
-    if port and _answers(port, password):
-        return RedisServer(port, password, None)
     port = port if port and _free(port) else _free_port()
     (folder / "port").write_text(str(port))
     server = RedisServer(port, password, _spawn(folder, port, password, log))
     _wait(server, log)
     return server
+
+
+def find(folder: Path) -> RedisServer | None:
+    """The one that runs on this folder, started by whomever."""
+    port = read_port(folder)
+    password = read_password(folder) if port else ""
+    return RedisServer(port, password, None) if port and _answers(port, password) else None
 
 
 def read_port(folder: Path) -> int | None:
@@ -124,8 +133,14 @@ def _wait(server: RedisServer, log: Path) -> None:
         time.sleep(0.02)
 
 
+def _client(port: int, password: str) -> redis.Redis:
+    """A client that does not try again: nobody may be there, and SHUTDOWN ends the connection."""
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis(HOST, port, password=password, socket_timeout=1, retry=once)
+
+
 def _answers(port: int, password: str) -> bool:
-    client = redis.Redis(HOST, port, password=password, socket_timeout=1)
+    client = _client(port, password)
     try:
         return bool(client.ping())
     except redis.RedisError:

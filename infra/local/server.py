@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
 import uvicorn
@@ -82,6 +83,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started:
             self._announce()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End. uvicorn would raise the signal again after that, before anything is saved."""
+        self.should_exit = True
 
 
 async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
