@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from infra.synth import BUILD, ROOT
+from infra.synth import BUILD, ROOT, settle
 from mlops.errors import JobFailed, SettingsError
 
 LOCK = ROOT / "requirements" / "lambda.txt"
@@ -115,7 +115,7 @@ def _downloaded(build: Path) -> Files:
         with tempfile.TemporaryDirectory(dir=build) as aside:
             made = Path(aside) / "packages"
             _install(made)
-            made.rename(home)
+            settle(made, home)
     found = (path for path in home.rglob("*") if path.is_file())
     named = {path.relative_to(home).as_posix(): path for path in found}
     return {name: path for name, path in named.items() if _belongs(name)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,8 +107,16 @@ def _run_app(names: Names, out: Path) -> None:
         )
         if done.returncode:
             raise JobFailed(f"Synthesising {names.prefix} failed:\n{done.stderr.strip()}")
+        settle(made, out)
+
+
+def settle(made: Path, out: Path) -> None:
+    """Move a finished folder into place, unless another process was first."""
+    try:
+        made.rename(out)
+    except OSError:
         if not out.exists():
-            shutil.move(made, out)
+            raise
 
 
 def _command(names: Names, out: Path) -> list[str]:
