@@ -60,7 +60,7 @@ class Studio:
             Bucket=self.bucket,
             CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"},
         )
-        self.role_arn = self.make_role("contract-job", "sagemaker", "states")
+        self.role_arn = self.make_role(f"{self.bucket}-job", "sagemaker", "states")
         return self
 
     def make_role(self, name: str, *services: str) -> str:

@@ -80,6 +80,17 @@ def test_a_job_that_ignores_its_end_is_killed(
     until(lambda: describe(jobs, name)["ProcessingJobStatus"] == "Stopped")
 
 
+def test_jobs_that_the_local_aws_leaves_behind_say_so(
+    local_aws: LocalAws, studio: Studio, tmp_path: Path
+) -> None:
+    service = SageMakerJobs(local_aws.endpoint, tmp_path, ACCOUNT, REGION, slots=1)
+    names = [start(service, studio.processing("import time; time.sleep(300)")) for _ in range(2)]
+    until(lambda: any("ProcessingStartTime" in describe(service, name) for name in names))
+    service.close()
+    for name in names:
+        assert "the local AWS was stopped" in describe(service, name)["FailureReason"]
+
+
 def test_nothing_of_an_ended_job_stays_on_disk_but_its_record(
     jobs: SageMakerJobs, studio: Studio, tmp_path: Path
 ) -> None:

@@ -219,6 +219,15 @@ def test_a_request_that_cannot_run_is_refused_by_name(
     assert refused.value.response["Error"]["Code"] == "ValidationException"
 
 
+@pytest.mark.parametrize("expression", ["auc=[0-9.]+", "auc=([0-9"])
+def test_a_metric_that_cannot_be_read_is_refused(studio: Studio, expression: str) -> None:
+    request = studio.training("")
+    metric = {"Name": "auc", "Regex": expression}
+    request["AlgorithmSpecification"]["MetricDefinitions"] = [metric]
+    with pytest.raises(ClientError, match="MetricDefinitions 'auc': its Regex"):
+        studio.sagemaker.create_training_job(**request)
+
+
 def test_a_channel_without_objects_is_refused(studio: Studio) -> None:
     channel = studio.channel("train", "nothing/here/")
     with pytest.raises(ClientError, match='No S3 objects found under S3 URL "s3://'):

@@ -174,7 +174,7 @@ def test_a_workflow_runs_from_processing_to_a_registered_version(studio: Studio)
     assert metadata["execution"] == answer["executionArn"]
     assert float(metadata["metric_auc"]) == output["metrics"]["values"]["auc"] > 0.8
     assert package["CreatedBy"]["IamIdentity"]["Arn"].endswith(
-        "assumed-role/contract-job/StepFunctions"
+        "assumed-role/sagemaker-workflow-job/StepFunctions"
     )
     trained = output["trained"]
     assert trained["TrainingJobStatus"] == "Completed"

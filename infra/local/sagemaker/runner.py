@@ -80,7 +80,7 @@ class Runner:
         """Bring a job to its end, whatever happens."""
         while not self._slots.acquire(timeout=POLL):
             if job.stopping.is_set():
-                self._end(job, "Stopped", None)
+                self._end_unstarted(job)
                 return
         try:
             self._run(job)
@@ -104,7 +104,7 @@ class Runner:
             (base / source.path).mkdir(parents=True, exist_ok=True)
             storage.download(source.uri, base / source.path)
         if job.stopping.is_set():
-            self._end(job, "Stopped", None)
+            self._end_unstarted(job)
             return
         self._enter(job, "Running")
         exit_code, ended = self._execute(job, container, base, role)
@@ -144,7 +144,8 @@ class Runner:
         finally:
             running.kill()
             job.process = None
-        tail.drain()
+        if not self.closing.is_set():  # nobody takes log lines any more
+            tail.drain()
         return code, ended
 
     def _watch(
@@ -187,6 +188,12 @@ class Runner:
         with job.lock:
             job.kind.enter(job.document, phase, time.time())
             job.save()
+
+    def _end_unstarted(self, job: Job) -> None:
+        if self.closing.is_set():
+            self._end(job, "Failed", INTERRUPTED)
+        else:
+            self._end(job, "Stopped", None)
 
     def _end(self, job: Job, end: End, reason: str | None) -> None:
         with job.lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -81,7 +82,9 @@ class Training:
         }
         if "Pipe" in modes:
             return "TrainingInputMode Pipe: the local AWS loads files; use File or FastFile"
-        return refuse_named(request, _REFUSED) or _refused_channel(request)
+        return (
+            refuse_named(request, _REFUSED) or _refused_channel(request) or _refused_metric(request)
+        )
 
     def sources(self, request: Document) -> list[str]:
         return [_source(channel)["S3Uri"] for channel in request.get("InputDataConfig", [])]
@@ -165,6 +168,17 @@ def _refused_channel(request: Document) -> str | None:
             return f"CompressionType of channel '{name}': the local AWS loads files as they are"
         if channel.get("DataSource", {}).get("S3DataSource", {}).get("S3DataType") != "S3Prefix":
             return f"S3DataType of channel '{name}': the local AWS knows S3Prefix only"
+    return None
+
+
+def _refused_metric(request: Document) -> str | None:
+    for metric in request["AlgorithmSpecification"].get("MetricDefinitions", []):
+        try:
+            groups = re.compile(metric["Regex"]).groups
+        except re.error as exc:
+            return f"MetricDefinitions '{metric['Name']}': its Regex is not valid: {exc}"
+        if not groups:
+            return f"MetricDefinitions '{metric['Name']}': its Regex needs a group for the value"
     return None
 
 
