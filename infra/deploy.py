@@ -119,7 +119,7 @@ class Deployer:
         bucket = self._names.assets_bucket
         with translated(f"Uploading s3://{bucket}/{key}"):
             self._aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
-        return f"https://{bucket}.s3.{self._names.region}.amazonaws.com/{key}"
+        return f"https://s3.{self._names.region}.amazonaws.com/{bucket}/{key}"
 
 
 def refuse_losses(plans: Iterable[Plan]) -> None:

@@ -189,6 +189,22 @@ def test_a_stack_that_failed_deploys_once_its_cause_is_gone(
     assert [change.resource for change in deployed.changes] == ["Fine"]
 
 
+def test_a_template_too_large_to_send_goes_by_way_of_the_code_bucket(
+    platform: LocalAws, deployer: Deployer, package: Package
+) -> None:
+    deployer.deploy(synthesize(PROD), package, watcher=Watched())
+    template = {
+        "Metadata": {"Notes": "x" * 60_000},
+        "Resources": {"One": bucket("mlops-prod-large")},
+    }
+    deployer.deploy([Stack("mlops-prod-large", template)], package, watcher=Watched())
+    assert "mlops-prod-large" in [
+        b["Name"] for b in platform.client("s3").list_buckets()["Buckets"]
+    ]
+    listed = platform.client("s3").list_objects_v2(Bucket=PROD.assets_bucket, Prefix="templates/")
+    assert listed["KeyCount"] == 1
+
+
 def test_removing_a_bucket_needs_a_flag(
     platform: LocalAws, deployer: Deployer, package: Package
 ) -> None:
