@@ -1,0 +1,1 @@
+"""Athena's API over DuckDB: Athena's SQL translated, tables from Glue, data in S3."""

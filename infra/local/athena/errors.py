@@ -1,0 +1,83 @@
+"""How a query fails: with Athena's own error names, messages and categories."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+
+SYSTEM, USER = 1, 2
+
+_GENERIC_USER_ERROR = 1006
+_ERROR_TYPES = {
+    "SYNTAX_ERROR": 1100,
+    "TABLE_NOT_FOUND": 1301,
+    "SCHEMA_NOT_FOUND": 1302,
+    "HIVE_PATH_ALREADY_EXISTS": 1411,
+    "HIVE_BAD_DATA": 1403,
+    "EXCEEDED_MEMORY_LIMIT": 1002,
+}
+
+
+class QueryFailed(Exception):
+    """The statement cannot run, or stopped; `reason` is Athena's StateChangeReason."""
+
+    def __init__(self, code: str, message: str, *, category: int = USER) -> None:
+        self.code = code
+        self.category = category
+        self.reason = f"{code}: {message}" if code else message
+        super().__init__(self.reason)
+
+    def athena_error(self) -> dict[str, object]:
+        """The AthenaError of GetQueryExecution."""
+        return {
+            "ErrorCategory": self.category,
+            "ErrorType": _ERROR_TYPES.get(self.code, _GENERIC_USER_ERROR),
+            "Retryable": self.category == SYSTEM,
+            "ErrorMessage": self.reason,
+        }
+
+
+class QueryCancelled(Exception):
+    """The query was stopped, by its user or by a limit."""
+
+
+def unsupported(what: str, where: str = "") -> QueryFailed:
+    """The local Athena lacks something that Athena has; it says so by name."""
+    return QueryFailed("NOT_SUPPORTED", f"{where}The local Athena does not support {what}")
+
+
+_OWN = re.compile(r"\b([A-Z][A-Z_]+[A-Z]): (.*)", re.DOTALL)
+_CAST = re.compile(r'Could not convert string ["\'](.*)["\'] to ([A-Z0-9 (),_]+)')
+_GROUPED = re.compile(r'column "?([^"]+)"? must appear in the GROUP BY clause')
+
+
+def from_duckdb(error: duckdb.Error) -> QueryFailed:
+    """Name the engine's failure as Athena would."""
+    text = str(error).removeprefix("Invalid Input Error: ")
+    if isinstance(error, duckdb.InvalidInputException) and (own := _OWN.match(text)):
+        return QueryFailed(own[1], own[2])
+    if cast := _CAST.search(text):
+        return QueryFailed("INVALID_CAST_ARGUMENT", f"Cannot cast '{cast[1]}' to {cast[2]}")
+    if grouped := _GROUPED.search(text):
+        return QueryFailed(
+            "EXPRESSION_NOT_AGGREGATE",
+            f"'{grouped[1]}' must be an aggregate expression or appear in GROUP BY clause",
+        )
+    return _by_kind(error, text)
+
+
+def _by_kind(error: duckdb.Error, text: str) -> QueryFailed:
+    if isinstance(error, duckdb.ConversionException):
+        return QueryFailed("INVALID_CAST_ARGUMENT", text)
+    if isinstance(error, duckdb.OutOfRangeException):
+        return QueryFailed("NUMERIC_VALUE_OUT_OF_RANGE", text)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return QueryFailed("EXCEEDED_MEMORY_LIMIT", text)
+    if isinstance(error, duckdb.HTTPException | duckdb.IOException):
+        return QueryFailed("HIVE_CANNOT_OPEN_SPLIT", text)
+    if "parquet" in text.lower() and isinstance(error, duckdb.InvalidInputException):
+        return QueryFailed("HIVE_BAD_DATA", text)
+    if isinstance(error, duckdb.BinderException | duckdb.ParserException):
+        return QueryFailed("SYNTAX_ERROR", text)
+    return QueryFailed("GENERIC_USER_ERROR", text)

@@ -1,0 +1,292 @@
+"""Operators and casts between typed SQL: Trino's rules, DuckDB's words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from infra.local.athena.errors import QueryFailed, unsupported
+from infra.local.athena.types import (
+    BIGINT,
+    DATE,
+    DAY_INTERVAL,
+    DOUBLE,
+    INTERVALS,
+    UNKNOWN,
+    VARCHAR,
+    Type,
+    as_decimal,
+    common,
+    decimal,
+    duck,
+    text,
+)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """An expression in DuckDB's SQL, and its Trino type.
+
+    literal: the value of a string literal, for what must be known before the query runs.
+    """
+
+    sql: str
+    type: Type
+    literal: str | None = None
+
+
+def coerce(value: Typed, target: Type) -> Typed:
+    """The value as the wider type that Trino gives it unasked."""
+    if value.type == target or (value.type.is_text and target.is_text):
+        return value
+    if duck(value.type) == duck(target) and value.type != UNKNOWN:
+        return Typed(value.sql, target)
+    return Typed(f"CAST({value.sql} AS {duck(target)})", target)
+
+
+def together(values: list[Typed], complaint: str) -> list[Typed]:
+    """All values coerced to their one common type. Raises TYPE_MISMATCH with the complaint."""
+    kind = values[0].type
+    for value in values[1:]:
+        found = common(kind, value.type)
+        if found is None:
+            raise QueryFailed("TYPE_MISMATCH", complaint.format(kind, value.type))
+        kind = found
+    return [coerce(value, kind) for value in values]
+
+
+def compare(operator: str, left: Typed, right: Typed, where: str) -> str:
+    """A comparison's SQL. Raises TYPE_MISMATCH as Trino does: it compares like with like."""
+    shown = {"IS NOT DISTINCT FROM": "=", "IS DISTINCT FROM": "="}.get(operator, operator)
+    complaint = f"{where}Cannot apply operator: {{0}} {shown} {{1}}"
+    a, b = together([left, right], complaint)
+    return f"({a.sql} {operator} {b.sql})"
+
+
+def arithmetic(operator: str, left: Typed, right: Typed, where: str) -> Typed:
+    """Add, subtract, multiply, divide or take the remainder, typed as Trino does."""
+    if left.type.is_number and right.type.is_number:
+        return _numbers(operator, left, right)
+    if UNKNOWN in (left.type, right.type):
+        return _numbers(operator, coerce(left, BIGINT), coerce(right, BIGINT))
+    found = _times(operator, left, right)
+    if found is None:
+        complaint = f"{where}Cannot apply operator: {left.type} {operator} {right.type}"
+        raise QueryFailed("TYPE_MISMATCH", complaint)
+    return found
+
+
+def _numbers(operator: str, left: Typed, right: Typed) -> Typed:
+    kind = common(left.type, right.type)
+    assert kind is not None
+    if kind.name == "decimal":
+        return _decimals(operator, left, right)
+    a, b = coerce(left, kind), coerce(right, kind)
+    if operator in "/%" and kind.is_integer:
+        sign = "//" if operator == "/" else "%"
+        return Typed(f"({a.sql} {sign} {_not_zero(b)})", kind)
+    return Typed(f"({a.sql} {operator} {b.sql})", kind)
+
+
+def _not_zero(divisor: Typed) -> str:
+    return f"athena_not_zero({divisor.sql})"
+
+
+def _decimals(operator: str, left: Typed, right: Typed) -> Typed:
+    a, b = as_decimal(left.type), as_decimal(right.type)
+    kind = decimal_result(operator, a, b)
+    x, y = coerce(left, a).sql, coerce(right, b).sql
+    if operator == "/":
+        return Typed(f"CAST(CAST({x} AS DOUBLE) / athena_not_zero({y}) AS {duck(kind)})", kind)
+    if operator == "%":
+        y = f"athena_not_zero({y})"
+    return Typed(f"CAST(({x} {operator} {y}) AS {duck(kind)})", kind)
+
+
+def decimal_result(operator: str, a: Type, b: Type) -> Type:
+    """https://trino.io/docs/current/functions/decimal.html#arithmetic-decimal-operators"""
+    (p1, s1), (p2, s2) = a.digits, b.digits
+    scale, whole = max(s1, s2), max(p1 - s1, p2 - s2)
+    if operator in "+-":
+        return decimal(whole + scale + 1, scale)
+    if operator == "*":
+        return decimal(p1 + p2, s1 + s2)
+    if operator == "/":
+        return decimal(p1 + s2 + max(s2 - s1, 0), scale)
+    return decimal(min(p1 - s1, p2 - s2) + scale, scale)
+
+
+def _times(operator: str, left: Typed, right: Typed) -> Typed | None:
+    a, b = left.type, right.type
+    if a.name in INTERVALS and b.is_number and operator in "*/":
+        return Typed(f"({left.sql} {operator} {right.sql})", a)
+    if b.name in INTERVALS and a.is_number and operator == "*":
+        return Typed(f"({right.sql} * {left.sql})", b)
+    if a.name in INTERVALS and b == a and operator in "+-":
+        return Typed(f"({left.sql} {operator} {right.sql})", a)
+    if b.name in INTERVALS and a.is_time and operator in "+-":
+        return shift(left, f"{operator} {right.sql}", within_day=b == DAY_INTERVAL)
+    if a.name in INTERVALS and b.is_time and operator == "+":
+        return shift(right, f"+ {left.sql}", within_day=a == DAY_INTERVAL)
+    if a.is_time and b.is_time and operator == "-":
+        return _difference(left, right)
+    return None
+
+
+def shift(time: Typed, by: str, *, within_day: bool) -> Typed:
+    """A time moved by `by`, an operator and an interval; calendar units move local time."""
+    if time.type == DATE:
+        return Typed(f"CAST(({time.sql} {by}) AS DATE)", DATE)
+    if time.type.zone and not within_day:
+        return Typed(from_wall(f"({local(time).sql} {by})", time.type.zone), time.type)
+    return Typed(f"({time.sql} {by})", time.type)
+
+
+def _difference(left: Typed, right: Typed) -> Typed | None:
+    kind = common(left.type, right.type)
+    if kind is None:
+        return None
+    a, b = coerce(left, kind).sql, coerce(right, kind).sql
+    if kind == DATE:
+        return Typed(f"to_days(CAST({a} - {b} AS INTEGER))", DAY_INTERVAL)
+    return Typed(f"to_microseconds(epoch_us({a}) - epoch_us({b}))", DAY_INTERVAL)
+
+
+def local(time: Typed) -> Typed:
+    """A zoned time as the wall clock of its zone (UTC where none is known)."""
+    if time.type.name != "timestamp with time zone":
+        return time
+    kind = Type("timestamp", time.type.precision)
+    return Typed(to_wall(time.sql, time.type.zone), kind)
+
+
+def to_wall(sql: str, zone: str | None) -> str:
+    """SQL of an instant's wall-clock time in a zone (an IANA name or an offset)."""
+    if offset := _offset(zone):
+        return f"(timezone('UTC', {sql}) + INTERVAL '{offset} minutes')"
+    return f"timezone({text(zone or 'UTC')}, {sql})"
+
+
+def from_wall(sql: str, zone: str | None) -> str:
+    """SQL of the instant at which a zone's clocks show a wall-clock time."""
+    if offset := _offset(zone):
+        return f"timezone('UTC', ({sql}) - INTERVAL '{offset} minutes')"
+    return f"timezone({text(zone or 'UTC')}, {sql})"
+
+
+def _offset(zone: str | None) -> int | None:
+    found = re.fullmatch(r"([+-])(\d\d):(\d\d)", zone or "")
+    if not found:
+        return None
+    minutes = int(found[2]) * 60 + int(found[3])
+    return -minutes if found[1] == "-" else minutes
+
+
+def cast(value: Typed, target: Type, where: str = "") -> Typed:
+    """CAST(value AS target), by Trino's rules of what is a valid text and how to round."""
+    source = value.type
+    if source == target and source.precision == target.precision:
+        return value
+    if source == UNKNOWN:
+        return Typed(f"CAST({value.sql} AS {duck(target)})", target)
+    if target.name == "char":
+        raise unsupported(f"CAST to {target}", where)
+    if target == VARCHAR or target.name == "varchar":
+        return _to_text(value, target)
+    if source.is_text:
+        return _from_text(value, target)
+    if target.name.startswith("timestamp") or target == DATE:
+        return _to_time(value, target, where)
+    if target.is_integer and source in (DOUBLE, Type("real")):
+        return Typed(f"CAST(round({value.sql}) AS {duck(target)})", target)
+    _check_castable(source, target, where)
+    return Typed(f"CAST({value.sql} AS {duck(target)})", target)
+
+
+_CASTABLE = {"number": ("number", "boolean"), "boolean": ("number", "boolean")}
+
+
+def _check_castable(source: Type, target: Type, where: str) -> None:
+    def group(kind: Type) -> str:
+        return "number" if kind.is_number else kind.name
+
+    allowed = _CASTABLE.get(group(target), (group(target),))
+    if group(source) not in allowed:
+        raise QueryFailed("TYPE_MISMATCH", f"{where}Cannot cast {source} to {target}")
+
+
+def _to_text(value: Typed, target: Type) -> Typed:
+    sql = as_text(value)
+    if target.precision is not None and (value.type.precision or 1 << 30) > target.precision:
+        sql = f"substr({sql}, 1, {target.precision})"
+    return Typed(sql, target)
+
+
+def as_text(value: Typed) -> str:
+    """SQL of CAST(value AS VARCHAR): Trino writes exponents and every digit of a time."""
+    kind = value.type
+    if kind.is_text or kind.name == "json":
+        return value.sql
+    if kind in (DOUBLE, Type("real")):
+        return f"athena_scientific({value.sql})"
+    if kind.name.startswith("timestamp"):
+        return _time_text(value)
+    if kind.args or kind.name in (*INTERVALS, "varbinary"):
+        raise QueryFailed("TYPE_MISMATCH", f"Cannot cast {kind} to varchar")
+    return f"CAST({value.sql} AS VARCHAR)"
+
+
+def _time_text(value: Typed) -> str:
+    wall, precision = local(value), value.type.precision or 0
+    digits = {0: "%Y-%m-%d %H:%M:%S", 3: "%Y-%m-%d %H:%M:%S.%g"}.get(
+        precision, "%Y-%m-%d %H:%M:%S.%f"
+    )
+    sql = f"strftime({wall.sql}, {text(digits)})"
+    if precision in {1, 2, 4, 5}:
+        sql = f"substr({sql}, 1, {20 + precision})"
+    if value.type.name == "timestamp with time zone":
+        return f"({sql} || {text(' ' + (value.type.zone or 'UTC'))})"
+    return sql
+
+
+def _from_text(value: Typed, target: Type) -> Typed:
+    if target.is_integer:
+        return Typed(
+            f"CAST(athena_integer_text({value.sql}, '{target}') AS {duck(target)})", target
+        )
+    if target.name == "timestamp":
+        found = Typed(
+            f"CAST(athena_timestamp_text({value.sql}) AS TIMESTAMP)", Type("timestamp", 6)
+        )
+        return _to_time(found, target, "")
+    if target == DATE:
+        return Typed(f"CAST(athena_date_text({value.sql}) AS DATE)", target)
+    return Typed(f"CAST({value.sql} AS {duck(target)})", target)
+
+
+def _to_time(value: Typed, target: Type, where: str) -> Typed:
+    source = value.type
+    if not source.is_time:
+        raise QueryFailed("TYPE_MISMATCH", f"{where}Cannot cast {source} to {target}")
+    if target == DATE:
+        return Typed(f"CAST({local(value).sql} AS DATE)", DATE)
+    if target.name == "timestamp":
+        wall = local(value)
+        sql = wall.sql if source != DATE else f"CAST({value.sql} AS TIMESTAMP)"
+        return Typed(_rounded(sql, source, target), target)
+    zoned = source.name == target.name
+    sql = value.sql if zoned else f"CAST({value.sql} AS TIMESTAMPTZ)"
+    if (source.precision or 0) > (target.precision or 0):
+        sql = f"make_timestamptz(CAST(round(epoch_us({sql}) / 1e3) AS BIGINT) * 1000)"
+    return Typed(sql, Type(target.name, target.precision, zone=source.zone if zoned else None))
+
+
+def _rounded(sql: str, source: Type, target: Type) -> str:
+    have, want = source.precision or 0, target.precision or 0
+    if have <= want:
+        return sql
+    step = 10 ** (6 - want)
+    exact = {3: "TIMESTAMP_MS", 0: "TIMESTAMP_S"}.get(want)
+    if exact:
+        return f"CAST(CAST({sql} AS {exact}) AS TIMESTAMP)"
+    return f"make_timestamp(CAST(round(epoch_us({sql}) / {step}.0) AS BIGINT) * {step})"
