@@ -42,5 +42,6 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
     for noisy in ("httpx", "httpcore", "botocore", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -17,6 +17,7 @@ from mlops.settings import Settings
 from mlops.stores.connection import RedisLimits, connect_redis, connect_redis_async, redis_address
 from mlops.stores.feast_redis import FeastRedisStore
 from mlops.stores.online import FeatureStatus
+from tests.feast_rows import write_rows
 
 EVENT_TIME = datetime(2018, 8, 8, 1, 2, 3, 456000, tzinfo=UTC)
 VALUES: dict[str, tuple[str, str, Any]] = {
@@ -90,53 +91,17 @@ async def store(server: RedisServer) -> AsyncIterator[FeastRedisStore]:
 @pytest.fixture(scope="module")
 def written(server: RedisServer) -> None:
     """Rows as Feast 0.67 writes them."""
-    from feast.infra.online_stores.redis import RedisOnlineStore
     from feast.protos.feast.types.Value_pb2 import Value
 
-    config = feast_config(server)
-    values = {name: Value(**{kind: value}) for name, (_, kind, value) in VALUES.items()}
-    customer = [("customer_id", Value(string_val="c-1"))]
+    customer = {"customer_id": Value(string_val="c-1")}
+    wide = {name: Value(**{kind: value}) for name, (_, kind, value) in VALUES.items()}
+    pair = {"shop_no": Value(int64_val=42), **customer}
     rows = [
-        ("wide", customer, values),
+        ("wide", customer, wide),
         ("second", customer, {"extra": Value()}),
-        (
-            "pair",
-            [("shop_no", Value(int64_val=42)), *customer],
-            {"joint": Value(double_val=9.0)},
-        ),
+        ("pair", pair, {"joint": Value(double_val=9.0)}),
     ]
-    for view, key, row in rows:
-        write(RedisOnlineStore(), config, view, key, row)
-
-
-def feast_config(server: RedisServer) -> Any:
-    from feast import RepoConfig
-
-    return RepoConfig(
-        project="shop",
-        provider="local",
-        registry="unused.db",
-        online_store={
-            "type": "redis",
-            "connection_string": f"127.0.0.1:{server.port},password={server.password}",
-        },
-        entity_key_serialization_version=3,
-    )
-
-
-def write(feast_store: Any, config: Any, view: str, key: list[Any], row: dict[str, Any]) -> None:
-    from feast import FeatureView, Field, FileSource
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.types import Float64
-
-    table = FeatureView(
-        name=view,
-        source=FileSource(path="unused.parquet", timestamp_field="event_time"),
-        schema=[Field(name="unused", dtype=Float64)],
-    )
-    entity = EntityKey(join_keys=[k for k, _ in key], entity_values=[v for _, v in key])
-    feast_store.online_write_batch(config, table, [(entity, row, EVENT_TIME, EVENT_TIME)], None)
-    feast_store._client.close()
+    write_rows(server, "shop", rows, EVENT_TIME)
 
 
 async def read(store: FeastRedisStore, row: dict[str, Any], now: datetime = EVENT_TIME) -> Any:
