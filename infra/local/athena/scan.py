@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -19,6 +19,10 @@ from infra.local.athena.types import Type, duck, quote, text
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _KNOWN_FILES = 20_000
+
+
+Sizes = Mapping[str, int]
+"""Compressed bytes of a file's columns, by lower-case name."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Footers:
 
     def column_bytes(
         self, connection: duckdb.DuckDBPyConnection, files: Sequence[StoredFile]
-    ) -> list[dict[str, int]]:
+    ) -> list[Sizes]:
         """Per file: its columns' compressed bytes, by lower-case name."""
         with self._lock:
             missing = [f for f in files if (f.uri, f.tag) not in self._known]
@@ -75,19 +79,18 @@ class Scanner:
     def scan(self, leaf: Leaf, connection: duckdb.DuckDBPyConnection) -> Scan:
         table = leaf.table
         _check_format(table)
-        columns = [column for column in table.all_columns if column.name in leaf.used]
         if table.partition_keys:
             partitions = prune(leaf, self._catalog.partitions(table), connection)
             parts = list_partitions(self._storage, partitions)
         else:
             parts = [(file, ()) for file in self._storage.files(folder(table.location))]
         if not parts:
-            return Scan(_no_rows(columns), 0)
+            return Scan(_no_rows(table.all_columns), 0)
         files = [file for file, _ in parts]
         sizes = self._footers.column_bytes(connection, files)
         wanted = [column.name for column in table.columns if column.name in leaf.used]
         scanned = sum(size.get(name, 0) for size in sizes for name in wanted)
-        return Scan(_reader(table, columns, parts, sizes), scanned)
+        return Scan(_reader(table, parts, sizes), scanned)
 
 
 def _check_format(table: Table) -> None:
@@ -171,42 +174,36 @@ def _no_rows(columns: Sequence[Column]) -> str:
 
 
 def _reader(
-    table: Table,
-    columns: Sequence[Column],
-    parts: Sequence[tuple[StoredFile, tuple[str, ...]]],
-    sizes: Sequence[dict[str, int]],
+    table: Table, parts: Sequence[tuple[StoredFile, tuple[str, ...]]], sizes: Sequence[Sizes]
 ) -> str:
-    keys = {key.name: index for index, key in enumerate(table.partition_keys)}
-    present = [
-        name for name in {c.name for c in columns} - set(keys) if any(name in s for s in sizes)
-    ]
-    differs = any(name not in size for name in present for size in sizes)
+    """Every column of the table; the engine leaves out by itself what the query does not use."""
+    present = {name for size in sizes for name in size}
+    differs = any(set(size) != present for size in sizes)
     files = ", ".join(text(file.uri) for file, _ in parts)
-    asked = [column.name for column in columns if column.name in keys]
     options = ["union_by_name = true"] if differs else []
-    hive = bool(asked) and _paths_say_it(table, parts)
-    options.append(f"hive_partitioning = {str(hive).lower()}")
-    if hive:
-        kinds = ", ".join(f"{quote(k.name)}: {_bare(k.type)}" for k in table.partition_keys)
-        options += ["hive_types_autocast = false", f"hive_types = {{{kinds}}}"]
-    source = f"read_parquet([{files}], {', '.join(options)})"
-    items = []
-    for column in columns:
-        if column.name in keys and not hive:
-            items.append(f"p.{quote(column.name)}")
-        elif column.name in keys:
-            items.append(quote(column.name))
-        else:
-            items.append(_as_declared(column, column.name in present))
-    if asked and not hive:
+    items = [_as_declared(column, column.name in present) for column in table.columns]
+    if not table.partition_keys or _paths_say_it(table, parts):
+        items += [quote(key.name) for key in table.partition_keys]
+        source = f"read_parquet([{files}], {', '.join([*options, *_hive_options(table)])})"
+    else:
+        items += [f"p.{quote(key.name)}" for key in table.partition_keys]
+        options.append("hive_partitioning = false")
         source = (
-            f'{source} AS f JOIN ({_values_by_file(table, parts)}) AS p ON f.filename = p."$path"'
+            f"read_parquet([{files}], {', '.join(options)}) AS f "
+            f'JOIN ({_values_by_file(table, parts)}) AS p ON f.filename = p."$path"'
         )
-    return f"SELECT {', '.join(items) or '1'} FROM {source}"
+    return f"SELECT {', '.join(items)} FROM {source}"
 
 
-def _bare(kind: Type) -> str:
-    return duck(kind)
+def _hive_options(table: Table) -> list[str]:
+    if not table.partition_keys:
+        return ["hive_partitioning = false"]
+    kinds = ", ".join(f"{quote(key.name)}: {duck(key.type)}" for key in table.partition_keys)
+    return [
+        "hive_partitioning = true",
+        "hive_types_autocast = false",
+        f"hive_types = {{{kinds}}}",
+    ]
 
 
 def _as_declared(column: Column, present: bool) -> str:
