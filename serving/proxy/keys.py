@@ -122,7 +122,7 @@ class SecretKeys:
         client, text = self._aws.client("secretsmanager"), keys.model_dump_json()
         with translated(f"Writing secret '{self._name}'"):
             try:
-                client.put_secret_value(SecretId=self._name, SecretString=text)
+                client.update_secret(SecretId=self._name, SecretString=text)
             except ClientError as exc:
                 if error_code(exc) != "ResourceNotFoundException":
                     raise
