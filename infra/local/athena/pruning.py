@@ -71,7 +71,7 @@ class Pruner:
             return None
         scope = _PartitionScope(outer=self._writer.scope, leaf=leaf)
         try:
-            return Expressions(scope, self._writer._subqueries, {}).condition(node)
+            return Expressions(scope, self._writer.subqueries, {}).condition(node)
         except _NotOfThePartition:
             return None
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from infra.local.athena.analyzer import Analyzer
 from infra.local.athena.catalog import CATALOG, Catalog, Table
 from infra.local.athena.dialect import parse_query
 from infra.local.athena.errors import QueryFailed
+from infra.local.athena.query import Query
 from infra.local.athena.scan import Scanner
 from infra.local.athena.scope import Field, Leaf, reach
-from infra.local.athena.select import Analyzer, Query
 from infra.local.athena.task import Task
 
 
