@@ -1,0 +1,185 @@
+"""The build log: which days of a feature table exist, in which generation readers see them.
+
+One document per table in S3, changed by conditional writes; it is the truth. Partitions and the
+view are made from it, so that an interrupted build leaves nothing that a reader could see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlops.errors import NotFound
+from mlops.objects import Document, Documents
+from pipelines.data.payments import Partition
+
+MAX_DAYS = 100
+"""Athena writes at most 100 partitions in one statement."""
+_ONE_DAY = timedelta(days=1)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Days(_Frozen):
+    """Consecutive days, both ends included."""
+
+    first: date
+    last: date
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __iter__(self) -> Iterator[date]:  # type: ignore[override]  # a model iterates its fields
+        return (self.first + timedelta(days=n) for n in range(len(self)))
+
+    def without(self, other: Days) -> list[Days]:
+        """What is left before and after the other."""
+        before = (self.first, min(self.last, other.first - _ONE_DAY))
+        after = (max(self.first, other.last + _ONE_DAY), self.last)
+        return [Days(first=a, last=b) for a, b in (before, after) if a <= b]
+
+
+class Build(_Frozen):
+    """At most MAX_DAYS days of one generation, written by one statement."""
+
+    id: str
+    generation: str
+    days: Days
+    created: datetime
+    built_by: str
+    imports: tuple[str, ...]
+    """The imports of payments that it saw."""
+
+
+class Current(_Frozen):
+    """The generation that readers see on these days."""
+
+    generation: str
+    days: Days
+
+
+class BuildLog(_Frozen):
+    """Every build of a table, and what is current."""
+
+    version: Literal[1] = 1
+    table: str
+    builds: tuple[Build, ...] = ()
+    current: tuple[Current, ...] = ()
+    """By day, without overlaps."""
+    published: int = Field(default=0, ge=0)
+    """How many builds have their partitions and are in the view."""
+
+    def with_builds(self, builds: Sequence[Build]) -> BuildLog:
+        """The log after these builds; their days become current."""
+        current = list(self.current)
+        for build in builds:
+            current = [
+                Current(generation=old.generation, days=rest)
+                for old in current
+                for rest in old.days.without(build.days)
+            ]
+            current.append(Current(generation=build.generation, days=build.days))
+        return self.model_copy(
+            update={"builds": (*self.builds, *builds), "current": tuple(_merged(current))}
+        )
+
+    def as_published(self) -> BuildLog:
+        return self.model_copy(update={"published": len(self.builds)})
+
+    @property
+    def unpublished(self) -> tuple[Build, ...]:
+        return self.builds[self.published :]
+
+    @property
+    def next_generation(self) -> str:
+        return f"g{len({build.generation for build in self.builds}) + 1:04d}"
+
+    @property
+    def last_generation(self) -> str | None:
+        """The one that never-built days are appended to."""
+        return self.current[-1].generation if self.current else None
+
+    @property
+    def last_day(self) -> date | None:
+        return self.current[-1].days.last if self.current else None
+
+    def missing(self, wanted: Days) -> list[Days]:
+        """The wanted days that no reader sees yet."""
+        gaps = [wanted]
+        for current in self.current:
+            gaps = [rest for gap in gaps for rest in gap.without(current.days)]
+        return gaps
+
+    def stale_from(self, partitions: Iterable[Partition], *, lookback: timedelta) -> date | None:
+        """The first day whose snapshot lacks payments that arrived after it was built."""
+        newest: dict[date, Build] = {}
+        for build in self.builds:
+            newest.update(dict.fromkeys(build.days, build))
+        seen = {build.id: set(build.imports) for build in self.builds}
+        late = sorted((date.fromisoformat(p.day), p.import_id) for p in partitions)
+        for day in sorted(newest):
+            known = seen[newest[day].id]
+            if any(day - lookback <= d < day and i not in known for d, i in late):
+                return day
+        return None
+
+
+def in_chunks(gaps: Iterable[Days]) -> list[Days]:
+    """The same days, at most MAX_DAYS in a piece."""
+    return [
+        Days(first=start, last=min(start + timedelta(days=MAX_DAYS - 1), gap.last))
+        for gap in gaps
+        for start in (gap.first + timedelta(days=n) for n in range(0, len(gap), MAX_DAYS))
+    ]
+
+
+def snapshot_id(logs: Iterable[BuildLog]) -> str:
+    """Names exactly the rows that readers of these tables see: lineage for a training set."""
+    seen = sorted((log.table, [b.id for b in log.builds], str(log.current)) for log in logs)
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
+def log_key(table: str) -> str:
+    return f"features/{table}/builds.json"
+
+
+def load_log(documents: Documents, table: str) -> tuple[BuildLog, Document | None]:
+    """The log and the document that a conditional write replaces; an empty log at first."""
+    try:
+        document = documents.get(log_key(table))
+    except NotFound:
+        return BuildLog(table=table), None
+    return BuildLog.model_validate_json(document.body), document
+
+
+def save_log(documents: Documents, log: BuildLog, *, replacing: Document | None) -> Document:
+    """Write it only if nobody did meanwhile. Raises Conflict."""
+    body = log.model_dump_json(indent=1).encode()
+    if replacing is None:
+        return documents.create(log_key(log.table), body)
+    return documents.put(log_key(log.table), body, etag=replacing.etag)
+
+
+def _merged(current: Iterable[Current]) -> Iterator[Current]:
+    """By day, with neighbours of one generation joined."""
+    waiting: Current | None = None
+    for piece in sorted(current, key=lambda c: c.days.first):
+        if (
+            waiting is not None
+            and waiting.generation == piece.generation
+            and waiting.days.last + _ONE_DAY == piece.days.first
+        ):
+            days = Days(first=waiting.days.first, last=piece.days.last)
+            waiting = Current(generation=piece.generation, days=days)
+            continue
+        if waiting is not None:
+            yield waiting
+        waiting = piece
+    if waiting is not None:
+        yield waiting

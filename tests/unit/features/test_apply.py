@@ -1,0 +1,259 @@
+"""Definitions compile without any service, and applying them is safe to repeat."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from feast.protos.feast.core.Registry_pb2 import Registry
+
+from mlops.errors import Conflict, InputError, Refused, SettingsError
+from mlops.feast import REGISTRY_KEY, load_registry
+from mlops.objects import Document, MemoryDocuments
+from mlops.plan import load_plan, load_transformations, plan_key
+from pipelines.features.apply import apply_changes, plan_changes
+from pipelines.features.definitions import Definitions, load_definitions
+
+REPO = Path(__file__).parents[3] / "feature_repo"
+ENVIRONMENT = {
+    "FEAST_REGISTRY": "s3://artifacts/feast/registry.db",
+    "FEAST_REGION": "eu-west-1",
+    "FEAST_DATABASE": "mlops_test",
+    "FEAST_WORKGROUP": "mlops-test",
+    "FEAST_STAGING": "s3://staging",
+    "FEAST_REDIS": "localhost:1",
+}
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(REPO, tmp_path / "repo", ignore=shutil.ignore_patterns("__py*")))
+
+
+@pytest.fixture
+def documents() -> MemoryDocuments:
+    return MemoryDocuments()
+
+
+@pytest.fixture(scope="module")
+def applied_bytes() -> Iterator[dict[str, bytes]]:
+    """A bucket to which the project's own repo was applied; compiled once."""
+    documents = MemoryDocuments()
+    apply_changes(load(REPO), documents)
+    return documents.stored  # type: ignore[return-value]  # a fixture may return
+
+
+@pytest.fixture
+def applied(applied_bytes: dict[str, bytes]) -> MemoryDocuments:
+    return MemoryDocuments(dict(applied_bytes))
+
+
+def load(repo: Path) -> Definitions:
+    return load_definitions(repo, ENVIRONMENT)
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_planning_says_what_would_be_created_and_changes_nothing(
+    documents: MemoryDocuments,
+) -> None:
+    plan = plan_changes(load(REPO), documents)
+    created = {(c.kind, c.name) for c in plan.changes if c.action == "create"}
+    assert {
+        ("entity", "customer"),
+        ("entity", "terminal"),
+        ("feature view", "customer_spend"),
+        ("feature view", "terminal_risk"),
+        ("on-demand feature view", "payment_context"),
+        ("feature service", "fraud_v1"),
+    } <= created
+    assert plan.services == ("fraud_v1",)
+    assert not documents.stored
+
+
+def test_applying_twice_writes_once(applied: MemoryDocuments) -> None:
+    before = dict(applied.stored)
+    plan = apply_changes(load(REPO), applied)
+    assert plan.empty
+    assert applied.stored == before
+
+
+def test_the_service_plan_holds_what_serving_needs(applied: MemoryDocuments) -> None:
+    plan = load_plan(applied, "fraud_v1")
+    assert [e.name for e in plan.entities] == ["customer_id", "terminal_id"]
+    assert [(f.name, f.dtype) for f in plan.request] == [
+        ("amount", "Float64"),
+        ("event_time", "UnixTimestamp"),
+    ]
+    assert plan.references[0] == "customer_spend:customer_count_1d"
+    assert len(plan.references) == 12
+    assert [v.ttl_seconds for v in plan.views] == [259_200, 259_200]
+    [on_demand] = plan.transformations
+    assert on_demand.inputs == ("amount", "event_time", "customer_mean_amount_30d")
+    assert [f.name for f in on_demand.outputs] == ["is_night", "is_weekend", "amount_over_mean"]
+    assert plan.entities[0].pii
+    assert not plan.entities[1].pii
+
+
+def test_the_on_demand_function_is_the_repo_s_own(applied: MemoryDocuments) -> None:
+    compute = load_transformations(load_plan(applied, "fraud_v1"), REPO)["payment_context"]
+    assert compute(
+        {
+            "amount": [30.0, 30.0, 30.0],
+            "event_time": [
+                datetime(2018, 8, 8, 6, 59, tzinfo=UTC),
+                datetime(2018, 8, 11, 7, tzinfo=UTC),
+                datetime(2018, 8, 12, 23, tzinfo=UTC),
+            ],
+            "customer_mean_amount_30d": [15.0, None, 0.0],
+        }
+    ) == {
+        "is_night": [1, 0, 0],
+        "is_weekend": [0, 1, 1],
+        "amount_over_mean": [2.0, 0.0, 0.0],
+    }
+
+
+def test_a_change_names_what_differs(applied: MemoryDocuments, repo: Path) -> None:
+    replace(repo / "views.py", "TTL = timedelta(days=3)", "TTL = timedelta(days=5)")
+    plan = plan_changes(load(repo), applied)
+    ttl = {c.name: c.fields["ttl"] for c in plan.changes}
+    assert ttl["customer_spend"] == ("259200s", "432000s")
+
+
+def test_a_changed_view_keeps_its_history(applied: MemoryDocuments, repo: Path) -> None:
+    registry, document = load_registry(applied)
+    view = next(v for v in registry.feature_views if v.spec.name == "customer_spend")
+    view.meta.materialization_intervals.add().start_time.seconds = 7
+    created = view.meta.created_timestamp.seconds
+    assert document is not None
+    applied.put(REGISTRY_KEY, registry.SerializeToString(), etag=document.etag)
+    replace(repo / "views.py", "TTL = timedelta(days=3)", "TTL = timedelta(days=5)")
+    apply_changes(load(repo), applied)
+    changed, _ = load_registry(applied)
+    view = next(v for v in changed.feature_views if v.spec.name == "customer_spend")
+    assert view.spec.ttl.seconds == 432_000
+    assert view.meta.created_timestamp.seconds == created
+    assert [i.start_time.seconds for i in view.meta.materialization_intervals] == [7]
+
+
+def test_a_changed_function_changes_the_service_plan(applied: MemoryDocuments, repo: Path) -> None:
+    replace(repo / "transformations.py", "time.hour <= 6", "time.hour <= 5")
+    plan = plan_changes(load(repo), applied)
+    assert plan.services == ("fraud_v1",)
+    assert [c.name for c in plan.changes] == ["payment_context"]
+
+
+def remove_service(repo: Path) -> None:
+    (repo / "services.py").write_text('"""None."""\n')
+
+
+def test_deleting_needs_the_flag(applied: MemoryDocuments, repo: Path) -> None:
+    remove_service(repo)
+    before = dict(applied.stored)
+    with pytest.raises(Refused, match=r"delete feature service 'fraud_v1'.*--allow-delete"):
+        apply_changes(load(repo), applied)
+    assert applied.stored == before
+
+
+def test_deleting_with_the_flag_removes_the_plan_too(applied: MemoryDocuments, repo: Path) -> None:
+    remove_service(repo)
+    apply_changes(load(repo), applied, allow_delete=True)
+    registry, _ = load_registry(applied)
+    assert not registry.feature_services
+    assert plan_key("fraud_v1") not in applied.stored
+    assert len(registry.feature_views) == 2
+
+
+def test_a_registry_that_changed_meanwhile_is_not_overwritten(
+    applied: MemoryDocuments, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(repo / "views.py", "TTL = timedelta(days=3)", "TTL = timedelta(days=5)")
+    put = applied.put
+
+    def changed_before(key: str, body: bytes, *, etag: str | None = None) -> Document:
+        applied.stored[REGISTRY_KEY] = b""
+        return put(key, body, etag=etag)
+
+    monkeypatch.setattr(applied, "put", changed_before)
+    with pytest.raises(Conflict):
+        apply_changes(load(repo), applied)
+
+
+def test_code_in_the_registry_is_never_run(applied: MemoryDocuments) -> None:
+    registry, _ = load_registry(applied)
+    view = registry.on_demand_feature_views[0]
+    function = view.spec.feature_transformation.user_defined_function
+    function.body = b"\x80\x04cbuiltins\nexec\n(V1/0\ntR."
+    function.body_text = "changed"
+    applied.stored[REGISTRY_KEY] = registry.SerializeToString()
+    plan = apply_changes(load(REPO), applied)
+    assert [c.name for c in plan.changes] == ["payment_context"]
+
+
+def test_missing_variables_are_all_named_and_no_file_appears(repo: Path) -> None:
+    environment = {**ENVIRONMENT, "FEAST_REGISTRY": "", "FEAST_REDIS": ""}
+    with pytest.raises(SettingsError, match=r"needs FEAST_REGISTRY, FEAST_REDIS"):
+        load_definitions(repo, environment)
+    assert not list(repo.parent.rglob("*$*"))
+
+
+def test_a_registry_outside_s3_is_refused(repo: Path) -> None:
+    with pytest.raises(SettingsError, match=r"'data/registry\.db'; it must be in S3"):
+        load_definitions(repo, {**ENVIRONMENT, "FEAST_REGISTRY": "data/registry.db"})
+
+
+def test_a_publication_delay_is_refused_for_now(repo: Path, documents: MemoryDocuments) -> None:
+    replace(
+        repo / "views.py",
+        '"publication_delay": "0s", "pii": "true"',
+        '"publication_delay": "6h", "pii": "true"',
+    )
+    with pytest.raises(Refused, match=r"'customer_spend' has a publication delay of 6:00:00"):
+        plan_changes(load(repo), documents)
+
+
+def test_what_lacks_an_owner_or_a_ttl_is_listed(repo: Path, documents: MemoryDocuments) -> None:
+    replace(repo / "views.py", "    ttl=TTL,\n", "")
+    replace(repo / "services.py", '    owner="fraud-models@example.com",\n', "")
+    with pytest.raises(
+        InputError, match=r"fraud_v1 has no owner; customer_spend has no ttl; terminal_risk has no"
+    ):
+        plan_changes(load(repo), documents)
+
+
+def test_a_module_that_fails_is_named(repo: Path) -> None:
+    (repo / "broken.py").write_text("raise ValueError('no')\n")
+    with pytest.raises(InputError, match=r"broken\.py cannot be loaded: ValueError: no"):
+        load(repo)
+
+
+def test_an_on_demand_function_elsewhere_is_refused(repo: Path, documents: MemoryDocuments) -> None:
+    replace(
+        repo / "on_demand.py", "import transformations\n", "import elsewhere as transformations\n"
+    )
+    (repo / "transformations.py").rename(repo / "elsewhere.py")
+    (repo / "transformations.py").write_text('"""Nothing."""\n')
+    with pytest.raises(InputError, match=r"must be a function of transformations\.py"):
+        plan_changes(load(repo), documents)
+
+
+def test_loading_leaves_the_interpreter_as_it_was(repo: Path) -> None:
+    path, modules = list(sys.path), set(sys.modules)
+    load(repo)
+    assert sys.path == path
+    assert not {"views", "sources", "entities", "transformations"} & (set(sys.modules) - modules)
+
+
+def test_the_registry_can_be_parsed_by_feast_itself(applied: MemoryDocuments) -> None:
+    registry = Registry()
+    registry.ParseFromString(applied.stored[REGISTRY_KEY])
+    assert registry.projects[0].spec.name == "payments"
