@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+# Before Feast, whose import would make every counter of this process share files with others.
+import prometheus_client  # noqa: F401
 import pytest
 
 from mlops.names import Role

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from serving.edge import Answered
+from serving.gauges import VersionGauges
 
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
 _ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
@@ -44,25 +45,19 @@ class InferenceMetrics:
             buckets=_ROWS,
             registry=registry,
         )
-        self._loaded = Gauge(
-            "mlops_inference_version_loaded",
-            "1 where a version is ready to score.",
-            ["model", "version"],
-            registry=registry,
-        )
-        self._broken = Gauge(
-            "mlops_inference_version_failed",
-            "1 where a deployed version cannot be loaded.",
-            ["model", "version"],
-            registry=registry,
-        )
         self._failures = Counter(
             "mlops_inference_load_failures",
             "Failed attempts to load a version.",
             ["model", "version"],
             registry=registry,
         )
-        self._shown: dict[str, set[str]] = {}
+        self._versions = VersionGauges(
+            {
+                "mlops_inference_version_loaded": "1 where a version is ready to score.",
+                "mlops_inference_version_failed": "1 where a deployed version cannot be loaded.",
+            }
+        )
+        registry.register(self._versions)
 
     def observe_request(self, answered: Answered) -> None:
         self._requests.labels(answered.route, answered.method, str(answered.status)).inc()
@@ -77,11 +72,12 @@ class InferenceMetrics:
 
     def show_endpoint(self, model: str, loaded: Collection[int], failed: Collection[int]) -> None:
         """Bring the gauges of one endpoint up to date."""
-        versions = {str(v) for v in (*loaded, *failed)}
-        for gone in self._shown.get(model, set()) - versions:
-            self._loaded.remove(model, gone)
-            self._broken.remove(model, gone)
-        for version in versions:
-            self._loaded.labels(model, version).set(int(version) in loaded)
-            self._broken.labels(model, version).set(int(version) in failed)
-        self._shown[model] = versions
+        versions = {*loaded, *failed}
+        self._versions.show(
+            model,
+            mlops_inference_version_loaded={v: float(v in loaded) for v in versions},
+            mlops_inference_version_failed={v: float(v in failed) for v in versions},
+        )
+
+    def drop_endpoint(self, model: str) -> None:
+        self._versions.drop(model)

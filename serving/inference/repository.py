@@ -164,6 +164,7 @@ class ModelRepository:
             endpoint.stable = None
         if not keep and not endpoint.loaded:
             del self.endpoints[name]
+            self._metrics.drop_endpoint(name)
 
     @staticmethod
     def _unknown(name: str, version: int | None, held: Endpoint | None) -> UnknownModel:

@@ -59,8 +59,15 @@ def to_matrix(assembled: Iterable[Assembled]) -> FloatMatrix:
 
 
 def _known(instance: Instance, row: FeatureRow) -> dict[str, Any]:
-    stored = {_plain(reference): value.value for reference, value in row.items()}
+    stored = {_plain(reference): _as_trained(value.value) for reference, value in row.items()}
     return {**stored, **instance.entities, **instance.request}
+
+
+def _as_trained(value: Any) -> Any:
+    """As on-demand functions saw it in training, where stored numbers are float64 or missing."""
+    if type(value) is int:
+        return float(value)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _stored(model: ServedModel, row: FeatureRow) -> dict[str, FeatureValue]:

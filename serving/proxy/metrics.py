@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from serving.edge import Answered
+from serving.gauges import VersionGauges
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
 _SCORES = tuple(step / 20 for step in range(1, 21))
@@ -59,18 +60,14 @@ class ProxyMetrics:
             buckets=_SCORES,
             registry=registry,
         )
-        self._active = Gauge(
-            "mlops_proxy_version_active",
-            "1 for the version that answers.",
-            ["model", "version"],
-            registry=registry,
+        self._versions = VersionGauges(
+            {
+                "mlops_proxy_version_active": "1 for the version that answers.",
+                "mlops_proxy_version_behind": "1 where what is deployed is not what answers.",
+            }
         )
-        self._behind = Gauge(
-            "mlops_proxy_endpoint_problem",
-            "1 while what is deployed is not what answers.",
-            ["model"],
-            registry=registry,
-        )
+        registry.register(self._versions)
+        self._shown: set[str] = set()
 
     def observe_request(self, answered: Answered) -> None:
         self._requests.labels(answered.route, answered.method, str(answered.status)).inc()
@@ -97,9 +94,13 @@ class ProxyMetrics:
 
     def show_endpoints(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Bring the gauges up to date with the catalogue's state."""
-        self._active.clear()
-        self._behind.clear()
+        for gone in self._shown - set(state):
+            self._versions.drop(gone)
+        self._shown = set(state)
         for model, endpoint in state.items():
-            self._behind.labels(model).set(endpoint["problem"] is not None)
-            if endpoint["version"] is not None:
-                self._active.labels(model, str(endpoint["version"])).set(1)
+            version = endpoint["version"] or 0
+            self._versions.show(
+                model,
+                mlops_proxy_version_active={version: float(endpoint["ready"])},
+                mlops_proxy_version_behind={version: float(endpoint["problem"] is not None)},
+            )

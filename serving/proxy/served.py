@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mlops.deployment import DeployedVersion
@@ -42,7 +43,7 @@ class ServedModel:
     def version(self) -> int:
         return self.deployed.version
 
-    @property
+    @cached_property
     def is_trained_on_this_plan(self) -> bool:
         """False where the feature service changed since and still supplies the inputs."""
         return self.manifest.plan_sha256 == self.plan.sha256
