@@ -12,7 +12,7 @@ from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.functions import FUNCTIONS, Function, special
 from infra.local.athena.operators import Typed, coerce, together
 from infra.local.athena.scope import Field
-from infra.local.athena.types import BIGINT, BOOLEAN, VARCHAR, Type, array, quote, row_names
+from infra.local.athena.types import BIGINT, BOOLEAN, Type, array, duck, quote, row_names
 
 if TYPE_CHECKING:
     from infra.local.athena.expressions import Expressions
@@ -70,7 +70,7 @@ def _rounding(name: str) -> None:
         if kind.name == "decimal" and not digits:
             whole = (kind.precision or 0) - (kind.scale or 0) + (1 if kind.scale else 0)
             kind = Type("decimal", min(max(whole, 1), 38), 0)
-        return coerce(Typed(f"{engine}({value.sql}{digits})", Type("computed")), kind)
+        return Typed(f"CAST({engine}({value.sql}{digits}) AS {duck(kind)})", kind)
 
     special(name)(write)
 
@@ -209,6 +209,3 @@ def with_lambdas(
     if name not in _LAMBDA_CALLS:
         raise unsupported(f"the function {name} with a lambda", where)
     return _LAMBDA_CALLS[name](_Lambdas(expressions, where), arguments)
-
-
-__all__ = ["VARCHAR", "row", "subscript", "with_lambdas"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar
 
@@ -20,6 +21,17 @@ from infra.local.athena.types import Type, from_sqlglot
 _SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM", "LISTAGG")
 
 
+def _called(name: str) -> Callable[[TrinoParser], exp.Expr]:
+    """The parser of CAST(… AS …), which marks it: DECIMAL '1.5' parses to the same otherwise."""
+
+    def parse(parser: TrinoParser) -> exp.Expr:
+        node: exp.Expr = TrinoParser.FUNCTION_PARSERS[name](parser)
+        node.meta["called"] = True
+        return node
+
+    return parse
+
+
 class PlainTrino(Trino):
     """Trino, but a function call is a name with arguments: nothing is guessed about it."""
 
@@ -27,11 +39,7 @@ class PlainTrino(Trino):
 
     class Parser(TrinoParser):
         FUNCTIONS: ClassVar = {}
-        FUNCTION_PARSERS: ClassVar = {
-            name: parser
-            for name, parser in TrinoParser.FUNCTION_PARSERS.items()
-            if name in _SPECIAL_SYNTAX
-        }
+        FUNCTION_PARSERS: ClassVar = {name: _called(name) for name in _SPECIAL_SYNTAX}
 
 
 def _single_words(keywords: dict[str, TokenType]) -> dict[str, TokenType]:

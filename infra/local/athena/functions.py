@@ -223,7 +223,6 @@ def _write(template: tuple[str, Type], arguments: Sequence[Typed], clauses: Clau
         written[-1] += clauses.after
     sql = text.replace("{args}", ", ".join(written)).replace("{returns}", duck(returns))
     sql = re.sub(r"\{(\d)\}", lambda m: written[int(m[1])], sql)
-    sql = sql.replace("{{", "{").replace("}}", "}")
     if CORE in sql:
         return Typed(sql.replace(CORE, clauses.tail), returns)
     return Typed(sql + clauses.tail, returns)

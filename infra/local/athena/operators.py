@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.local.athena.errors import QueryFailed, unsupported
@@ -13,12 +14,13 @@ from infra.local.athena.types import (
     DOUBLE,
     INTERVALS,
     UNKNOWN,
-    VARCHAR,
     Type,
     as_decimal,
     common,
     decimal,
     duck,
+    quote,
+    row_names,
     text,
 )
 
@@ -39,6 +41,8 @@ def coerce(value: Typed, target: Type) -> Typed:
     """The value as the wider type that Trino gives it unasked."""
     if value.type == target or (value.type.is_text and target.is_text):
         return value
+    if target.args and value.type.name == target.name:
+        return Typed(_rebuilt(value, target, coerce), target)
     if duck(value.type) == duck(target) and value.type != UNKNOWN:
         return Typed(value.sql, target)
     return Typed(f"CAST({value.sql} AS {duck(target)})", target)
@@ -191,16 +195,52 @@ def cast(value: Typed, target: Type, where: str = "") -> Typed:
         return Typed(f"CAST({value.sql} AS {duck(target)})", target)
     if target.name == "char":
         raise unsupported(f"CAST to {target}", where)
-    if target == VARCHAR or target.name == "varchar":
+    if target.name == "varchar":
         return _to_text(value, target)
     if source.is_text:
         return _from_text(value, target)
-    if target.name.startswith("timestamp") or target == DATE:
+    if target.is_time:
         return _to_time(value, target, where)
-    if target.is_integer and source in (DOUBLE, Type("real")):
+    return _to_other(value, target, where)
+
+
+def _to_other(value: Typed, target: Type, where: str) -> Typed:
+    source = value.type
+    if target.is_integer and source.name in {"double", "real"}:
         return Typed(f"CAST(round({value.sql}) AS {duck(target)})", target)
+    if target.args and source.name == target.name and len(source.args) == len(target.args):
+        return Typed(_rebuilt(value, target, cast), target)
     _check_castable(source, target, where)
     return Typed(f"CAST({value.sql} AS {duck(target)})", target)
+
+
+def _rebuilt(value: Typed, target: Type, convert: Callable[[Typed, Type], Typed]) -> str:
+    """An array, map or row whose parts are converted; a row's by position, whatever its names."""
+    source = value.type
+    if not _names_differ(source, target):
+        return f"CAST({value.sql} AS {duck(target)})"
+    if target.name == "array":
+        item = convert(Typed("x", source.args[0]), target.args[0]).sql
+        return f"list_transform({value.sql}, lambda x: {item})"
+    if target.name == "map":
+        key, item = (
+            convert(Typed(f"x.{part}", source.args[i]), target.args[i]).sql
+            for i, part in enumerate(("key", "value"))
+        )
+        entries = f"list_transform(map_entries({value.sql}), lambda x: {{'k': {key}, 'v': {item}}})"
+        return f"map_from_entries({entries})"
+    pairs = zip(row_names(source), source.args, target.args, row_names(target), strict=True)
+    items = [
+        f"{text(name)}: {convert(Typed(f'({value.sql}).{quote(old)}', kind), wanted).sql}"
+        for old, kind, wanted, name in pairs
+    ]
+    return f"CASE WHEN {value.sql} IS NOT NULL THEN {{{', '.join(items)}}} END"
+
+
+def _names_differ(source: Type, target: Type) -> bool:
+    if source.name == "row" and row_names(source) != row_names(target):
+        return True
+    return any(_names_differ(a, b) for a, b in zip(source.args, target.args, strict=True))
 
 
 _CASTABLE = {"number": ("number", "boolean"), "boolean": ("number", "boolean")}
@@ -251,9 +291,7 @@ def _time_text(value: Typed) -> str:
 
 def _from_text(value: Typed, target: Type) -> Typed:
     if target.is_integer:
-        return Typed(
-            f"CAST(athena_integer_text({value.sql}, '{target}') AS {duck(target)})", target
-        )
+        return Typed(f"CAST(athena_integer_text({value.sql}) AS {duck(target)})", target)
     if target.name == "timestamp":
         found = Typed(
             f"CAST(athena_timestamp_text({value.sql}) AS TIMESTAMP)", Type("timestamp", 6)

@@ -150,9 +150,9 @@ def renamed(item: Field, alias: str, column: str, *, through: bool = True) -> Fi
 
 
 def position(node: exp.Expr) -> str:
-    """'line 1:8: ' of the first token of an expression, or '' where it has none."""
-    for part in node.walk():
-        if "line" in part.meta and "col" in part.meta:
-            start = part.meta["col"] - (part.meta["end"] - part.meta["start"])
-            return f"line {part.meta['line']}:{start}: "
-    return ""
+    """'line 1:8: ' of the first token of an expression, or '' where none is known."""
+    places = [part.meta for part in node.walk() if "line" in part.meta and "col" in part.meta]
+    if not places:
+        return ""
+    first = min(places, key=lambda meta: int(meta["start"]))
+    return f"line {first['line']}:{first['col'] - (first['end'] - first['start'])}: "

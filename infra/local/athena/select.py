@@ -224,6 +224,8 @@ def check_clauses(node: exp.Select) -> None:
         "expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset",
         "distinct", "with_", "windows", "kind", "hint",
     }  # fmt: skip
+    if not node.expressions:
+        raise QueryFailed("SYNTAX_ERROR", f"{position(node)}SELECT without columns")
     for name, value in node.args.items():
         if value and name not in known:
             raise unsupported(f"the clause {name.upper().rstrip('_')}", position(node))

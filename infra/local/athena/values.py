@@ -148,6 +148,8 @@ def _join_text(writer: Expressions, node: exp.DPipe) -> Typed:
 @writes(exp.Cast)
 def _cast(writer: Expressions, node: exp.Cast) -> Typed:
     value, target = writer.write(node.this), from_sqlglot(node.args["to"])
+    if target.name == "decimal" and value.literal is not None and "called" not in node.meta:
+        return number(value.literal if "." in value.literal else f"{value.literal}.")
     if value.literal is not None and target.name.startswith("timestamp"):
         return time_functions.timestamp_literal(value.literal, target, position(node))
     if target.name == "json" or value.type.name == "json":
