@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from threading import Thread
 from typing import Any
 
-from infra.local import object_ranges
+from infra.local import cloudformation_patches, object_ranges
 
 _log = logging.getLogger("infra.local.events")
 
@@ -21,8 +21,8 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     """
     from ministack.core import lambda_runtime
     from ministack.services import eventbridge, sts
-    from ministack.services.cloudformation import provisioners
 
+    cloudformation_patches.install()
     object_ranges.install()
     # Lambdas would act as the account; they get a session of their execution role.
     lambda_runtime.execution_credentials = _execution_credentials
@@ -32,11 +32,6 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     eventbridge._dispatch_to_lambda = _dispatch_to_lambda
     # It lets anyone be a role that does not exist.
     sts._assumed_role_arn = _requiring_role(sts._assumed_role_arn)
-    # It calls every change of these a conditional replacement, which would lose their data.
-    provisioners._REPLACING_PROPERTIES |= {
-        "AWS::S3::Bucket": ("BucketName",),
-        "AWS::SecretsManager::Secret": ("Name",),
-    }
     # Sessions would end with the process; running jobs and services hold their credentials.
     sts.get_state = _sessions
     sts.load_persisted_state = _restore_sessions

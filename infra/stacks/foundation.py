@@ -12,9 +12,6 @@ from infra.stacks.bucket import private_bucket, removal
 from infra.stacks.profile import Profile
 from mlops.names import Names
 
-NO_API_KEYS = "{}"
-"""What the secret of API keys holds until someone adds the first."""
-
 
 class Foundation(cdk.Stack):
     """Bucket of Lambda code, topic of events, and the secrets' first values."""
@@ -60,11 +57,11 @@ def _redis_secret(scope: Construct, names: Names, profile: Profile) -> None:
 
 
 def _api_keys_secret(scope: Construct, names: Names, profile: Profile) -> None:
+    """Without a value: one that the template gave could come back with an update of a tag."""
     secret = secrets.CfnSecret(
         scope,
         "ApiKeys",
         name=names.api_keys_secret,
         description="SHA-256 of the API keys that callers of the proxy hold",
-        secret_string=NO_API_KEYS,
     )
     secret.apply_removal_policy(removal(profile))

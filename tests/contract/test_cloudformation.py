@@ -52,3 +52,18 @@ def test_a_new_name_replaces_it(local_aws: LocalAws, kind: str) -> None:
     )
     change = change_of(local_aws, f"renamed-{kind.split('::')[1].lower()}", before, after)
     assert (change["Action"], change["Replacement"]) == ("Modify", "True")
+
+
+def test_a_secret_that_the_template_gives_no_value_has_none(local_aws: LocalAws) -> None:
+    client, secrets = local_aws.client("cloudformation"), local_aws.client("secretsmanager")
+    empty = {"Type": "AWS::SecretsManager::Secret", "Properties": {"Name": "contract/empty"}}
+    client.create_stack(
+        StackName="empty-secret", TemplateBody=json.dumps({"Resources": {"It": empty}})
+    )
+    client.get_waiter("stack_create_complete").wait(
+        StackName="empty-secret", WaiterConfig={"Delay": 1}
+    )
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        secrets.get_secret_value(SecretId="contract/empty")
+    secrets.update_secret(SecretId="contract/empty", SecretString="kept")
+    assert secrets.get_secret_value(SecretId="contract/empty")["SecretString"] == "kept"

@@ -204,6 +204,14 @@ def test_redis_wants_tls_and_a_password_from_the_secret(prod: list[Stack]) -> No
     assert store["AuthToken"].startswith(f"{{{{resolve:secretsmanager:{PROD.redis_secret}:")
 
 
+def test_an_update_cannot_bring_back_a_value_of_the_api_keys(prod: list[Stack]) -> None:
+    secrets = {s["Properties"]["Name"]: s for s in of_type(prod, "AWS::SecretsManager::Secret")}
+    assert not set(secrets[PROD.api_keys_secret]["Properties"]) & {
+        "SecretString",
+        "GenerateSecretString",
+    }
+
+
 def test_redis_is_reached_by_its_clients_only(prod: list[Stack]) -> None:
     groups = {
         g["Properties"]["GroupName"]: g["Properties"]
