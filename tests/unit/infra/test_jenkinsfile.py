@@ -1,0 +1,128 @@
+"""The Jenkinsfile: a declarative pipeline whose every command exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from mlops.cli.main import root
+from tests.jenkins_pipeline import Block, parse
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SECTIONS = {"agent", "environment", "options", "parameters", "post", "stages"}
+STAGE_SECTIONS = {"agent", "environment", "options", "post", "steps", "when"}
+CONDITIONS = {"branch", "changeRequest", "expression", "beforeAgent"}
+STEPS = {"archiveArtifacts", "echo", "sh"}
+PLAIN = {"mkdir", "rm", "tail"}
+READ_ONLY = {"infra diff", "infra env", "features plan", "workflows compile"}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Block:
+    return parse((REPOSITORY / "Jenkinsfile").read_text()).one("pipeline")
+
+
+def stages(pipeline: Block) -> dict[str, Block]:
+    return {stage.arguments[0]: stage for stage in pipeline.one("stages").children}
+
+
+def shell(block: Block) -> Iterator[list[str]]:
+    """Every command of the block's `sh` steps, without where its output goes."""
+    for step in block.all("sh"):
+        for command in step.arguments[0].split("&&"):
+            yield shlex.split(re.sub(r">\s*\S+", "", command))
+
+
+def mlops_commands(block: Block) -> list[list[str]]:
+    return [words[1:] for words in shell(block) if words[0] == "mlops"]
+
+
+def test_it_is_one_declarative_pipeline(pipeline: Block) -> None:
+    assert set(pipeline.names) == SECTIONS
+    assert len(pipeline.names) == len(SECTIONS)
+    assert pipeline.one("agent").children or pipeline.one("agent").arguments
+
+
+def test_every_stage_is_well_formed(pipeline: Block) -> None:
+    for name, stage in stages(pipeline).items():
+        assert stage.name == "stage", name
+        assert set(stage.names) <= STAGE_SECTIONS, name
+        assert {step.name for step in stage.one("steps").children} <= STEPS, name
+        for when in stage.all("when"):
+            assert set(when.names) <= CONDITIONS, name
+
+
+def test_make_targets_exist(pipeline: Block) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    used = {words[1] for words in shell(pipeline) if words[0] == "make"}
+    assert {"setup", "check", "test"} <= used <= targets
+
+
+def test_every_command_is_one_of_ours_or_plain(pipeline: Block) -> None:
+    for words in shell(pipeline):
+        assert words[0] in {"make", "mlops", "."} | PLAIN, words
+
+
+def test_mlops_commands_take_their_arguments(pipeline: Block) -> None:
+    commands = mlops_commands(pipeline)
+    assert commands
+    for words in commands:
+        command, arguments = find_command(words)
+        command.make_context(command.name, arguments)
+
+
+def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words name, and what is left of them."""
+    command: click.Command = root
+    rest = list(words)
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), rest[0])
+        assert found is not None, words
+        command, rest = found, rest[1:]
+    return command, rest
+
+
+def test_a_change_request_changes_nothing(pipeline: Block) -> None:
+    plan = stages(pipeline)["Plan"]
+    assert plan.one("when").names == ["changeRequest"]
+    assert {" ".join(words[:2]) for words in mlops_commands(plan)} <= READ_ONLY
+
+
+def test_only_main_deploys_and_runs(pipeline: Block) -> None:
+    for name, stage in stages(pipeline).items():
+        changing = {" ".join(w[:2]) for w in mlops_commands(stage)} - READ_ONLY
+        if changing:
+            assert stage.one("when").one("branch").arguments == ["main"], name
+
+
+def test_main_deploys_infrastructure_then_features_then_workflows(pipeline: Block) -> None:
+    commands = [" ".join(words[:2]) for words in mlops_commands(stages(pipeline)["Deploy"])]
+    assert commands == ["infra deploy", "infra env", "features apply", "workflows deploy"]
+
+
+def test_jenkins_approves_nothing(pipeline: Block) -> None:
+    assert not [words for words in mlops_commands(pipeline) if words[0] == "models"]
+
+
+def test_commands_that_need_the_environment_load_it(pipeline: Block) -> None:
+    for step in pipeline.all("sh"):
+        if re.search(r"mlops (features|workflows)", step.arguments[0]):
+            assert step.arguments[0].startswith(". build/environment.sh && ")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("pipeline {", "not closed"),
+        ("pipeline { } }", "closes nothing"),
+        ("pipeline { ^ }", "read"),
+    ],
+)
+def test_a_broken_file_is_told(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parse(text)
