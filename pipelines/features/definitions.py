@@ -57,13 +57,15 @@ class Definitions:
         return [*self.entities, *self.sources, *self.views, *self.on_demand, *self.services]
 
 
-def load_definitions(repo: Path, environment: Mapping[str, str]) -> Definitions:
+def load_definitions(
+    repo: Path, environment: Mapping[str, str], *, online: bool = True
+) -> Definitions:
     """Run the repo's modules and collect the Feast objects in them.
 
     environment: the values of the repo's variables (`mlops.feast.feast_environment`).
     Raises SettingsError when variables are missing and InputError when a module fails.
     """
-    config = read_config(repo, environment)
+    config = read_config(repo, environment, online=online)
     with _importable(repo, environment):
         modules = [_import(path) for path in sorted(repo.glob("*.py"))]
     values = [value for module in modules for value in vars(module).values()]

@@ -1,0 +1,300 @@
+"""`mlops features`: definitions, tables and the online store."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlops.cli.console import json_option, out, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from pipelines.features.apply import ApplyPlan
+    from pipelines.features.build import BuildReport
+    from pipelines.features.definitions import Definitions
+    from pipelines.features.session import Session
+    from pipelines.features.upsync import UpsyncReport
+
+CHANGES_EXIT, DELETIONS_EXIT = 10, 11
+_DAY = click.DateTime(["%Y-%m-%d"])
+_SIGNS = {"create": "+", "change": "~", "delete": "-"}
+
+
+@click.group()
+def features() -> None:
+    """Plan and apply feature definitions, build their tables, and load them into Redis."""
+
+
+@features.command()
+@click.option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help=f"Exit {CHANGES_EXIT} when something would change, {DELETIONS_EXIT} when something would "
+    "be deleted.",
+)
+@json_option
+def plan(detailed_exitcode: bool, as_json: bool) -> None:
+    """Say what applying the feature repo would create, change and delete.
+
+    \b
+    Examples:
+      mlops features plan
+      mlops features plan --detailed-exitcode --json
+    """
+    from pipelines.features.apply import plan_changes
+
+    session = _session()
+    found = plan_changes(_definitions(session), session.artifacts)
+    _show_plan(found, as_json=as_json, done=False)
+    if detailed_exitcode and not found.empty:
+        raise SystemExit(DELETIONS_EXIT if found.deletions else CHANGES_EXIT)
+
+
+@features.command()
+@click.option("--allow-delete", is_flag=True, help="Delete what the repo no longer declares.")
+@json_option
+def apply(allow_delete: bool, as_json: bool) -> None:
+    """Make the environment what the feature repo says; doing it twice changes nothing.
+
+    \b
+    Examples:
+      mlops features apply
+      mlops features apply --allow-delete
+    """
+    from pipelines.features.apply import apply_changes
+
+    session = _session()
+    done = apply_changes(_definitions(session), session.artifacts, allow_delete=allow_delete)
+    _show_plan(done, as_json=as_json, done=True)
+
+
+@features.command()
+@click.argument("table", nargs=-1)
+@click.option("--from", "first", type=_DAY, help="The first day; the first with payments before.")
+@click.option("--to", "last", type=_DAY, help="The last day; the last that can be built by now.")
+@click.option("--rebuild", is_flag=True, help="Build days again, as a new generation.")
+@click.option("--dry-run", is_flag=True, help="Say what would be built and build nothing.")
+@json_option
+def build(
+    table: tuple[str, ...],
+    first: datetime | None,
+    last: datetime | None,
+    rebuild: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build the missing days of feature tables, up to the platform's clock.
+
+    \b
+    Examples:
+      mlops features build
+      mlops features build customer_spend --from 2018-07-01 --to 2018-07-31 --rebuild
+    """
+    from pipelines.features.build import BuildRequest, build_table
+    from pipelines.features.tables import TABLES, find_table
+
+    session = _session()
+    request = BuildRequest(
+        now=session.now,
+        built_by=session.aws.identity,
+        new_id=session.new_id,
+        first=_as_date(first),
+        last=_as_date(last),
+        rebuild=rebuild,
+        dry_run=dry_run,
+    )
+    tables = [find_table(name) for name in table or TABLES]
+    partitions = session.payments.partitions()
+    with _progress() as report:
+        reports = [
+            build_table(
+                wanted,
+                request,
+                names=session.names,
+                queries=session.athena,
+                documents=session.data,
+                partitions=partitions,
+                progress=report,
+            )
+            for wanted in tables
+        ]
+    _show_builds(reports, as_json=as_json)
+
+
+@features.command()
+@click.argument("view", nargs=-1)
+@click.option("--full", is_flag=True, help="Load everything within the TTL, and overwrite.")
+@click.option("--dry-run", is_flag=True, help="Say what would be loaded and load nothing.")
+@json_option
+def upsync(view: tuple[str, ...], full: bool, dry_run: bool, as_json: bool) -> None:
+    """Load into Redis what was published by now, since the last run.
+
+    \b
+    Examples:
+      mlops features upsync
+      mlops --clock 2018-08-08 features upsync customer_spend
+      mlops features upsync --full
+    """
+    from pipelines.features.upsync import select_views, upsync_view
+
+    session = _session()
+    stores = session.online_stores()
+    views = select_views(stores.feast.list_feature_views(), view)
+    reports = [
+        upsync_view(wanted, stores, now=session.now, full=full, dry_run=dry_run) for wanted in views
+    ]
+    _show_upsyncs(reports, as_json=as_json)
+
+
+@features.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the applied views, how far they are built, and how far they are online.
+
+    \b
+    Example:
+      mlops features list
+    """
+    from pipelines.features.overview import list_views
+
+    rows = list_views(_session())
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ["view", "entity", "features", "ttl", "pii", "built to", "online to"],
+        [
+            [
+                r.view,
+                ", ".join(r.join_keys),
+                len(r.features),
+                f"{r.ttl.days}d" if r.ttl.days else r.ttl,
+                "yes" if r.pii else "no",
+                r.built_to,
+                f"{r.online_to:%Y-%m-%d}" if r.online_to else None,
+            ]
+            for r in rows
+        ],
+    )
+
+
+@features.command()
+def env() -> None:
+    """Print the feature repo's variables, for Feast's own command; they hold the Redis password.
+
+    \b
+    Example:
+      eval "$(mlops features env)" && cd feature_repo && feast feature-views list
+    """
+    from mlops.feast import feast_environment
+
+    session = _session()
+    for name, value in feast_environment(session.settings, session.aws).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _session() -> Session:
+    from mlops.settings import load_settings
+    from pipelines.features.session import Session
+
+    return Session(load_settings())
+
+
+def _definitions(session: Session) -> Definitions:
+    from mlops.feast import feast_environment
+    from pipelines.features.definitions import load_definitions
+
+    # Without Redis: whoever applies needs no password of the online store.
+    environment = feast_environment(session.settings, session.aws, online=False)
+    return load_definitions(session.settings.feature_repo.resolve(), environment, online=False)
+
+
+def _as_date(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    with progress() as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(table: str, done: int, total: int) -> None:
+            if table not in tasks:
+                tasks[table] = bars.add_task(table, total=total)
+            bars.update(tasks[table], completed=done)
+
+        yield report
+
+
+def _show_plan(found: ApplyPlan, *, as_json: bool, done: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    for change in found.changes:
+        out.print(f"{_SIGNS[change.action]} {change.kind} {change.name}", highlight=False)
+        for path, (before, after) in change.fields.items():
+            out.print(f"    {path}: {before} -> {after}", highlight=False, markup=False)
+    for service in found.services:
+        out.print(f"~ compiled plan {service}", highlight=False)
+    if found.empty:
+        out.print("Nothing to change.")
+        return
+    counts = {a: sum(c.action == a for c in found.changes) for a in _SIGNS}
+    words = (
+        "created, {change} changed, {delete} deleted"
+        if done
+        else ("to create, {change} to change, {delete} to delete")
+    )
+    out.print(("{create} " + words + ".").format(**counts), highlight=False)
+
+
+def _show_builds(reports: list[BuildReport], *, as_json: bool) -> None:
+    if as_json:
+        print_json(reports)
+        return
+    print_table(
+        ["table", "generation", "days", "first", "last", "rows"],
+        [
+            [
+                r.table,
+                r.generation,
+                r.days,
+                r.first,
+                r.last,
+                "" if r.rows is None else f"{r.rows:,}",
+            ]
+            for r in reports
+        ],
+        title="would build" if any(r.dry_run for r in reports) else "built",
+    )
+    for report in reports:
+        if report.stale_from:
+            out.print(
+                f"{report.table}: payments arrived late for the snapshots from "
+                f"{report.stale_from}. Correct them: mlops features build {report.table} --from "
+                f"{report.stale_from} --rebuild",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def _grouped(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _show_upsyncs(reports: list[UpsyncReport], *, as_json: bool) -> None:
+    if as_json:
+        print_json(reports)
+        return
+    for r in reports:
+        newest = f", newest row {r.through:%Y-%m-%d %H:%M:%S}" if r.through else ""
+        out.print(
+            f"{r.view}: {r.state}, {r.rows:,} keys of {r.start:%Y-%m-%d %H:%M:%S} to "
+            f"{r.until:%Y-%m-%d %H:%M:%S}{newest} ({r.reason}; {r.seconds} s)",
+            highlight=False,
+            soft_wrap=True,
+        )
