@@ -12,6 +12,10 @@ from starlette.types import ASGIApp
 
 from mlops.errors import Conflict, InputError
 
+KEEP_ALIVE_SECONDS = 75
+"""Longer than callers and load balancers (60 s) keep an idle connection: they close it, not we,
+so that no request meets a connection that is being closed."""
+
 
 def bind(host: str, port: int, *, setting: str) -> socket.socket:
     """A listening address. Raises Conflict when it is taken, InputError when it is not ours.
@@ -45,6 +49,7 @@ def run(app: ASGIApp, listener: socket.socket, *, drain_seconds: float) -> None:
         access_log=False,
         server_header=False,
         lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
     # uvicorn raises the signal once more when it is done: a drained server ends well, with 0.

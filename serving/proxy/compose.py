@@ -18,6 +18,7 @@ from serving.proxy.keys import Doorkeeper, FileKeys, KeyStore, SecretKeys
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
 from serving.proxy.settings import ProxySettings
+from serving.server import KEEP_ALIVE_SECONDS
 from serving.watching import watch_deployments
 
 
@@ -65,6 +66,7 @@ def build_client(section: ProxySettings) -> httpx.AsyncClient:
         limits=httpx.Limits(
             max_connections=section.inference_connections,
             max_keepalive_connections=section.inference_connections,
+            keepalive_expiry=KEEP_ALIVE_SECONDS / 2,
         ),
         trust_env=False,
     )

@@ -153,6 +153,17 @@ def test_an_unknown_customer_is_told(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("first")
+def test_a_body_that_is_too_large_is_refused_and_harms_nobody(stack: Stack) -> None:
+    answer = httpx.post(
+        stack.proxy.url + "/v1/models/fraud:predict",
+        content=b"x" * 3 * 1024 * 1024,
+        headers=stack.headers,
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+    assert stack.predict(INSTANCE).status_code == 200
+
+
+@pytest.mark.usefixtures("first")
 def test_a_redis_that_goes_and_comes_back(stack: Stack) -> None:
     stack.redis.stop()
     down = stack.predict(INSTANCE)
