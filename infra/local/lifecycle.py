@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +24,7 @@ from infra.local.settings import (
     ACCOUNT,
     ADMIN_ACCESS_KEY,
     ADMIN_SECRET_KEY,
+    HEALTH,
     HOST,
     PORT,
     REGION,
@@ -51,6 +54,15 @@ class LocalAws:
     @property
     def endpoint(self) -> str:
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def answers(self) -> bool:
+        """Whether it answers now, beyond that its process lives."""
+        try:
+            with urllib.request.urlopen(self.endpoint + HEALTH, timeout=5):  # noqa: S310 - http
+                return True
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            return False
 
     @property
     def names(self) -> Names:
@@ -155,9 +167,15 @@ def start(state: Path, *, port: int = 0) -> LocalAws:
 
 
 def stop(state: Path) -> bool:
-    """End the local AWS of a state directory; False when none runs."""
+    """End the local AWS of a state directory; False when none runs.
+
+    A redis-server that a killed one left behind is ended too.
+    """
     found = find(state)
     if found is None:
+        left = redis.find(StateDir.at(state).redis)
+        if left is not None:
+            left.stop()
         return False
     process = psutil.Process(found.pid)
     process.send_signal(signal.SIGTERM)

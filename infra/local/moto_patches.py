@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,11 +12,12 @@ _STRING_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[0-9])[eE][+-]?0+(?=[0-
 
 def install(endpoint: str) -> None:
     """Put every patch in; once, before the first execution."""
+    from infra.local.sagemaker import tasks
+
     _name_executions()
     _keep_reason_of_stop()
     _read_exponents()
-    with suppress(ModuleNotFoundError):
-        importlib.import_module("infra.local.sagemaker.tasks").install(endpoint)
+    tasks.install(endpoint)
 
 
 def _name_executions() -> None:

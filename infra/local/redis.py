@@ -39,7 +39,7 @@ class RedisServer:
         client = _client(self.port, self.password)
         try:
             client.shutdown(nosave=True)  # the append-only file is flushed all the same
-        except redis.ConnectionError:
+        except (redis.ConnectionError, redis.TimeoutError):
             if self.process is not None:
                 self.process.terminate()
         finally:

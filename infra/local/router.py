@@ -17,9 +17,9 @@ from infra.local.operations import Call, Request, identify, needs_body
 from infra.local.protocol import Response, error_answer, json_answer, refusal
 from infra.local.routes import ROUTES, Backend
 from infra.local.service import AwsError, Caller, JsonService
+from infra.local.settings import HEALTH
 from infra.local.snapshots import Snapshots
 
-HEALTH = "/_local/health"
 _log = logging.getLogger("infra.local")
 
 
@@ -69,9 +69,7 @@ class Router:
     def _admit(self, call: Call) -> tuple[Caller, Backend]:
         """Who calls, and who answers. Raises AwsError."""
         backend = ROUTES.get((call.service, call.operation))
-        if backend is None or (
-            backend in (Backend.ATHENA, Backend.JOBS) and backend not in self._services
-        ):
+        if backend is None:
             raise refusal(call)
         caller = ministack_backend.caller(call.access_key, call.region)
         self._calls.add(call, caller)

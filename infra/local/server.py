@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import fcntl
-import importlib
 import json
 import logging
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -37,6 +37,10 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
     lock = _lock(state)
     listener = _listen(arguments.port)
+    # Lambdas are unpacked there; a killed process leaves them behind.
+    shutil.rmtree(state.scratch, ignore_errors=True)
+    state.scratch.mkdir()
+    tempfile.tempdir = str(state.scratch)
     port = int(listener.getsockname()[1])
     ministack_backend.configure(state, port)
     asyncio.run(_serve(state, listener, port))
@@ -128,15 +132,13 @@ async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
 
 
 def _own_services(endpoint: str, state: StateDir) -> dict[Backend, JsonService]:
-    services: dict[Backend, JsonService] = {}
-    for backend, module, name in (
-        (Backend.ATHENA, "infra.local.athena.service", "Athena"),
-        (Backend.JOBS, "infra.local.sagemaker.service", "SageMakerJobs"),
-    ):
-        with contextlib.suppress(ModuleNotFoundError):
-            make = getattr(importlib.import_module(module), name)
-            services[backend] = make(endpoint, state.root, ACCOUNT, REGION)
-    return services
+    from infra.local.athena.service import Athena
+    from infra.local.sagemaker.service import SageMakerJobs
+
+    return {
+        Backend.ATHENA: Athena(endpoint, state.root, ACCOUNT, REGION),
+        Backend.JOBS: SageMakerJobs(endpoint, state.root, ACCOUNT, REGION),
+    }
 
 
 def _announce(state: StateDir, port: int, redis_port: int) -> None:

@@ -11,6 +11,9 @@ HOST = "127.0.0.1"
 PORT = 4599
 INFERENCE_PORT = 4601
 PROXY_PORT = 4600
+HEALTH = "/_local/health"
+"""The only path that is not AWS's."""
+
 ACCOUNT = "000000000000"
 REGION = "ap-northeast-2"
 
@@ -63,6 +66,16 @@ class StateDir:
     def running(self) -> Path:
         """Which processes run on which ports, while they do."""
         return self.root / "running.json"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files of the running process."""
+        return self.root / "scratch"
+
+    @property
+    def serving(self) -> Path:
+        """Which serving processes were started beside it."""
+        return self.root / "serving.json"
 
     @property
     def lock(self) -> Path:
