@@ -179,12 +179,18 @@ class Catalog:
         )
 
     def move_partition(self, table: Table, partition: Partition) -> None:
-        self._glue.update_partition(
-            DatabaseName=table.database,
-            TableName=table.name,
-            PartitionValueList=list(partition.values),
-            PartitionInput=_write_partition(table, partition),
+        entry = {
+            "PartitionValueList": list(partition.values),
+            "PartitionInput": _write_partition(table, partition),
+        }
+        answer = self._glue.batch_update_partition(
+            DatabaseName=table.database, TableName=table.name, Entries=[entry]
         )
+        if answer.get("Errors"):
+            raise QueryFailed(
+                "",
+                f"FAILED: SemanticException [Error 10006]: Partition not found {partition.values}",
+            )
 
     def _pages(self, operation: str, key: str, **arguments: str) -> Iterator[dict[str, Any]]:
         token: dict[str, str] = {}

@@ -385,6 +385,8 @@ _TITLES = {
 
 
 def _columns_of(statement: Statement) -> list[ResultColumn]:
+    if isinstance(statement, RepairTable):
+        return [ResultColumn("result", VARCHAR)]
     if isinstance(statement, Show):
         return [ResultColumn(name, VARCHAR) for name in _TITLES[statement.what]]
     if isinstance(statement, Describe):

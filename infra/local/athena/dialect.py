@@ -86,9 +86,10 @@ def parse_query(sql: str) -> exp.Query:
     except (ParseError, TokenError) as exc:
         raise _syntax_error(exc) from exc
     parsed = [tree for tree in found if tree is not None]
-    if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):
+    tree = exp.select("*").from_(parsed[0]) if isinstance(parsed[0], exp.Values) else parsed[0]
+    if len(parsed) != 1 or not isinstance(tree, exp.Query):
         raise QueryFailed("SYNTAX_ERROR", "line 1:1: Only one sql statement is allowed, a query")
-    return parsed[0]
+    return tree
 
 
 def _syntax_error(error: Exception) -> QueryFailed:
