@@ -17,6 +17,7 @@ def install(endpoint: str) -> None:
     _name_executions()
     _keep_reason_of_stop()
     _read_exponents()
+    _write_start_times()
     tasks.install(endpoint)
 
 
@@ -71,6 +72,22 @@ def _read_exponents() -> None:
         return parse(_STRING_OR_EXPONENT.sub(_without_zeros, definition))
 
     AmazonStateLanguageParser.parse = parse_definition
+
+
+def _write_start_times() -> None:
+    """`$$.Execution.StartTime` is a datetime that no state can write; it is ISO 8601 text."""
+    from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+
+    environment = ExecutionWorker._get_evaluation_environment
+
+    def get_evaluation_environment(self: Any) -> Any:
+        made = environment(self)
+        data = made.states.context_object.context_object_data["Execution"]
+        started = data["StartTime"].astimezone(UTC)
+        data["StartTime"] = f"{started:%Y-%m-%dT%H:%M:%S}.{started.microsecond // 1000:03d}Z"
+        return made
+
+    ExecutionWorker._get_evaluation_environment = get_evaluation_environment
 
 
 def _without_zeros(token: re.Match[str]) -> str:
