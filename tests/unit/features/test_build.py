@@ -1,0 +1,235 @@
+"""A build writes under a prefix of its own, and is seen by readers at once or not at all."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mlops.errors import Conflict, InputError, JobFailed, NotFound
+from mlops.names import Names
+from mlops.objects import Document, MemoryDocuments
+from pipelines.data.payments import Partition
+from pipelines.features.build import BuildReport, BuildRequest, build_table
+from pipelines.features.buildlog import load_log
+from pipelines.features.tables import CUSTOMER_SPEND, find_table
+
+NAMES = Names("mlops", "test", "000000000000", "eu-west-1")
+FIRST = date(2025, 1, 1)
+
+
+@dataclass
+class RecordedQueries:
+    """Athena as a list of statements; may fail at one that contains a text."""
+
+    statements: list[str] = field(default_factory=list)
+    fail_at: str | None = None
+
+    def run(self, sql: str) -> None:
+        self.statements.append(sql)
+        if self.fail_at and self.fail_at in sql:
+            raise JobFailed("Athena: no")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        self.statements.append(sql)
+        return [(7,)]
+
+    def kinds(self) -> list[str]:
+        return [sql.split()[0] for sql in self.statements]
+
+    @property
+    def view(self) -> str:
+        return next(s for s in reversed(self.statements) if s.startswith("CREATE OR REPLACE VIEW"))
+
+
+@dataclass
+class Workshop:
+    queries: RecordedQueries = field(default_factory=RecordedQueries)
+    documents: MemoryDocuments = field(default_factory=MemoryDocuments)
+    partitions: list[Partition] = field(default_factory=list)
+    ids: Any = field(default_factory=lambda: map("b{}".format, itertools.count()))
+
+    def build(
+        self,
+        now: str = "2026-01-01",
+        *,
+        first: date | None = None,
+        last: date | None = None,
+        rebuild: bool = False,
+        dry_run: bool = False,
+    ) -> BuildReport:
+        moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+        request = BuildRequest(
+            now=moment,
+            built_by="arn:someone",
+            new_id=lambda: str(next(self.ids)),
+            first=first,
+            last=last,
+            rebuild=rebuild,
+            dry_run=dry_run,
+        )
+        self.queries.statements.clear()
+        return build_table(
+            CUSTOMER_SPEND,
+            request,
+            names=NAMES,
+            queries=self.queries,
+            documents=self.documents,
+            partitions=self.partitions,
+        )
+
+    def current(self) -> list[tuple[str, str, str]]:
+        log, _ = load_log(self.documents, "customer_spend")
+        return [(c.generation, str(c.days.first), str(c.days.last)) for c in log.current]
+
+
+def paid(days: int, import_id: str = "i1", start: date = FIRST) -> list[Partition]:
+    return [Partition(str(start + timedelta(days=n)), import_id) for n in range(days)]
+
+
+@pytest.fixture
+def workshop() -> Workshop:
+    return Workshop(partitions=paid(10))
+
+
+def test_the_first_build_covers_every_day_after_a_payment(workshop: Workshop) -> None:
+    report = workshop.build()
+    assert (str(report.first), str(report.last), report.days) == ("2025-01-02", "2025-01-11", 10)
+    assert (report.generation, report.rows) == ("g0001", 7)
+
+
+def test_readers_see_a_build_last(workshop: Workshop) -> None:
+    workshop.build()
+    assert workshop.queries.kinds() == ["CREATE", "UNLOAD", "ALTER", "CREATE", "SELECT"]
+    assert "generation = 'g0001' AND \"day\" BETWEEN '2025-01-02' AND '2025-01-11'" in (
+        workshop.queries.view
+    )
+
+
+def test_each_build_writes_under_a_prefix_of_its_own(workshop: Workshop) -> None:
+    workshop.build()
+    unload, alter = workshop.queries.statements[1:3]
+    prefix = "/features/customer_spend/generation=g0001/build=b0/"
+    assert f"{prefix}'" in unload
+    assert f"{prefix}day=2025-01-02/'" in alter
+
+
+def test_a_second_run_builds_nothing(workshop: Workshop) -> None:
+    workshop.build()
+    assert workshop.build().days == 0
+    assert workshop.queries.statements == []
+
+
+def test_a_new_day_is_added_to_the_current_generation(workshop: Workshop) -> None:
+    workshop.build()
+    workshop.partitions += paid(1, "i2", date(2025, 1, 11))
+    report = workshop.build()
+    assert (str(report.first), report.days, report.generation) == ("2025-01-12", 1, "g0001")
+    assert workshop.current() == [("g0001", "2025-01-02", "2025-01-12")]
+
+
+def test_the_clock_bounds_what_is_built(workshop: Workshop) -> None:
+    assert str(workshop.build("2025-01-05T23:00:00").last) == "2025-01-05"
+    assert str(workshop.build("2025-01-06").first) == "2025-01-06"
+
+
+def test_a_backfill_of_many_days_takes_pieces_of_a_hundred(workshop: Workshop) -> None:
+    workshop.partitions = paid(250)
+    assert workshop.build().days == 250
+    assert workshop.queries.kinds().count("UNLOAD") == 3
+    assert workshop.current() == [("g0001", "2025-01-02", "2025-09-08")]
+
+
+def test_a_rebuild_swaps_its_days_in_one_statement(workshop: Workshop) -> None:
+    workshop.build()
+    report = workshop.build(first=date(2025, 1, 4), last=date(2025, 1, 5), rebuild=True)
+    assert report.generation == "g0002"
+    assert workshop.current() == [
+        ("g0001", "2025-01-02", "2025-01-03"),
+        ("g0002", "2025-01-04", "2025-01-05"),
+        ("g0001", "2025-01-06", "2025-01-11"),
+    ]
+    assert workshop.queries.kinds().count("CREATE") == 2, "the table and one view"
+
+
+def test_a_dry_run_says_what_would_be_built(workshop: Workshop) -> None:
+    report = workshop.build(dry_run=True)
+    assert (report.days, report.rows, report.dry_run) == (10, None, True)
+    assert not workshop.queries.statements
+    assert not workshop.documents.stored
+
+
+def test_a_build_that_fails_changes_nothing_that_is_read(workshop: Workshop) -> None:
+    workshop.build("2025-01-05")
+    before = workshop.current()
+    workshop.queries.fail_at = "UNLOAD"
+    with pytest.raises(JobFailed):
+        workshop.build()
+    assert workshop.current() == before
+    workshop.queries.fail_at = None
+    assert workshop.build().days == 6
+
+
+@pytest.mark.parametrize("interrupted_at", ["ALTER TABLE", "CREATE OR REPLACE VIEW"])
+def test_a_build_interrupted_before_readers_saw_it_is_finished_by_the_next_run(
+    workshop: Workshop, interrupted_at: str
+) -> None:
+    workshop.queries.fail_at = interrupted_at
+    with pytest.raises(JobFailed):
+        workshop.build()
+    workshop.queries.fail_at = None
+    assert workshop.build().days == 0
+    assert workshop.queries.kinds() == ["CREATE", "ALTER", "CREATE"]
+    assert "'2025-01-11'" in workshop.queries.view
+
+
+def test_two_builds_at_once_do_not_both_count(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = workshop.documents.create
+
+    def after_another(key: str, body: bytes) -> Document:
+        create(key, body)
+        return create(key, body)
+
+    monkeypatch.setattr(workshop.documents, "create", after_another)
+    with pytest.raises(Conflict):
+        workshop.build()
+
+
+def test_late_payments_are_reported_until_the_days_are_rebuilt(workshop: Workshop) -> None:
+    workshop.build()
+    workshop.partitions += paid(1, "late", date(2025, 1, 6))
+    stale = workshop.build().stale_from
+    assert stale == date(2025, 1, 7)
+    assert workshop.build(first=stale, rebuild=True).stale_from is None
+
+
+@pytest.mark.parametrize(
+    ("partitions", "last", "message"),
+    [
+        (paid(10), date(2025, 3, 1), "payments reach to 2025-01-10"),
+        (paid(400), date(2026, 1, 15), "clock stands at 2026-01-01"),
+    ],
+)
+def test_a_day_that_cannot_be_built_yet_is_refused(
+    workshop: Workshop, partitions: Sequence[Partition], last: date, message: str
+) -> None:
+    workshop.partitions = list(partitions)
+    with pytest.raises(InputError, match=message):
+        workshop.build(last=last)
+
+
+def test_without_payments_the_remedy_is_named(workshop: Workshop) -> None:
+    workshop.partitions = []
+    with pytest.raises(NotFound, match="mlops data import FILE"):
+        workshop.build()
+
+
+def test_an_unknown_table_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(NotFound, match="There are customer_spend, terminal_risk"):
+        find_table("weather")
