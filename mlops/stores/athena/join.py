@@ -1,0 +1,292 @@
+"""The point-in-time join as one sort per view, written for Athena.
+
+Feature rows and entity rows of one key are laid on one line of time, and a window carries the last
+feature row forward to the entity rows. No feature table is read twice, and no pairs are formed.
+
+The rule. An entity row at time t gets, of the feature rows of its key, the one with the latest
+event time e such that e + publication delay <= t and t - e <= ttl. Of several with that event time
+it is the one with the latest created time (none counts as earliest); of several with that created
+time too, the one with the largest values in the order of the requested features (none counts as
+smallest). So the answer depends on the rows alone and not on how the engine reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mlops.stores.athena.sql import DayColumn, TimeColumn, Window, base_type, name
+
+ROW = "entity_row"
+"""The entity row's ordinal, in entity tables and results."""
+AT = "entity_at"
+"""The entity row's time in microseconds since 1970."""
+_SO_FAR = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+_NOT_SORTABLE = ("array", "map", "row", "struct")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One join key: where it is in the feature table, and in the table of entity rows."""
+
+    column: str
+    type: str
+    """The feature table's type."""
+    kind: str
+    """What both sides are compared as: 'varchar', 'bigint', …"""
+    entity_column: str
+
+    def stored(self) -> str:
+        """The feature table's side."""
+        same = self.type in {self.kind, "string" if self.kind == "varchar" else self.kind}
+        return name(self.column) if same else f"TRY_CAST({name(self.column)} AS {self.kind})"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One requested column of a feature table."""
+
+    column: str
+    type: str
+    output: str
+
+    def sortable(self, value: str) -> str:
+        if base_type(self.type) not in _NOT_SORTABLE:
+            return value
+        return f"json_format(CAST({value} AS json))"
+
+
+@dataclass(frozen=True)
+class View:
+    """A feature view, as a join asks for it."""
+
+    title: str
+    relation: str
+    """A table's full name, or a query in brackets."""
+    keys: tuple[Key, ...]
+    features: tuple[Feature, ...]
+    event_time: TimeColumn
+    created: TimeColumn | None = None
+    order: TimeColumn | None = None
+    """A bigint column with the event time in microseconds, where the event time is cut."""
+    day: DayColumn | None = None
+    ttl: int | None = None
+    """Microseconds; None is for ever."""
+    delay: int = 0
+    """Microseconds from a row's event time until it can be known."""
+
+    @property
+    def time(self) -> TimeColumn:
+        return self.order or self.event_time
+
+    def window(self, entities: Window) -> Window:
+        """The event times that entity rows of this range of times can see."""
+        first = None if entities.first is None or self.ttl is None else entities.first - self.ttl
+        last = None if entities.last is None else entities.last - self.delay
+        return Window(first, last)
+
+    def conditions(self, window: Window) -> list[str]:
+        found = window.conditions(self.event_time, self.day)
+        if self.order is not None:
+            found += window.conditions(self.order, None)
+        return found
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A column of the entity rows that the result repeats."""
+
+    column: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Join:
+    """Entity rows and the views that they are joined with."""
+
+    views: tuple[View, ...]
+    entities: str
+    """The table of entity rows: ROW, AT, the key columns, and what is carried."""
+    times: Window = field(default_factory=Window)
+    """Of the entity rows."""
+    as_of: int | None = None
+    """Only feature rows that were created by then."""
+    by_created: bool = False
+    """Only feature rows that were created by the entity row's time."""
+
+    def outputs(self) -> list[str]:
+        """The names of the result's features, in order."""
+        return [feature.output for view in self.views for feature in view.features]
+
+
+def join_sql(
+    join: Join, carried: Sequence[Carried] = (), *, ordinal: bool = True, sparse: bool = False
+) -> str:
+    """The join of entity rows with every view: one row per entity row, ROW first if asked for.
+
+    sparse: where only ordinals and the features of one view are wanted, its rows come as they are,
+    without those of entity rows that have a null key; theirs are null.
+    """
+    steps = [_Steps(join, view, number) for number, view in enumerate(join.views)]
+    features = [column for step in steps for column in step.outputs()]
+    heading = f"WITH {_lines([part for step in steps for part in step.expressions()])}\n"
+    if sparse and len(steps) == 1 and ordinal and not carried:
+        return f"{heading}SELECT {', '.join([f'v0.{ROW}', *features])}\nFROM v0"
+    columns = [
+        *([f"e.{ROW}"] if ordinal else []),
+        *(f"e.{name(c.column)} AS {name(c.output)}" for c in carried),
+        *features,
+    ]
+    joins = [f"LEFT JOIN v{n} ON v{n}.{ROW} = e.{ROW}" for n in range(len(steps))]
+    select = f"SELECT {', '.join(columns)}\nFROM {join.entities} e"
+    return "\n".join([f"{heading if steps else ''}{select}", *joins])
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The common table expressions of one view; the last, v<number>, has ROW, f0, f1, …
+
+    `held` is a feature row as one value: its event time, its created time if it has one, the point
+    from which it is known where that is another, and the features.
+    """
+
+    join: Join
+    view: View
+    number: int
+
+    @property
+    def by_created(self) -> bool:
+        return self.join.by_created and self.view.created is not None
+
+    @property
+    def created(self) -> str | None:
+        return None if self.view.created is None else "held[2]"
+
+    @property
+    def known(self) -> str:
+        """What feature rows that tie have in common."""
+        return "held[3]" if self.by_created else "held[1]"
+
+    def feature(self, place: int) -> str:
+        before = 1 + (self.view.created is not None) + self.by_created
+        return f"held[{place + before + 1}]"
+
+    @property
+    def keys(self) -> list[str]:
+        return [f"k{place}" for place in range(len(self.view.keys))]
+
+    def outputs(self) -> list[str]:
+        return [
+            f"v{self.number}.f{place} AS {name(feature.output)}"
+            for place, feature in enumerate(self.view.features)
+        ]
+
+    def expressions(self) -> list[str]:
+        n = self.number
+        rows = [f"v{n}_rows AS (\n{self._feature_rows()}\nUNION ALL\n{self._entity_rows()}\n)"]
+        if self.by_created:
+            rows.append(f"v{n}_news AS (\n{self._news(f'v{n}_rows')}\n)")
+        source = f"v{n}_news" if self.by_created else f"v{n}_rows"
+        return [
+            *rows,
+            f"v{n}_carried AS (\n{self._carried(source)}\n)",
+            f"v{n}_latest AS (\n{self._latest(f'v{n}_carried')}\n)",
+            f"v{n} AS (\n{self._within_ttl(f'v{n}_latest')}\n)",
+        ]
+
+    def _feature_rows(self) -> str:
+        """At even points; entity rows are at odd ones, so that at one time features come first."""
+        view = self.view
+        event = view.time.microseconds()
+        known = f"{event} + {view.delay}" if view.delay else event
+        held = [event]
+        if view.created is not None:
+            held.append(view.created.microseconds())
+        if self.by_created:
+            known = f"greatest({known}, {held[1]})"
+            held.append(f"({known}) * 2")
+        held += [name(feature.column) for feature in view.features]
+        columns = [
+            *(f"{key.stored()} AS k{place}" for place, key in enumerate(view.keys)),
+            f"({known}) * 2 AS point",
+            f"ROW({', '.join(held)}) AS held",
+            f"CAST(NULL AS bigint) AS {ROW}",
+        ]
+        conditions = [*view.conditions(view.window(self.join.times)), *self._existing()]
+        where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT {', '.join(columns)}\nFROM {view.relation}{where}"
+
+    def _existing(self) -> list[str]:
+        """With a key, and created early enough. A row without a time sorts behind everything."""
+        found = [f"{name(key.column)} IS NOT NULL" for key in self.view.keys]
+        created, as_of = self.view.created, self.join.as_of
+        if created is not None and as_of is not None:
+            found.append(f"{name(created.column)} <= {created.literal(as_of)}")
+        if created is not None and self.by_created:
+            found.append(f"{name(created.column)} IS NOT NULL")
+        return found
+
+    def _entity_rows(self) -> str:
+        keys = [name(key.entity_column) for key in self.view.keys]
+        conditions = " AND ".join(f"{column} IS NOT NULL" for column in [*keys, AT])
+        columns = ", ".join([*keys, f"{AT} * 2 + 1", "NULL", ROW])
+        return f"SELECT {columns}\nFROM {self.join.entities}\nWHERE {conditions}"
+
+    def _news(self, source: str) -> str:
+        """Without the feature rows that an older event time made stale before they were known."""
+        columns = ", ".join([*self.keys, "point", "held", ROW])
+        latest = f"max(held[1]) OVER ({self._in_time('point, held[1]')} {_SO_FAR}) AS latest"
+        inner = f"SELECT {columns}, {latest}\nFROM {source}"
+        return f"SELECT {columns}\nFROM (\n{inner}\n)\nWHERE {ROW} IS NOT NULL OR held[1] = latest"
+
+    def _carried(self, source: str) -> str:
+        """The one sort: each row with the last feature row at or before it.
+
+        Of feature rows that tie any may be the last.
+        """
+        window = self._in_time("point")
+        columns = [
+            *self.keys,
+            ROW,
+            "point",
+            f"lead(point) OVER ({window}) AS next_point",
+            f"last_value(held) IGNORE NULLS OVER ({window} {_SO_FAR}) AS held",
+        ]
+        return f"SELECT {', '.join(columns)}\nFROM {source}"
+
+    def _latest(self, source: str) -> str:
+        """Entity rows, each with the first of the feature rows that tie with what it carries.
+
+        Besides entity rows only those are read that have another at their point behind them: the
+        last one of a tie is what the entity rows carry.
+        """
+        order = [f"{self.created} DESC NULLS LAST"] if self.created else []
+        if self.by_created:
+            order = ["held[1] DESC", *order]
+        order += [
+            f"{feature.sortable(self.feature(place))} DESC NULLS LAST"
+            for place, feature in enumerate(self.view.features)
+        ]
+        partition = ", ".join([*self.keys, self.known])
+        window = f"PARTITION BY {partition} ORDER BY {', '.join(order)}"
+        return (
+            f"SELECT {ROW}, point, first_value(held) OVER ({window}) AS held\nFROM {source}\n"
+            f"WHERE {ROW} IS NOT NULL OR point = next_point"
+        )
+
+    def _within_ttl(self, source: str) -> str:
+        values = [self.feature(place) for place in range(len(self.view.features))]
+        if self.view.ttl is not None:
+            alive = f"point - 1 - held[1] * 2 <= {self.view.ttl * 2}"
+            values = [f"CASE WHEN {alive} THEN {value} END" for value in values]
+        columns = ", ".join([ROW, *(f"{value} AS f{n}" for n, value in enumerate(values))])
+        return f"SELECT {columns}\nFROM {source}\nWHERE {ROW} IS NOT NULL"
+
+    def _in_time(self, order: str) -> str:
+        return " ".join(
+            [f"PARTITION BY {', '.join(self.keys)}"] * bool(self.keys) + [f"ORDER BY {order}"]
+        )
+
+
+def _lines(parts: Sequence[str]) -> str:
+    return ",\n".join(parts)

@@ -1,0 +1,181 @@
+"""The Feast offline store: `type: mlops.stores.athena.AthenaOfflineStore` in feature_store.yaml."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import pandas as pd
+from feast import OnDemandFeatureView
+from feast.infra.offline_stores.contrib.athena_offline_store.athena import (
+    AthenaOfflineStoreConfig as FeastConfig,
+)
+from feast.infra.offline_stores.contrib.athena_offline_store.athena_source import AthenaSource
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMetadata
+from feast.utils import compute_non_entity_date_range, make_tzaware
+
+from mlops.errors import InputError
+from mlops.stores.athena.entities import EntityRows
+from mlops.stores.athena.historical import Asked, HistoricalJob, Range, read_entities
+from mlops.stores.athena.pull import all_sql, latest_sql
+from mlops.stores.athena.pulled import Columns, PullJob
+from mlops.stores.athena.results import Way
+from mlops.stores.athena.session import open_session
+from mlops.stores.athena.sql import Window, to_instant, to_microseconds
+from mlops.stores.athena.views import join_key_columns, requested_features
+
+
+class AthenaOfflineStoreConfig(FeastConfig):  # type: ignore[misc]  # feast is untyped here
+    """Feast's own settings for Athena, and what its store does not have."""
+
+    type: Literal["mlops.stores.athena.AthenaOfflineStore"] = (
+        "mlops.stores.athena.AthenaOfflineStore"
+    )
+    timeout_seconds: float | None = None
+    """Stops a query that runs longer."""
+    max_scan_bytes: int | None = None
+    """Stops a query that scans more."""
+    price_per_terabyte: float = 5.0
+    """US dollars; Athena's price differs by region."""
+    as_of: str | None = None
+    """ISO 8601: see only rows that were created by then."""
+    results: Way = "auto"
+    """How results are written: 'unload', 'ctas', or what the workgroup allows."""
+
+
+class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untyped here
+    """Exact point-in-time joins on Athena, in one pass; the rule is in `join`."""
+
+    supports_filter_by_created_timestamp = True
+
+    @staticmethod
+    def get_historical_features(
+        config: Any,
+        feature_views: list[Any],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | str | None,
+        registry: Any,
+        project: str,
+        full_feature_names: bool = False,
+        **options: Any,
+    ) -> HistoricalJob:
+        """A job for the entity rows with their features, one row each, in the caller's order.
+
+        Options: start_date and end_date where there are no entity rows, and
+        filter_by_created_timestamp. Raises InputError when the rows lack a time or a join key.
+        """
+        views = requested_features(feature_refs, feature_views, project=project, registry=registry)
+        _check_sources(view.batch_source for view, _ in views.values())
+        session = open_session(config)
+        given = read_entities(entity_df, views, _window(feature_views, entity_df, options))
+        asked = Asked(
+            views=views,
+            entities=given,
+            full_feature_names=full_feature_names,
+            by_created=bool(options.get("filter_by_created_timestamp")),
+            as_of=session.as_of,
+        )
+        return HistoricalJob(
+            session,
+            asked,
+            on_demand_feature_views=OnDemandFeatureView.get_requested_odfvs(
+                feature_refs, project, registry
+            ),
+            metadata=_metadata(feature_refs, asked, given),
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: Any,
+        data_source: Any,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> PullJob:
+        """A job for the latest row of each key between two times, both included."""
+        _check_sources([data_source])
+        session = open_session(config)
+        columns = Columns(
+            tuple(join_key_columns),
+            tuple(feature_name_columns),
+            timestamp_field,
+            created_timestamp_column or None,
+            dummy_entity=not join_key_columns,
+        )
+        window = _between(start_date, end_date)
+        return PullJob(
+            session,
+            data_source,
+            columns,
+            lambda pull: latest_sql(pull, window, as_of=session.as_of),
+        )
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: Any,
+        data_source: Any,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> PullJob:
+        """A job for all rows between two times, both included; None is open."""
+        _check_sources([data_source])
+        session = open_session(config)
+        columns = Columns(
+            tuple(join_key_columns),
+            tuple(feature_name_columns),
+            timestamp_field,
+            created_timestamp_column or None,
+        )
+        window = _between(start_date, end_date)
+        return PullJob(
+            session, data_source, columns, lambda pull: all_sql(pull, window, as_of=session.as_of)
+        )
+
+
+def _check_sources(sources: Any) -> None:
+    for source in sources:
+        if not isinstance(source, AthenaSource):
+            raise InputError(
+                f"Source '{getattr(source, 'name', source)}' is a {type(source).__name__}; this "
+                "store reads AthenaSource only. Change it in feature_repo/."
+            )
+
+
+def _between(start: datetime | None, end: datetime | None) -> Window:
+    return Window(
+        None if start is None else to_microseconds(make_tzaware(start)),
+        None if end is None else to_microseconds(make_tzaware(end)),
+    )
+
+
+def _window(
+    feature_views: list[Any], entity_df: Any, options: dict[str, Any]
+) -> tuple[datetime, datetime] | None:
+    if entity_df is not None:
+        return None
+    start, end = compute_non_entity_date_range(
+        feature_views, start_date=options.get("start_date"), end_date=options.get("end_date")
+    )
+    return make_tzaware(start), make_tzaware(end)
+
+
+def _metadata(
+    references: list[str], asked: Asked, given: EntityRows | str | Range
+) -> RetrievalMetadata:
+    keys = [key for view, _ in asked.views.values() for key in join_key_columns(view)]
+    if isinstance(given, EntityRows):
+        keys = [column for column in given.table.column_names if column != given.time_column]
+    window = Window() if isinstance(given, str) else given.window
+    return RetrievalMetadata(
+        features=references,
+        keys=list(dict.fromkeys(keys)),
+        min_event_timestamp=None if window.first is None else to_instant(window.first),
+        max_event_timestamp=None if window.last is None else to_instant(window.last),
+    )
