@@ -67,17 +67,24 @@ def from_duckdb(error: duckdb.Error) -> QueryFailed:
     return _by_kind(error, text)
 
 
+_NOT_PARQUET = ("No magic bytes found", "too small to be a Parquet file", "Invalid footer")
+
+
 def _by_kind(error: duckdb.Error, text: str) -> QueryFailed:
-    if isinstance(error, duckdb.ConversionException):
-        return QueryFailed("INVALID_CAST_ARGUMENT", text)
-    if isinstance(error, duckdb.OutOfRangeException):
-        return QueryFailed("NUMERIC_VALUE_OUT_OF_RANGE", text)
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return QueryFailed("EXCEEDED_MEMORY_LIMIT", text)
-    if isinstance(error, duckdb.HTTPException | duckdb.IOException):
-        return QueryFailed("HIVE_CANNOT_OPEN_SPLIT", text)
-    if "parquet" in text.lower() and isinstance(error, duckdb.InvalidInputException):
-        return QueryFailed("HIVE_BAD_DATA", text)
-    if isinstance(error, duckdb.BinderException | duckdb.ParserException):
-        return QueryFailed("SYNTAX_ERROR", text)
+    if any(part in text for part in _NOT_PARQUET):
+        return QueryFailed("HIVE_BAD_DATA", f"Not valid Parquet file: {text}")
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return QueryFailed(code, text)
     return QueryFailed("GENERIC_USER_ERROR", text)
+
+
+_CODES: dict[type[duckdb.Error], str] = {
+    duckdb.ConversionException: "INVALID_CAST_ARGUMENT",
+    duckdb.OutOfRangeException: "NUMERIC_VALUE_OUT_OF_RANGE",
+    duckdb.OutOfMemoryException: "EXCEEDED_MEMORY_LIMIT",
+    duckdb.HTTPException: "HIVE_CANNOT_OPEN_SPLIT",
+    duckdb.IOException: "HIVE_CANNOT_OPEN_SPLIT",
+    duckdb.BinderException: "SYNTAX_ERROR",
+    duckdb.ParserException: "SYNTAX_ERROR",
+}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -13,59 +11,24 @@ import duckdb
 
 from infra.local.athena.catalog import Catalog, Column, Partition, Table
 from infra.local.athena.errors import unsupported
+from infra.local.athena.footers import FileColumns, Footers, check_types
 from infra.local.athena.scope import Leaf
 from infra.local.athena.storage import Storage, StoredFile, folder, split_uri
 from infra.local.athena.types import Type, duck, quote, text
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-_KNOWN_FILES = 20_000
-
-
-Sizes = Mapping[str, int]
-"""Compressed bytes of a file's columns, by lower-case name."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A table's rows as SQL of the engine, and how many bytes that reads."""
+    """A table's rows as SQL of the engine.
+
+    bytes: what Athena would bill, the compressed size of the needed columns in all files of the
+    partitions that are left. Row groups that statistics rule out are counted, though not read.
+    """
 
     sql: str
     bytes: int
-
-
-class Footers:
-    """What the footers of Parquet files say; a file that did not change is asked once."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], dict[str, int]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def column_bytes(
-        self, connection: duckdb.DuckDBPyConnection, files: Sequence[StoredFile]
-    ) -> list[Sizes]:
-        """Per file: its columns' compressed bytes, by lower-case name."""
-        with self._lock:
-            missing = [f for f in files if (f.uri, f.tag) not in self._known]
-        if missing:
-            self._read(connection, missing)
-        with self._lock:
-            return [self._known.get((f.uri, f.tag), {}) for f in files]
-
-    def _read(self, connection: duckdb.DuckDBPyConnection, files: Sequence[StoredFile]) -> None:
-        uris = ", ".join(text(f.uri) for f in files)
-        rows = connection.execute(
-            "SELECT file_name, lower(split_part(path_in_schema, ', ', 1)), "
-            "CAST(sum(total_compressed_size) AS BIGINT) "
-            f"FROM parquet_metadata([{uris}]) GROUP BY ALL"
-        ).fetchall()
-        found: dict[str, dict[str, int]] = {f.uri: {} for f in files}
-        for uri, column, size in rows:
-            found[uri][column] = size
-        with self._lock:
-            for one in files:
-                self._known[one.uri, one.tag] = found[one.uri]
-            while len(self._known) > _KNOWN_FILES:
-                self._known.popitem(last=False)
 
 
 class Scanner:
@@ -87,10 +50,11 @@ class Scanner:
         if not parts:
             return Scan(_no_rows(table.all_columns), 0)
         files = [file for file, _ in parts]
-        sizes = self._footers.column_bytes(connection, files)
-        wanted = [column.name for column in table.columns if column.name in leaf.used]
-        scanned = sum(size.get(name, 0) for size in sizes for name in wanted)
-        return Scan(_reader(table, parts, sizes), scanned)
+        stored = self._footers.columns(connection, files)
+        used = [column for column in table.columns if column.name in leaf.used]
+        check_types(used, files, stored)
+        scanned = sum(held[c.name].bytes for held in stored for c in used if c.name in held)
+        return Scan(_reader(table, parts, stored), scanned)
 
 
 def _check_format(table: Table) -> None:
@@ -174,11 +138,13 @@ def _no_rows(columns: Sequence[Column]) -> str:
 
 
 def _reader(
-    table: Table, parts: Sequence[tuple[StoredFile, tuple[str, ...]]], sizes: Sequence[Sizes]
+    table: Table,
+    parts: Sequence[tuple[StoredFile, tuple[str, ...]]],
+    stored: Sequence[FileColumns],
 ) -> str:
     """Every column of the table; the engine leaves out by itself what the query does not use."""
-    present = {name for size in sizes for name in size}
-    differs = any(set(size) != present for size in sizes)
+    present = {name for held in stored for name in held}
+    differs = any(set(held) != present for held in stored)
     files = ", ".join(text(file.uri) for file, _ in parts)
     options = ["union_by_name = true"] if differs else []
     items = [_as_declared(column, column.name in present) for column in table.columns]

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.expressions import direction
-from infra.local.athena.functions import FUNCTIONS
+from infra.local.athena.grouping import check_grouped, is_grouped, makes_totals
 from infra.local.athena.pruning import Pruner
 from infra.local.athena.query import Ctes, Query, limit_clause, ordinal
 from infra.local.athena.relations import leaves_of
@@ -36,6 +36,7 @@ class SelectClause:
         self.fields: list[Field] = []
         self.written: list[str] = []
         self.keys: set[Field] = set()
+        self.key_nodes: list[exp.Expr] = []
 
     def query(self) -> Query:
         node = self.node
@@ -51,8 +52,11 @@ class SelectClause:
         if having:
             sql += f" HAVING {self.writer.condition(having.this, 'HAVING')}"
         sql += self._order()
+        grouped = is_grouped(node)
+        if grouped:
+            self._check_grouped()
         limit = limit_clause(node)
-        self._settle(cut=bool(limit))
+        self._settle(cut=bool(limit) or makes_totals(node), grouped=grouped)
         return Query(sql + limit, self.fields, self.always)
 
     def _columns(self) -> Iterator[str]:
@@ -133,15 +137,26 @@ class SelectClause:
         if isinstance(node, exp.Tuple):
             return self._key_set(node)
         if isinstance(node, exp.Literal) and not node.is_string:
-            index = self._index(int(node.name), position(node))
-            self.keys.update(self.fields[index].needs.fields)
-            return str(index + 1)
+            return self._ordinal_key(node)
         with self._noting() as needs:
             sql = self.writer.write(node).sql
+        self.key_nodes.append(node)
         if isinstance(node, exp.Column):
             self.keys.update(needs.fields)
         self.always.fields.update(needs.fields)
         return sql
+
+    def _ordinal_key(self, node: exp.Literal) -> str:
+        """GROUP BY 1: the first output; a star's outputs are columns, without a node each."""
+        index = self._index(int(node.name), position(node))
+        if any(_star(item) for item in self.node.expressions):
+            self.keys.update(self.fields[index].needs.fields)
+            return str(index + 1)
+        item = self.node.expressions[index]
+        self.key_nodes.append(item.this if isinstance(item, exp.Alias) else item)
+        if isinstance(self.key_nodes[-1], exp.Column):
+            self.keys.update(self.fields[index].needs.fields)
+        return str(index + 1)
 
     def _key_set(self, node: exp.Expr) -> str:
         items = node.expressions if isinstance(node, exp.Tuple) else [node.unnest()]
@@ -188,10 +203,27 @@ class SelectClause:
         scope = replace(self.scope, lambdas=outputs)
         return self.analyzer.expressions(scope, self.ctes, {}).write(node).sql
 
-    def _settle(self, *, cut: bool) -> None:
+    def _check_grouped(self) -> None:
+        order, having = self.node.args.get("order"), self.node.args.get("having")
+        items = [item for item in self.node.expressions if not _star(item)]
+        items = [item.this if isinstance(item, exp.Alias) else item for item in items]
+        sorted_by = [item.this for item in order.expressions] if order else []
+        names = {item.name for item in self.fields}
+        items += [
+            i for i in sorted_by if not isinstance(i, exp.Column) or i.name.lower() not in names
+        ]
+        items += [having.this] if having else []
+        check_grouped(items, self.key_nodes, self._is_key)
+
+    def _is_key(self, column: exp.Column) -> bool:
+        with self._noting() as needs:
+            self.writer.write(column)
+        own = {item for relation in self.scope.relations for item in relation.fields}
+        return not needs.fields & own or needs.fields <= self.keys
+
+    def _settle(self, *, cut: bool, grouped: bool) -> None:
         """Forget where a column comes from, when a condition on it may not move below."""
         windows = [w for item in self.node.expressions for w in item.find_all(exp.Window)]
-        grouped = self.node.args.get("group") is not None or _aggregates(self.node)
         if self.node.args.get("distinct"):
             self.always.fields.update(self.fields)
         for item in self.fields:
@@ -251,14 +283,3 @@ def _own_name(node: exp.Expr) -> str:
 def _passed_origins(needs: Needs) -> tuple[Origin, ...]:
     (only,) = needs.fields if len(needs.fields) == 1 else (None,)
     return only.origins if only is not None else ()
-
-
-def _aggregates(node: exp.Select) -> bool:
-    parts = [*node.expressions, node.args.get("having")]
-    return any(
-        call.name.lower() in FUNCTIONS and FUNCTIONS[call.name.lower()].kind == "aggregate"
-        for part in parts
-        if part is not None
-        for call in part.find_all(exp.Anonymous)
-        if not isinstance(call.parent, exp.Window)
-    ) or any(part.find(exp.GroupConcat) for part in parts if part is not None)

@@ -18,11 +18,12 @@ from infra.local.athena.ddl import Definitions
 from infra.local.athena.engine import Engine, EngineSettings
 from infra.local.athena.errors import QueryFailed
 from infra.local.athena.executions import Execution, Executions
+from infra.local.athena.footers import Footers
 from infra.local.athena.parameters import with_parameters
 from infra.local.athena.queries import Planner
 from infra.local.athena.results import Page, read_csv_page, read_text_page
 from infra.local.athena.runner import Runner, Statements
-from infra.local.athena.scan import Footers, Scanner
+from infra.local.athena.scan import Scanner
 from infra.local.athena.storage import Storage, folder
 from infra.local.athena.workgroups import WorkGroups
 from infra.local.athena.writes import Writer

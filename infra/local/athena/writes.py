@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
+import duckdb
+
 from infra.local.athena.catalog import Catalog, Column, Partition, Table, hive_type
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.operators import Typed, coerce
@@ -157,25 +159,41 @@ class Writer:
     ) -> _Written:
         sql = self.planner.bind(planned, task)
         order = positions or range(len(columns))
-        values = [Typed(f"c{i}", planned.fields[i].type) for i in order]
-        items = [
-            f"{_stored(coerce(value, column.type))} AS {quote(column.name)}"
-            for value, column in zip(values, columns, strict=True)
+        values = [
+            coerce(Typed(f"c{i}", planned.fields[i].type), column.type)
+            for i, column in zip(order, columns, strict=True)
         ]
         local = task.folder / "data"
         local.mkdir()
-        split = (
-            f"PARTITION_BY ({', '.join(map(quote, keys))})" if keys else "PER_THREAD_OUTPUT true"
-        )
-        source = f"SELECT {', '.join(items)} FROM ({sql})"
-        if keys:
-            source += f" ORDER BY {', '.join(map(quote, keys))}"
-        rows = task.connection.execute(
-            f"COPY ({source}) TO {text(str(local))} "
-            f"(FORMAT parquet, COMPRESSION {codec}, {split}, RETURN_STATS true)"
-        ).fetchall()
-        written = {Path(row[0]): int(row[1]) for row in rows}
+        try:
+            written = self._copy(task, sql, columns, [_as_int96(v) for v in values], keys, codec)
+        except duckdb.ConversionException as exc:
+            if "Timestamp(NS)" not in str(exc):
+                raise
+            written = self._copy(task, sql, columns, [v.sql for v in values], keys, codec)
         return self._publish(local, {p: n for p, n in written.items() if n}, keys, target)
+
+    def _copy(
+        self,
+        task: Task,
+        sql: str,
+        columns: Sequence[Column],
+        values: Sequence[str],
+        keys: Sequence[str],
+        codec: str,
+    ) -> dict[Path, int]:
+        """Write the rows to local files; how many are in each."""
+        pairs = zip(values, columns, strict=True)
+        source = f"SELECT {', '.join(f'{v} AS {quote(c.name)}' for v, c in pairs)} FROM ({sql})"
+        names = ", ".join(map(quote, keys))
+        # In order of their partitions, so that each is in one file, or in few.
+        source += f" ORDER BY {names}" if keys else ""
+        split = f"PARTITION_BY ({names})" if keys else "PER_THREAD_OUTPUT true"
+        rows = task.connection.execute(
+            f"COPY ({source}) TO {text(str(task.folder / 'data'))} "
+            f"(FORMAT parquet, COMPRESSION {codec}, {split}, OVERWRITE true, RETURN_STATS true)"
+        ).fetchall()
+        return {Path(row[0]): int(row[1]) for row in rows}
 
     def _publish(
         self, local: Path, written: Mapping[Path, int], keys: Sequence[str], target: str
@@ -200,8 +218,8 @@ class Writer:
         return _Written(sum(written.values()), files, partitions if keys else [])
 
 
-def _stored(value: Typed) -> str:
-    """Times as nanoseconds: readers then see what Athena's INT96 gives them."""
+def _as_int96(value: Typed) -> str:
+    """Times as nanoseconds, as readers see Athena's INT96; years past 2262 do not fit."""
     if value.type.name == "timestamp":
         return f"CAST({value.sql} AS TIMESTAMP_NS)"
     return value.sql

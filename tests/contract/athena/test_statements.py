@@ -311,3 +311,43 @@ def test_a_database_with_tables_is_dropped_only_with_cascade(shop: Shop) -> None
     shop.rows(f"DROP DATABASE {name} CASCADE")
     with pytest.raises(OperationalError, match="does not exist"):
         shop.rows(f"SHOW TABLES IN {name}")
+
+
+def test_a_file_in_another_type_than_declared_is_bad_data(shop: Shop, table_name: NewName) -> None:
+    name, location = table_name(), shop.folder()
+    key = location.removeprefix(f"s3://{shop.bucket}/") + "x.parquet"
+    body = parquet(pa.table({"v": [1.5], "w": [1]}))
+    shop.client("s3").put_object(Bucket=shop.bucket, Key=key, Body=body)
+    shop.made(
+        f"CREATE EXTERNAL TABLE {name} (v string, w bigint) STORED AS PARQUET LOCATION '{location}'"
+    )
+    assert shop.rows(f"SELECT w FROM {name}") == [(1,)]
+    assert reason(shop, f"SELECT v FROM {name}") == (
+        f"HIVE_BAD_DATA: Field v's type DOUBLE in parquet file s3://{shop.bucket}/{key} is "
+        "incompatible with type varchar defined in table schema"
+    )
+
+
+def test_a_truncated_file_is_bad_data(shop: Shop, table_name: NewName) -> None:
+    name, location = table_name(), shop.folder()
+    key = location.removeprefix(f"s3://{shop.bucket}/") + "x.parquet"
+    body = parquet(pa.table({"v": [1.5]}))[:-20]
+    shop.client("s3").put_object(Bucket=shop.bucket, Key=key, Body=body)
+    shop.made(f"CREATE EXTERNAL TABLE {name} (v double) STORED AS PARQUET LOCATION '{location}'")
+    assert reason(shop, f"SELECT v FROM {name}").startswith("HIVE_BAD_DATA: Not valid Parquet file")
+
+
+def test_times_past_2262_are_stored_too(shop: Shop, table_name: NewName) -> None:
+    name = table_name()
+    shop.made(f"CREATE TABLE {name} AS SELECT TIMESTAMP '9999-12-31 00:00:00.000' AS until")
+    assert [str(u) for (u,) in shop.rows(f"SELECT until FROM {name}")] == ["9999-12-31 00:00:00"]
+
+
+def test_a_replaced_file_is_read_again(shop: Shop, table_name: NewName) -> None:
+    name, location = table_name(), shop.folder()
+    key = location.removeprefix(f"s3://{shop.bucket}/") + "x.parquet"
+    shop.made(f"CREATE EXTERNAL TABLE {name} (v bigint) STORED AS PARQUET LOCATION '{location}'")
+    for values in ([1], [2, 3]):
+        body = parquet(pa.table({"v": values}))
+        shop.client("s3").put_object(Bucket=shop.bucket, Key=key, Body=body)
+        assert shop.rows(f"SELECT v FROM {name} ORDER BY v") == [(v,) for v in values]

@@ -133,6 +133,22 @@ REFUSED = [
         "SELECT * FROM names TABLESAMPLE BERNOULLI (10)",
         "NOT_SUPPORTED: line 1:15: The local Athena does not support names TABLESAMPLE BERNOULLI (10)",
     ),
+    (
+        "SELECT customer, count(*) FROM names",
+        "EXPRESSION_NOT_AGGREGATE: line 1:8: 'customer' must be an aggregate expression or appear in GROUP BY clause",
+    ),
+    (
+        "SELECT upper(name), count(*) FROM names GROUP BY customer",
+        "EXPRESSION_NOT_AGGREGATE: line 1:8: 'upper(name)' must be an aggregate expression or appear in GROUP BY clause",
+    ),
+    (
+        "SELECT count(*) FROM names GROUP BY customer ORDER BY lower(name)",
+        "EXPRESSION_NOT_AGGREGATE: line 1:55: 'lower(name)' must be an aggregate expression",
+    ),
+    (
+        "SELECT customer FROM names GROUP BY customer HAVING name = 'x'",
+        "EXPRESSION_NOT_AGGREGATE: line 1:53: 'name = 'x'' must be an aggregate expression",
+    ),
     ("SELECT FROM names", "SYNTAX_ERROR"),
     ("SELECT 1 +", "SYNTAX_ERROR"),
 ]
@@ -143,6 +159,23 @@ def test_a_wrong_query_is_refused_in_athenas_words(sql: str, reason: str) -> Non
     with pytest.raises(QueryFailed) as failed:
         plan(sql)
     assert failed.value.reason.startswith(reason)
+
+
+GROUPED = [
+    "SELECT upper(name) AS u, count(*) FROM names GROUP BY upper(name) ORDER BY u, count(*)",
+    "SELECT upper(n.name) || 'x', n.customer FROM names n GROUP BY 2, upper(n.name)",
+    "SELECT customer, sum(count(*)) OVER (ORDER BY customer) FROM names GROUP BY customer",
+    "SELECT customer, max(name) FILTER (WHERE name > 'a') FROM names GROUP BY customer HAVING count(*) > 1",
+    "SELECT (SELECT max(p.amount) FROM payments p WHERE p.customer = n.customer) FROM names n",
+    "SELECT day, part, count(*) FROM payments GROUP BY GROUPING SETS ((day), (day, part), ())",
+    "SELECT customer AS name, count(*) FROM names GROUP BY customer ORDER BY name",
+    "SELECT row_number() OVER (ORDER BY max(name)), customer FROM names GROUP BY customer",
+]
+
+
+@pytest.mark.parametrize("sql", GROUPED)
+def test_what_a_group_has_may_be_asked(sql: str) -> None:
+    assert plan(sql)
 
 
 DAYS = [
@@ -173,6 +206,7 @@ PRUNED = [
     ("SELECT n.name FROM payments p LEFT JOIN names n ON p.customer = n.customer WHERE p.day = '2018-02'", "001100"),
     ("SELECT n.name FROM payments p LEFT JOIN names n ON p.customer = n.customer AND p.day = '2018-02'", "111111"),
     ("SELECT customer, total FROM spend", "100101"),
+    ("SELECT n FROM (SELECT day, count(*) AS n FROM payments GROUP BY ROLLUP (day)) WHERE day IS NULL", "111111"),
     ("SELECT customer, total FROM spend WHERE day > '2018-02'", "000001"),
     ("SELECT id FROM payments WHERE day = '2018-01' UNION ALL SELECT name FROM names", "110000"),
     ("SELECT id FROM (SELECT id, day FROM payments UNION ALL SELECT name, customer FROM names) WHERE day = '2018-03'", "000011"),
