@@ -273,9 +273,12 @@ def _session() -> Any:
         aws_secret_access_key="unused",  # noqa: S106  # a session wants one, nobody uses it
         region_name="us-east-1",
     )
-    return sagemaker.Session(
+    session = sagemaker.Session(
         boto_session=boto_session, default_bucket="unused", sagemaker_config=_NO_CONFIG
     )
+    # Else the SDK holds the empty configuration against its schema for every value that it needs.
+    session.sagemaker_config = {}
+    return session
 
 
 def call(

@@ -157,7 +157,7 @@ def _silent(step: Step) -> None:
 
 
 def _tell(step: Step) -> None:
-    if step.job is None and step.status == "SUCCEEDED":
+    if step.job is None and step.status != "FAILED":
         return  # states between the jobs take no time worth telling
     if step.status == "RUNNING":
         err.print(f"  {step.name} …", style="dim", highlight=False)

@@ -29,6 +29,8 @@ class Evaluation(_Frozen):
     approved: ApprovedScore | None
     margins: Mapping[str, float]
     """Per gated metric: value - (approved - tolerance); not negative where it is good enough."""
+    shortfalls: str
+    """In words, what keeps the gate shut; empty when nothing does."""
     tracking_run: str
     """MLflow's id of this run."""
 
@@ -43,3 +45,25 @@ def margins(
         name: metrics[name] - (approved.metrics[name] - allowed)
         for name, allowed in tolerance.items()
     }
+
+
+def shortfalls(
+    metrics: Mapping[str, float],
+    approved: ApprovedScore | None,
+    *,
+    thresholds: Mapping[str, float],
+    tolerance: Mapping[str, float],
+) -> str:
+    """Every metric that is too low, with what it had to reach; empty when all are good enough."""
+    found = [
+        f"{name} is {metrics[name]:.4f}, the threshold {lowest:g}"
+        for name, lowest in thresholds.items()
+        if not metrics[name] >= lowest
+    ]
+    for name, margin in margins(metrics, approved, tolerance).items():
+        if approved is not None and not margin >= 0:
+            found.append(
+                f"{name} is {metrics[name]:.4f}, version {approved.version} reaches "
+                f"{approved.metrics[name]:.4f} on the same rows (tolerance {tolerance[name]:g})"
+            )
+    return "; ".join(found)

@@ -15,7 +15,7 @@ from mlops.errors import NotFound
 from mlops.names import Role
 from mlops.settings import Settings
 from pipelines.training import layout
-from pipelines.training.package import archive
+from pipelines.training.archive import archive
 from pipelines.training.settings import load_defaults
 
 _PACKAGES = ("mlops", "pipelines")

@@ -44,9 +44,16 @@ class Container:
         path.write_bytes(message.encode()[:_MESSAGE_BYTES])
 
 
+def log_progress() -> None:
+    """Our own progress, and only the warnings of others, into the job's log."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    for name in ("mlops", "pipelines", "__main__"):
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
 def run_step(step: Callable[[Container], None]) -> None:
     """Run a processing job's work; what goes wrong becomes its exit message and status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    log_progress()
     container = Container.of(os.environ)
     try:
         step(container)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,8 @@ from mlops.errors import Conflict, JobFailed, MlopsError, NotFound, Refused
 from mlops.names import Names
 
 GATE_REFUSED = "GateRefused"
+_FAILURE = {"Tell failure", "Failed"}
+"""The states that a failure without an answer leads to."""
 _ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 _JOBS = {
     "TrainingJobName": "/aws/sagemaker/TrainingJobs",
@@ -32,7 +34,7 @@ class Step(_Frozen):
 
     name: str
     status: str
-    """RUNNING, SUCCEEDED or FAILED; a failure that is caught is FAILED too."""
+    """RUNNING, SUCCEEDED, FAILED, or HANDLED: it failed and the workflow has an answer to it."""
     started: datetime
     seconds: float | None = None
     job: str | None = None
@@ -162,15 +164,33 @@ class Executions:
         """The lines of a step's job; empty for a step that is no job, or has not logged yet."""
         if step.job is None or step.log_group is None:
             return []
-        logs = self.aws.client("logs")
         try:
             with translated(f"Reading the log of {step.job}"):
-                pages = logs.get_paginator("filter_log_events").paginate(
-                    logGroupName=step.log_group, logStreamNamePrefix=f"{step.job}/"
-                )
-                return [event["message"] for page in pages for event in page["events"]]
+                return [line for stream in self._streams(step) for line in self._lines(*stream)]
         except NotFound:
             return []
+
+    def _streams(self, step: Step) -> list[tuple[str, str]]:
+        """The log group and every stream of a step's job."""
+        pages = (
+            self.aws.client("logs")
+            .get_paginator("describe_log_streams")
+            .paginate(logGroupName=step.log_group, logStreamNamePrefix=f"{step.job}/")
+        )
+        names = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
+        return [(str(step.log_group), name) for name in names]
+
+    def _lines(self, group: str, stream: str) -> Iterator[str]:
+        """CloudWatch ends the pages by giving the same token again."""
+        token: dict[str, str] = {}
+        while True:
+            page = self.aws.client("logs").get_log_events(
+                logGroupName=group, logStreamName=stream, startFromHead=True, **token
+            )
+            yield from (event["message"] for event in page["events"])
+            if page["nextForwardToken"] == token.get("nextToken"):
+                return
+            token = {"nextToken": page["nextForwardToken"]}
 
     def _describe(self, workflow: str, name: str) -> dict[str, Any]:
         arn = self.names.state_machine_arn(workflow).replace(":stateMachine:", ":execution:")
@@ -232,6 +252,8 @@ def to_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
         kind, at = event["type"], event["timestamp"]
         if kind.endswith("StateEntered"):
             name = event["stateEnteredEventDetails"]["name"]
+            if steps and steps[-1].status == "FAILED" and name not in _FAILURE:
+                steps[-1] = steps[-1].model_copy(update={"status": "HANDLED"})
             failed = "FAILED" if kind == "FailStateEntered" else "RUNNING"
             steps.append(Step(name=name, status=failed, started=at))
         elif steps and kind.endswith("StateExited"):

@@ -261,12 +261,7 @@ class Workflow:
         return failed, self._publish("Tell failure", f"{self._name}: a run failed", facts)
 
     def _refusal(self) -> tuple[State, State]:
-        verdict = json_text("$.evaluation.verdict")
-        thresholds = json_text("$.run.settings.thresholds")
-        cause = (
-            "States.Format('The gate refused this model. Reached, and margins over the approved "
-            f"version: {{}}. Thresholds: {{}}.', {verdict}, {thresholds})"
-        )
+        cause = "States.Format('The gate refused this model: {}.', $.evaluation.verdict.shortfalls)"
         refused = asl.fail("GateRefused", error="GateRefused", cause_path=cause)
         facts = {
             "event": "gate_refused",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlops.errors import JobFailed
 from mlops.manifest import MANIFEST, MODEL, Distribution, Manifest, ModelInput
+from pipelines.training.archive import archive
 from pipelines.training.dataset import DatasetCard, Matrix, describe
 from pipelines.training.graph import Graph
 from pipelines.training.run import Run
@@ -86,20 +84,6 @@ def model_quality(metrics: Mapping[str, float]) -> bytes:
     """
     values = {name: {"value": value} for name, value in metrics.items()}
     return json.dumps({"binary_classification_metrics": values}, indent=1).encode()
-
-
-def archive(files: Mapping[str, bytes]) -> bytes:
-    """A .tar.gz of the files, in order, without times or owners."""
-    packed = io.BytesIO()
-    with (
-        gzip.GzipFile(filename="", fileobj=packed, mode="wb", mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        for name, body in sorted(files.items()):
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(body), 0o644
-            tar.addfile(entry, io.BytesIO(body))
-    return packed.getvalue()
 
 
 def customer_metadata(run: Run, prefix: str, manifest: Manifest, body: bytes) -> dict[str, str]:

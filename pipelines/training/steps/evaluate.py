@@ -14,7 +14,7 @@ from mlops.objects import S3Documents
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.settings import load_settings
 from pipelines.training.approved import ApprovedModel, load_approved
-from pipelines.training.comparison import EVALUATION, ApprovedScore, Evaluation, margins
+from pipelines.training.comparison import EVALUATION, ApprovedScore, Evaluation, margins, shortfalls
 from pipelines.training.container import Container, run_step
 from pipelines.training.dataset import read_rows, to_matrix
 from pipelines.training.native import load_native, native_scores
@@ -64,10 +64,14 @@ def judge(
         score = ApprovedScore(
             version=approved.version, metrics=measure(rows, approved.scores(rows))
         )
+    settings = run.model_settings
     return Evaluation(
         metrics=metrics,
         compared=score is not None,
         approved=score,
-        margins=margins(metrics, score, run.model_settings.tolerance),
+        margins=margins(metrics, score, settings.tolerance),
+        shortfalls=shortfalls(
+            metrics, score, thresholds=settings.thresholds, tolerance=settings.tolerance
+        ),
         tracking_run=tracking_run,
     )

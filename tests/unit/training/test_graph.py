@@ -11,11 +11,11 @@ import skops.io
 from mlops.errors import NotFound, Refused
 from pipelines.fraud.settings import DEFAULTS
 from pipelines.fraud.train import fit
+from pipelines.training.archive import archive
 from pipelines.training.dataset import to_matrix
 from pipelines.training.graph import to_graph
 from pipelines.training.metrics import largest_difference
 from pipelines.training.native import Classifier, load_native, native_scores, save_native
-from pipelines.training.package import archive
 from tests.unit.training import examples
 
 _QUICK = {

@@ -11,10 +11,10 @@ import pytest
 from mlops.errors import JobFailed
 from mlops.manifest import MANIFEST, MODEL, check_files, read_manifest
 from pipelines.fraud.settings import DEFAULTS
+from pipelines.training.archive import archive
 from pipelines.training.dataset import DatasetCard
 from pipelines.training.graph import Graph
 from pipelines.training.package import (
-    archive,
     build_manifest,
     check_parity,
     customer_metadata,
