@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-out = Console()
+_PIPED_WIDTH = 160
+"""Columns where nobody watches: a log has no edge, and rich would cut tables at 80."""
+
+out = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 err = Console(stderr=True)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
