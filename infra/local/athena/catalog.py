@@ -9,9 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from botocore.exceptions import ClientError
-from sqlglot import exp
-
 from infra.local.athena.dialect import parse_hive_type, parse_trino_type
 from infra.local.athena.errors import QueryFailed
 from infra.local.athena.types import Type
@@ -331,10 +328,3 @@ def hive_type(kind: Type) -> str:
     if kind.name in {"decimal", "char"}:
         return str(kind)
     return simple.get(kind.name, str(kind))
-
-
-def error_code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-__all__ = ["CATALOG", "Catalog", "Column", "Partition", "Table", "View", "exp"]

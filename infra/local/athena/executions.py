@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Sequence
@@ -173,6 +172,3 @@ class Executions:
 
 def column_infos(columns: Sequence[ResultColumn]) -> list[dict[str, Any]]:
     return [column.info() for column in columns]
-
-
-__all__ = ["FINAL", "Execution", "Executions", "column_infos", "json"]

@@ -25,7 +25,7 @@ from infra.local.athena.results import Page, read_csv_page, read_text_page
 from infra.local.athena.runner import Runner, Statements
 from infra.local.athena.scan import Scanner
 from infra.local.athena.storage import Storage, folder
-from infra.local.athena.workgroups import WorkGroups
+from infra.local.athena.workgroups import WorkGroup, WorkGroups
 from infra.local.athena.writes import Writer
 from infra.local.service import AwsError, Caller
 
@@ -97,26 +97,8 @@ class Athena:
 
     def _start(self, request: Request) -> Answer:
         sql = str(request.get("QueryString", ""))
-        _check_query(sql)
         group = self._workgroups.get(request.get("WorkGroup") or "primary")
-        if not group.enabled:
-            raise AwsError("InvalidRequestException", f"WorkGroup {group.name} is disabled.")
-        given = (request.get("ResultConfiguration") or {}).get("OutputLocation", "")
-        output = group.output_location if group.enforced else given or group.output_location
-        if not output:
-            raise AwsError(
-                "InvalidRequestException",
-                "No output location provided. An output location is required either through the "
-                "Workgroup result configuration setting or as an API input.",
-            )
-        if group.enforced and re.search(r"\bexternal_location\s*=", sql, re.IGNORECASE):
-            raise AwsError(
-                "InvalidRequestException",
-                "The Create Table As Select query failed because it was submitted with an "
-                "'external_location' property to an Athena Workgroup that enforces a centralized "
-                "output location for all queries. Please remove the 'external_location' property "
-                "and resubmit the query.",
-            )
+        _check_query(sql, group)
         context = request.get("QueryExecutionContext") or {}
         parameters = [str(value) for value in request.get("ExecutionParameters") or ()]
         execution = Execution(
@@ -125,14 +107,15 @@ class Athena:
             work_group=group.name,
             database=str(context.get("Database") or "default").lower(),
             catalog=str(context.get("Catalog") or CATALOG).lower(),
-            output=folder(output),
+            output=folder(_output(request, group)),
             parameters=parameters,
             submitted=time.time(),
             token=request.get("ClientRequestToken"),
         )
+        written = with_parameters(sql, parameters)
         known = self._executions.add(execution)
         if known is execution:
-            self._runner.submit(execution, with_parameters(sql, parameters), group.cutoff)
+            self._runner.submit(execution, written, group.cutoff)
         return {"QueryExecutionId": known.id}
 
     def _execution(self, request: Request) -> Execution:
@@ -216,7 +199,7 @@ class Athena:
 
     def _create_group(self, request: Request) -> Answer:
         self._workgroups.create(
-            str(request["Name"]),
+            str(request.get("Name") or ""),
             str(request.get("Description") or ""),
             request.get("Configuration") or {},
         )
@@ -288,7 +271,9 @@ class Athena:
         return _page("TableMetadataList", found, request, 50)
 
 
-def _check_query(sql: str) -> None:
+def _check_query(sql: str, group: WorkGroup) -> None:
+    if not group.enabled:
+        raise AwsError("InvalidRequestException", f"WorkGroup {group.name} is disabled.")
     if not sql.strip():
         raise AwsError("InvalidRequestException", "QueryString must not be empty")
     if len(sql.encode()) > MAX_QUERY_BYTES:
@@ -297,6 +282,27 @@ def _check_query(sql: str) -> None:
             "1 validation error detected: Value at 'queryString' failed to satisfy constraint: "
             f"Member must have length less than or equal to {MAX_QUERY_BYTES}",
         )
+    if group.enforced and re.search(r"\bexternal_location\s*=", sql, re.IGNORECASE):
+        raise AwsError(
+            "InvalidRequestException",
+            "The Create Table As Select query failed because it was submitted with an "
+            "'external_location' property to an Athena Workgroup that enforces a centralized "
+            "output location for all queries. Please remove the 'external_location' property "
+            "and resubmit the query.",
+        )
+
+
+def _output(request: Request, group: WorkGroup) -> str:
+    """Where results go: the workgroup decides when it enforces its settings."""
+    given = str((request.get("ResultConfiguration") or {}).get("OutputLocation") or "")
+    output = group.output_location if group.enforced else given or group.output_location
+    if not output:
+        raise AwsError(
+            "InvalidRequestException",
+            "No output location provided. An output location is required either through the "
+            "Workgroup result configuration setting or as an API input.",
+        )
+    return output
 
 
 def _check_catalog(name: str) -> None:

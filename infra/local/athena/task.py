@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -48,4 +48,3 @@ class Outcome:
     manifest: str | None = None
     file: Path | None = None
     """The CSV as it was written locally, to be uploaded."""
-    tags: dict[str, str] = field(default_factory=dict)

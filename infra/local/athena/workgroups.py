@@ -73,6 +73,8 @@ class WorkGroups:
         return sorted(entries, key=lambda entry: str(entry["Name"]))
 
     def create(self, name: str, description: str, configuration: Mapping[str, Any]) -> None:
+        if not name:
+            raise AwsError("InvalidRequestException", "A WorkGroup needs a name.")
         if self._store.contains_scoped(*self._scope, name):
             raise AwsError("InvalidRequestException", f"WorkGroup is already created: {name}")
         self._put(name, description, configuration)

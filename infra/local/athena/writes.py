@@ -53,18 +53,10 @@ class Writer:
 
     def create_table_as(self, statement: CreateTableAs, task: Task) -> Outcome:
         database, name = task.resolve(statement.name)
-        where = statement.name.where
-        if self.catalog.database(database) is None:
-            raise QueryFailed("SCHEMA_NOT_FOUND", f"{where}Schema '{database}' does not exist")
         location = _text(statement.properties, "external_location")
         target = folder(location or f"{task.output}tables/{task.id}")
-        if self.catalog.find(database, name) is not None:
-            if statement.if_not_exists:
-                return Outcome("none", target, _ROWS, update_count=0)
-            raise QueryFailed(
-                "TABLE_ALREADY_EXISTS",
-                f"{where}Destination table 'awsdatacatalog.{database}.{name}' already exists",
-            )
+        if self._exists(statement, database, name):
+            return Outcome("none", target, _ROWS, update_count=0)
         _check_properties(statement.properties)
         keys = _texts(statement.properties, "partitioned_by")
         planned = self.planner.plan(statement.query, task.database)
@@ -82,16 +74,25 @@ class Writer:
             tuple(columns[:split]),
             tuple(columns[split:]),
             location=target,
-            parameters={
-                "EXTERNAL": "TRUE",
-                "classification": "parquet",
-                "parquet.compression": codec.upper(),
-                "presto_query_id": task.id,
-            },
+            parameters=_new_parameters(codec, task),
         )
         self.catalog.create(table)
         self.catalog.add_partitions(table, written.partitions)
         return self._outcome(task, target, written)
+
+    def _exists(self, statement: CreateTableAs, database: str, name: str) -> bool:
+        """Whether IF NOT EXISTS has nothing to do. Raises when the name cannot be taken."""
+        where = statement.name.where
+        if self.catalog.database(database) is None:
+            raise QueryFailed("SCHEMA_NOT_FOUND", f"{where}Schema '{database}' does not exist")
+        if self.catalog.find(database, name) is None:
+            return False
+        if statement.if_not_exists:
+            return True
+        raise QueryFailed(
+            "TABLE_ALREADY_EXISTS",
+            f"{where}Destination table 'awsdatacatalog.{database}.{name}' already exists",
+        )
 
     def insert(self, statement: Insert, task: Task) -> Outcome:
         table = self.catalog.table(*task.resolve(statement.name), statement.name.where)
@@ -216,6 +217,15 @@ class Writer:
             for where in sorted(folders)
         ]
         return _Written(sum(written.values()), files, partitions if keys else [])
+
+
+def _new_parameters(codec: str, task: Task) -> dict[str, str]:
+    return {
+        "EXTERNAL": "TRUE",
+        "classification": "parquet",
+        "parquet.compression": codec.upper(),
+        "presto_query_id": task.id,
+    }
 
 
 def _as_int96(value: Typed) -> str:
