@@ -50,7 +50,6 @@ def feast_environment(settings: Settings, aws: Aws, *, online: bool = True) -> d
         "FEAST_REGION": settings.region,
         "FEAST_DATABASE": names.database,
         "FEAST_WORKGROUP": names.workgroup,
-        # No prefix: Feast's Athena store never removes what it stages under one.
         "FEAST_STAGING": f"s3://{names.staging_bucket}",
     }
     if online:
@@ -161,7 +160,7 @@ def historical_features(
     """
     _check_columns(plan, entity_df, time_column)
     times = pd.to_datetime(entity_df[time_column], utc=True)
-    rows = pd.DataFrame({_ROW: np.arange(len(entity_df)), FEAST_TIME: times.dt.floor("ms").array})
+    rows = pd.DataFrame({_ROW: np.arange(len(entity_df)), FEAST_TIME: times.array})
     for entity in plan.entities:
         rows[entity.name] = entity_df[entity.name].astype("string").astype(object).array
     joined = _joined(store, plan, rows)
@@ -196,8 +195,8 @@ def _joined(store: FeatureStore, plan: FeaturePlan, rows: pd.DataFrame) -> pd.Da
     found = found.sort_values(_ROW, ignore_index=True)
     if len(found) != len(rows) or not (found[_ROW] == rows[_ROW]).all():
         raise JobFailed(
-            f"Feast answered {len(found)} rows for {len(rows)} entity rows of '{plan.service}': a "
-            "feature table has two rows of one key and time. See 'mlops features build --rebuild'."
+            f"The offline store answered {len(found)} rows for {len(rows)} entity rows of "
+            f"'{plan.service}'. Do not use them; see offline_store in feature_store.yaml."
         )
     return found
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import re
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView
 from feast.data_source import DataSource
 from feast.protos.feast.core.Registry_pb2 import Registry
 
-from mlops.errors import InputError, Refused
+from mlops.errors import InputError
 from mlops.feast import local_store, read_config
 from mlops.plan import (
     TRANSFORMATIONS,
@@ -29,10 +27,7 @@ from mlops.plan import (
     PlannedView,
     function_hashes,
 )
-
-DELAY_TAG = "publication_delay"
-_DELAY = re.compile(r"^(\d+)([smhd])$")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+from mlops.stores.athena.views import publication_delay
 
 
 @dataclass(frozen=True)
@@ -162,7 +157,7 @@ def compile_registry(definitions: Definitions) -> Registry:
 def compile_plan(service: Any, definitions: Definitions) -> FeaturePlan:
     """What the service needs at run time.
 
-    Raises Refused for what cannot be served yet, and InputError when two features share a name.
+    Raises InputError when two features share a name.
     """
     views = {view.name: view for view in definitions.views}
     on_demand = {view.name: view for view in definitions.on_demand}
@@ -197,30 +192,9 @@ def _planned_view(view: Any, projection: Any, entities: Mapping[str, Any]) -> Pl
         join_keys=tuple(entities[name].join_key for name in view.entities),
         features=tuple(_planned(field) for field in projection.features),
         ttl_seconds=int(view.ttl.total_seconds()) if view.ttl else 0,
-        publication_delay_seconds=_served_delay(view),
+        publication_delay_seconds=int(publication_delay(view).total_seconds()),
         owner=view.owner,
     )
-
-
-def _served_delay(view: Any) -> int:
-    delay = publication_delay(view)
-    if delay:
-        raise Refused(
-            f"View '{view.name}' has a publication delay of {delay}. Feast's own Athena store "
-            f"cannot honour one in a join; set its tag {DELAY_TAG} to '0s'."
-        )
-    return int(delay.total_seconds())
-
-
-def publication_delay(view: Any) -> timedelta:
-    """How long after its event time a row can be online at the earliest; from the view's tag."""
-    text = view.tags.get(DELAY_TAG, "0s")
-    match = _DELAY.match(text)
-    if match is None:
-        raise InputError(
-            f"View '{view.name}': {DELAY_TAG} is '{text}'. Write it as '0s', '15m', '6h' or '1d'."
-        )
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _request_fields(computed: Iterable[Any]) -> list[PlannedField]:

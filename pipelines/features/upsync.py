@@ -27,8 +27,8 @@ from mlops.athena import Queries
 from mlops.errors import InputError, NotFound, Refused
 from mlops.feast import feast_errors
 from mlops.objects import Document, Documents
+from mlops.stores.athena.views import publication_delay
 from pipelines.features.buildlog import load_log
-from pipelines.features.definitions import publication_delay
 
 _PREFIX = "feast/upsync/"
 

@@ -16,7 +16,7 @@ from mlops.feast import REGISTRY_KEY, load_registry
 from mlops.objects import Document, MemoryDocuments
 from mlops.plan import load_plan, load_transformations, plan_key
 from pipelines.features.apply import apply_changes, plan_changes
-from pipelines.features.definitions import Definitions, load_definitions
+from pipelines.features.definitions import Definitions, compile_plan, load_definitions
 
 REPO = Path(__file__).parents[3] / "feature_repo"
 ENVIRONMENT = {
@@ -211,13 +211,23 @@ def test_a_registry_outside_s3_is_refused(repo: Path) -> None:
         load_definitions(repo, {**ENVIRONMENT, "FEAST_REGISTRY": "data/registry.db"})
 
 
-def test_a_publication_delay_is_refused_for_now(repo: Path, documents: MemoryDocuments) -> None:
+def test_a_publication_delay_is_planned_for_serving(repo: Path) -> None:
     replace(
         repo / "views.py",
         '"publication_delay": "0s", "pii": "true"',
         '"publication_delay": "6h", "pii": "true"',
     )
-    with pytest.raises(Refused, match=r"'customer_spend' has a publication delay of 6:00:00"):
+    definitions = load(repo)
+    plan = compile_plan(definitions.services[0], definitions)
+    delays = {view.name: view.publication_delay_seconds for view in plan.views}
+    assert delays == {"customer_spend": 21_600, "terminal_risk": 0}
+
+
+def test_a_publication_delay_that_is_no_duration_is_refused(
+    repo: Path, documents: MemoryDocuments
+) -> None:
+    replace(repo / "views.py", '"publication_delay": "0s"', '"publication_delay": "soon"')
+    with pytest.raises(InputError, match=r"publication_delay is 'soon'\. Write it as '0s', '15m'"):
         plan_changes(load(repo), documents)
 
 

@@ -189,7 +189,7 @@ def test_only_keys_and_times_leave_the_process() -> None:
     store = Store()
     joined(rows(), store)
     assert list(store.asked.columns) == ["entity_row", "event_timestamp", "customer_id"]
-    assert store.asked["event_timestamp"].dt.microsecond.tolist() == [123_000] * 3
+    assert store.asked["event_timestamp"].dt.microsecond.tolist() == [123_456] * 3
 
 
 def test_a_naive_time_is_taken_as_utc() -> None:
