@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,17 +86,27 @@ class LocalAws:
 
     def session(self, role: Role | None = None) -> boto3.Session:
         """boto3 as the role; its clients still need the endpoint."""
-        credentials = self._credentials(role)
-        return boto3.Session(
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
-            region_name=REGION,
-        )
+        return boto3.Session(**self._keys(role), region_name=REGION)
 
     def client(self, service: str, role: Role | None = None) -> Any:
-        """A boto3 client of a service of this local AWS."""
-        return self.session(role).client(service, endpoint_url=self.endpoint)
+        """A boto3 client of a service of this local AWS; made once, to be shared."""
+        if (service, role) not in self._clients:
+            self._clients[service, role] = self._models.client(
+                service, endpoint_url=self.endpoint, **self._keys(role)
+            )
+        return self._clients[service, role]
+
+    @cached_property
+    def _models(self) -> boto3.Session:
+        """What every client is made from: reading AWS's models takes longer than a call."""
+        return boto3.Session(region_name=REGION)
+
+    def _keys(self, role: Role | None) -> dict[str, str]:
+        return {name.lower(): value for name, value in self._credentials(role).items()}
+
+    @cached_property
+    def _clients(self) -> dict[tuple[str, Role | None], Any]:
+        return {}
 
     def _credentials(self, role: Role | None) -> dict[str, str]:
         if role is None:

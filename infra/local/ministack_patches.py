@@ -20,7 +20,7 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     start_state_machine: starts the state machine of an ARN with a JSON input.
     """
     from ministack.core import lambda_runtime
-    from ministack.services import eventbridge, sts
+    from ministack.services import eventbridge, scheduler, sts
 
     cloudformation_patches.install()
     object_ranges.install()
@@ -30,6 +30,8 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     eventbridge._dispatch_to_stepfunctions = _in_background(start_state_machine)
     # It tries once; AWS invokes asynchronously, with two retries and the function's DLQ.
     eventbridge._dispatch_to_lambda = _dispatch_to_lambda
+    # They look every ten seconds; a schedule that a person waits for is to be on time.
+    eventbridge._SCHEDULER_TICK_INTERVAL = scheduler._SCHEDULE_TICK_INTERVAL = 1
     # It lets anyone be a role that does not exist.
     sts._assumed_role_arn = _requiring_role(sts._assumed_role_arn)
     # Sessions would end with the process; running jobs and services hold their credentials.

@@ -20,70 +20,54 @@ class Backend(StrEnum):
 
 _MINISTACK = {
     "s3": """
-        AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload
-        DeleteBucket DeleteBucketPolicy DeleteObject DeleteObjects DeleteObjectTagging
-        GetBucketEncryption GetBucketLifecycleConfiguration GetBucketLocation
+        AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket
+        CreateMultipartUpload DeleteBucket DeleteBucketPolicy DeleteObject DeleteObjectTagging
+        DeleteObjects GetBucketEncryption GetBucketLifecycleConfiguration GetBucketLocation
         GetBucketNotificationConfiguration GetBucketPolicy GetBucketTagging GetBucketVersioning
-        GetObject GetObjectAttributes GetObjectTagging GetPublicAccessBlock HeadBucket HeadObject
-        ListBuckets ListMultipartUploads ListObjects ListObjectsV2 ListObjectVersions ListParts
-        PutBucketEncryption PutBucketLifecycleConfiguration PutBucketNotificationConfiguration
-        PutBucketOwnershipControls PutBucketPolicy PutBucketTagging PutBucketVersioning PutObject
-        PutObjectTagging PutPublicAccessBlock UploadPart UploadPartCopy""",
+        GetObject GetObjectTagging GetPublicAccessBlock HeadBucket HeadObject ListBuckets
+        ListObjectVersions ListObjects ListObjectsV2 PutBucketEncryption
+        PutBucketLifecycleConfiguration PutBucketNotificationConfiguration PutBucketPolicy
+        PutBucketTagging PutBucketVersioning PutObject PutObjectTagging PutPublicAccessBlock
+        UploadPart UploadPartCopy""",
     "glue": """
-        BatchCreatePartition BatchDeletePartition BatchGetPartition BatchUpdatePartition
-        CreateDatabase CreatePartition CreateTable DeleteDatabase DeletePartition DeleteTable
-        GetDatabase GetDatabases GetPartition GetPartitions GetTable GetTables GetTags TagResource
-        UpdateDatabase UpdatePartition UpdateTable""",
+        BatchCreatePartition BatchGetPartition BatchUpdatePartition CreateDatabase
+        CreatePartition CreateTable DeleteDatabase DeletePartition DeleteTable GetDatabase
+        GetDatabases GetPartition GetPartitions GetTable GetTables UpdateTable""",
     "iam": """
-        AttachRolePolicy CreatePolicy CreateRole DeletePolicy DeleteRole DeleteRolePolicy
-        DetachRolePolicy GetPolicy GetPolicyVersion GetRole GetRolePolicy ListAttachedRolePolicies
-        ListPolicies ListRolePolicies ListRoles PutRolePolicy TagRole
-        UpdateAssumeRolePolicy""",
+        CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy ListRolePolicies ListRoles
+        PutRolePolicy UpdateAssumeRolePolicy""",
     "sts": "AssumeRole GetCallerIdentity",
     "lambda": """
-        AddPermission CreateAlias CreateFunction DeleteFunction GetFunction
-        GetFunctionConfiguration GetPolicy Invoke ListFunctions ListTags ListVersionsByFunction
-        PublishVersion RemovePermission TagResource UpdateFunctionCode
-        UpdateFunctionConfiguration""",
+        AddPermission CreateFunction DeleteFunction GetFunction GetFunctionConfiguration
+        GetPolicy Invoke ListFunctions UpdateFunctionCode UpdateFunctionConfiguration""",
     "events": """
-        DeleteRule DescribeEventBus DescribeRule DisableRule EnableRule ListEventBuses ListRules
-        ListRuleNamesByTarget ListTargetsByRule PutEvents PutRule PutTargets RemoveTargets
-        TagResource""",
+        DeleteRule DescribeRule DisableRule EnableRule ListRuleNamesByTarget ListRules
+        ListTargetsByRule PutEvents PutRule PutTargets RemoveTargets""",
     "scheduler": """
-        CreateSchedule CreateScheduleGroup DeleteSchedule DeleteScheduleGroup GetSchedule
-        GetScheduleGroup ListScheduleGroups ListSchedules UpdateSchedule""",
+        CreateSchedule DeleteSchedule GetSchedule ListSchedules UpdateSchedule""",
     "dynamodb": """
-        BatchGetItem BatchWriteItem CreateTable DeleteItem DeleteTable DescribeContinuousBackups
-        DescribeTable DescribeTimeToLive GetItem ListTables ListTagsOfResource PutItem Query Scan
-        TagResource TransactGetItems TransactWriteItems UpdateContinuousBackups UpdateItem
-        UpdateTable UpdateTimeToLive""",
+        BatchGetItem BatchWriteItem CreateTable DeleteItem DeleteTable DescribeTable GetItem
+        ListTables PutItem Query Scan TransactWriteItems UpdateItem""",
     "sns": """
-        CreateTopic DeleteTopic GetSubscriptionAttributes GetTopicAttributes ListSubscriptions
-        ListSubscriptionsByTopic ListTagsForResource ListTopics Publish PublishBatch
-        SetSubscriptionAttributes SetTopicAttributes Subscribe TagResource Unsubscribe""",
+        CreateTopic DeleteTopic ListSubscriptionsByTopic ListTopics Publish Subscribe
+        Unsubscribe""",
     "sqs": """
-        ChangeMessageVisibility CreateQueue DeleteMessage DeleteMessageBatch DeleteQueue
-        GetQueueAttributes GetQueueUrl ListQueues PurgeQueue ReceiveMessage SendMessage
-        SendMessageBatch SetQueueAttributes TagQueue""",
+        ChangeMessageVisibility CreateQueue DeleteMessage DeleteQueue GetQueueAttributes
+        GetQueueUrl ReceiveMessage SendMessage""",
     "secretsmanager": """
-        CreateSecret DeleteSecret DescribeSecret GetRandomPassword GetSecretValue ListSecrets
-        PutSecretValue TagResource UpdateSecret""",
-    "ssm": """
-        AddTagsToResource DeleteParameter DeleteParameters DescribeParameters GetParameter
-        GetParameters GetParametersByPath PutParameter""",
+        CreateSecret DeleteSecret DescribeSecret GetSecretValue ListSecrets PutSecretValue
+        UpdateSecret""",
+    "ssm": "DeleteParameter GetParameter GetParametersByPath PutParameter",
     "cloudformation": """
         CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet DescribeEvents
         DescribeStackEvents DescribeStackResource DescribeStackResources DescribeStacks
-        ExecuteChangeSet GetTemplate GetTemplateSummary ListChangeSets ListExports
-        ListStackResources ListStacks UpdateStack UpdateTerminationProtection
-        ValidateTemplate""",
+        ExecuteChangeSet GetTemplate ListChangeSets ListStackResources ListStacks UpdateStack
+        UpdateTerminationProtection ValidateTemplate""",
     "cloudwatch": """
-        DeleteAlarms DescribeAlarms GetMetricData GetMetricStatistics ListMetrics PutMetricAlarm
-        PutMetricData""",
+        DeleteAlarms DescribeAlarms GetMetricStatistics ListMetrics PutMetricAlarm PutMetricData""",
     "logs": """
         CreateLogGroup CreateLogStream DeleteLogGroup DeleteLogStream DescribeLogGroups
-        DescribeLogStreams FilterLogEvents GetLogEvents PutLogEvents PutRetentionPolicy
-        TagResource""",
+        DescribeLogStreams FilterLogEvents GetLogEvents PutLogEvents PutRetentionPolicy""",
 }
 
 _MOTO = {
