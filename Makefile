@@ -40,8 +40,9 @@ demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
 bench: setup ## Ratios against the peers (PART=…, JSON=1)
 	@$(BIN)/python -m tests.benchmarks $(if $(PART),--part $(PART)) $(if $(JSON),--json)
 
-soak: setup ## The tests that take minutes
-	$(BIN)/pytest tests/soak
+soak: setup ## The tests that take minutes: many version swaps under load, many more examples
+	SOAK_SWAPS=60 $(BIN)/pytest tests/integration/serving/test_processes.py -k under_load
+	$(BIN)/pytest -m hypothesis --hypothesis-profile soak
 
 lock: setup ## Resolve the locks anew from pyproject.toml
 	@for extra in dev pipelines serving; do \

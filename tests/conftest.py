@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 # Before Feast, whose import would make every counter of this process share files with others.
 import prometheus_client  # noqa: F401
 import pytest
+from hypothesis import settings
 
 from mlops.names import Role
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from infra.local.lifecycle import LocalAws
+
+
+# A busy machine is no failure; what is slow is measured by 'make bench'.
+settings.register_profile("default", deadline=None)
+settings.register_profile("soak", deadline=None, max_examples=2_000)
+settings.load_profile("default")
 
 
 class Clients(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import subprocess
@@ -39,7 +40,7 @@ ROW = {
     "is_night": 1,
 }
 LIVE_SECONDS = 2.0
-VERSIONS = range(2, 8)
+VERSIONS = range(2, 2 + int(os.environ.get("SOAK_SWAPS", "6")))
 
 
 def columns_of(version: int) -> tuple[Any, ...]:
