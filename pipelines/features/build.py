@@ -7,7 +7,8 @@ is interrupted before the log leaves files that nobody reads; after the log, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -91,10 +92,12 @@ def build_table(
     writer = _Writer(table, names, queries)
     if chunks or log.unpublished:
         writer.create_table()
-    builds = _unload(writer, chunks, generation or "", request, partitions, progress)
-    if builds:
-        log = log.with_builds(builds)
-        document = save_log(documents, log, replacing=document)
+    builds = _plan_builds(chunks, generation or "", request, partitions)
+    with _removed_on_failure(writer, builds, documents):
+        _unload(writer, builds, progress)
+        if builds:
+            log = log.with_builds(builds)
+            document = save_log(documents, log, replacing=document)
     if log.unpublished:
         log = _publish(writer, documents, log, document)
     stale = log.stale_from(partitions, lookback=timedelta(days=SEEN_DAYS))
@@ -143,7 +146,7 @@ class _Writer:
         self.queries.run(
             f"CREATE EXTERNAL TABLE IF NOT EXISTS `{self._database}`.`{self.table.rows_table}` (\n"
             f"  {columns}\n)\nPARTITIONED BY (`generation` string, `day` string)\n"
-            f"STORED AS PARQUET\nLOCATION '{self._url}'"
+            f"STORED AS PARQUET\nLOCATION 's3://{self.names.data_bucket}/{self._folder}'"
         )
 
     def unload(self, build: Build) -> None:
@@ -200,38 +203,60 @@ class _Writer:
     def _database(self) -> str:
         return self.names.database
 
+    def key_prefix(self, build: Build) -> str:
+        """Where in the data bucket a build's files are."""
+        return f"{self._folder}generation={build.generation}/build={build.id}/"
+
     @property
-    def _url(self) -> str:
-        return f"s3://{self.names.data_bucket}/features/{self.table.name}/"
+    def _folder(self) -> str:
+        return f"features/{self.table.name}/"
 
     def _prefix(self, build: Build) -> str:
-        return f"{self._url}generation={build.generation}/build={build.id}/"
+        return f"s3://{self.names.data_bucket}/{self.key_prefix(build)}"
 
 
-def _unload(
-    writer: _Writer,
-    chunks: Sequence[Days],
-    generation: str,
-    request: BuildRequest,
-    partitions: Sequence[Partition],
-    progress: Progress,
+def _plan_builds(
+    chunks: Sequence[Days], generation: str, request: BuildRequest, partitions: Sequence[Partition]
 ) -> list[Build]:
-    builds = []
-    for done, days in enumerate(chunks):
-        progress(writer.table.name, done, len(chunks))
-        seen = {p.import_id for p in partitions if p.day < str(days.last)}
-        build = Build(
+    return [
+        Build(
             id=request.new_id(),
             generation=generation,
             days=days,
             created=request.now,
             built_by=request.built_by,
-            imports=tuple(sorted(seen)),
+            imports=tuple(sorted({p.import_id for p in partitions if p.day < str(days.last)})),
         )
+        for days in chunks
+    ]
+
+
+def _unload(writer: _Writer, builds: Sequence[Build], progress: Progress) -> None:
+    for done, build in enumerate(builds):
+        progress(writer.table.name, done, len(builds))
         writer.unload(build)
-        builds.append(build)
-        progress(writer.table.name, done + 1, len(chunks))
-    return builds
+        progress(writer.table.name, done + 1, len(builds))
+
+
+@contextmanager
+def _removed_on_failure(
+    writer: _Writer, builds: Sequence[Build], documents: Documents
+) -> Iterator[None]:
+    """What was written by a build that did not come into the log is removed again.
+
+    The log is asked, since a write may succeed and its answer be lost. A killed process removes
+    nothing; what it leaves is read by nobody.
+    """
+    try:
+        yield
+    except BaseException:
+        log, _ = load_log(documents, writer.table.name)
+        logged = {build.id for build in log.builds}
+        for build in builds:
+            keys = () if build.id in logged else list(documents.keys(writer.key_prefix(build)))
+            for key in keys:
+                documents.delete(key)
+        raise
 
 
 def _publish(

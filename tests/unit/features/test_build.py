@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlops.errors import Conflict, InputError, JobFailed, NotFound
+from mlops.errors import Conflict, InputError, JobFailed, NotFound, Unavailable
 from mlops.names import Names
 from mlops.objects import Document, MemoryDocuments
 from pipelines.data.payments import Partition
@@ -172,6 +172,35 @@ def test_a_build_that_fails_changes_nothing_that_is_read(workshop: Workshop) -> 
     assert workshop.current() == before
     workshop.queries.fail_at = None
     assert workshop.build().days == 6
+
+
+def test_what_a_failed_build_wrote_is_removed_and_nothing_else(workshop: Workshop) -> None:
+    workshop.build("2025-01-05")
+    earlier = "features/customer_spend/generation=g0001/build=b0/day=2025-01-02/part"
+    torn = "features/customer_spend/generation=g0001/build=b1/day=2025-01-06/part"
+    workshop.documents.stored |= {earlier: b"", torn: b""}
+    workshop.queries.fail_at = "UNLOAD"
+    with pytest.raises(JobFailed):
+        workshop.build()
+    assert earlier in workshop.documents.stored
+    assert torn not in workshop.documents.stored
+
+
+def test_a_build_whose_log_was_written_but_not_acknowledged_keeps_its_files(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = "features/customer_spend/generation=g0001/build=b0/day=2025-01-02/part"
+    workshop.documents.stored[written] = b""
+    create = workshop.documents.create
+
+    def unacknowledged(key: str, body: bytes) -> Document:
+        create(key, body)
+        raise Unavailable("the answer was lost")
+
+    monkeypatch.setattr(workshop.documents, "create", unacknowledged)
+    with pytest.raises(Unavailable):
+        workshop.build()
+    assert written in workshop.documents.stored
 
 
 @pytest.mark.parametrize("interrupted_at", ["ALTER TABLE", "CREATE OR REPLACE VIEW"])
