@@ -21,7 +21,7 @@ setup: $(STAMP) ## Make .venv with the locked packages
 $(STAMP): requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements/dev.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --system-certs --require-hashes -r requirements/dev.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -46,11 +46,11 @@ soak: setup ## The tests that take minutes: many version swaps under load, many 
 
 lock: setup ## Resolve the locks anew from pyproject.toml
 	@for extra in dev pipelines serving; do \
-	  $(BIN)/uv pip compile -q pyproject.toml $$([ $$extra = dev ] && echo --all-extras || echo "--extra $$extra -c requirements/dev.txt") \
+	  $(BIN)/uv pip compile -q --system-certs pyproject.toml $$([ $$extra = dev ] && echo --all-extras || echo "--extra $$extra -c requirements/dev.txt") \
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --no-header --output-file requirements/$$extra.txt; done
 	@for part in bootstrap lambda; do \
-	  $(BIN)/uv pip compile -q requirements/$$part.in -c requirements/dev.txt --universal --python-version 3.11 \
+	  $(BIN)/uv pip compile -q --system-certs requirements/$$part.in -c requirements/dev.txt --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/$$part.txt; done
 
 clean: ## Remove what was built (not the local AWS's state: 'mlops local reset')

@@ -124,7 +124,17 @@ def _downloaded(build: Path) -> Files:
 def _install(target: Path) -> None:
     done = subprocess.run(  # noqa: S603 -- uv of this environment, arguments of this module
         [
-            *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(target)),
+            *(
+                sys.executable,
+                "-m",
+                "uv",
+                "pip",
+                "install",
+                "--quiet",
+                "--system-certs",
+                "--target",
+                str(target),
+            ),
             *("--python-platform", PLATFORM, "--python-version", RUNTIME),
             *("--only-binary", ":all:", "--no-deps", "--require-hashes", "-r", str(LOCK)),
         ],
