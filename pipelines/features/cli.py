@@ -298,3 +298,38 @@ def _show_upsyncs(reports: list[UpsyncReport], *, as_json: bool) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+@features.command()
+@click.option(
+    "--older-than",
+    "hours",
+    type=click.FloatRange(min=0),
+    default=24.0,
+    show_default=True,
+    help="Hours since a query began; a running one needs what it staged.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed and remove nothing.")
+@json_option
+def sweep(hours: float, dry_run: bool, as_json: bool) -> None:
+    """Remove what killed queries left in the staging bucket and the catalog.
+
+    \b
+    Examples:
+      mlops features sweep --dry-run
+      mlops features sweep --older-than 2
+    """
+    from mlops.stores.athena import staging
+
+    session = _session()
+    names = session.settings.names
+    base, database = f"s3://{names.staging_bucket}", names.database
+    before = staging.older_than(hours)
+    left = staging.find_left(session.aws, database=database, base=base, before=before)
+    if not dry_run:
+        staging.sweep(session.aws, left, database=database)
+    if as_json:
+        print_json({"removed": not dry_run, "tables": left.tables, "objects": left.objects})
+        return
+    done = "would remove" if dry_run else "removed"
+    out.print(f"{done} {len(left.tables)} tables and {len(left.objects)} objects")

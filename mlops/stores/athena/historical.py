@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ import pyarrow as pa
 
 from mlops.errors import InputError
 from mlops.stores.athena import entities, results
+from mlops.stores.athena.cost import Estimate, estimate
 from mlops.stores.athena.entities import EntityRows, EntityTable
 from mlops.stores.athena.job import AthenaJob
 from mlops.stores.athena.join import AT, ROW, Carried, Join, join_sql
+from mlops.stores.athena.relations import Relation
 from mlops.stores.athena.session import Session, Work
 from mlops.stores.athena.sql import Window, name, to_microseconds
 from mlops.stores.athena.views import Request, join_key_columns, request_views
@@ -46,6 +48,8 @@ class Asked:
     full_feature_names: bool = False
     by_created: bool = False
     as_of: int | None = None
+    reading: Mapping[str, str] = field(default_factory=dict)
+    """By source: a query to read in its place."""
 
     @property
     def join_keys(self) -> dict[str, list[str]]:
@@ -63,9 +67,39 @@ class HistoricalJob(AthenaJob):
     def _request(self, work: Work) -> Request:
         return request_views(
             self._asked.views,
-            lambda source: self._session.relations.of(source, work.run),
+            lambda source: self._relation(source, work),
             full_feature_names=self._asked.full_feature_names,
         )
+
+    def _relation(self, source: Any, work: Work) -> Relation:
+        query = self._asked.reading.get(source.name)
+        if query is None:
+            return self._session.relations.of(source, work.run)
+        title = f"The query in place of source '{source.name}'"
+        return self._session.relations.query(query, work.run, title=title)
+
+    def as_of(self, instant: datetime, reading: Mapping[str, str] | None = None) -> HistoricalJob:
+        """The same job as it would have answered at a past moment.
+
+        Only rows that were created by then are seen. A table whose rows are replaced in place
+        shows its past by itself only where replaced rows stay; for one that does not, `reading`
+        gives, by source, a query for the rows as they were.
+        """
+        asked = replace(self._asked, as_of=to_microseconds(instant), reading=dict(reading or {}))
+        return HistoricalJob(
+            self._session,
+            asked,
+            on_demand_feature_views=self._computed,
+            metadata=self._metadata,
+        )
+
+    def estimate(self) -> Estimate:
+        """What the join will scan and cost at most; nothing is scanned to find out."""
+        with self._working() as work:
+            request = self._request(work)
+            given = self._asked.entities
+            times = Window() if isinstance(given, str) else given.window
+            return estimate(work, request.views, times)
 
     def _table(self, work: Work, timeout: float | None) -> pa.Table:
         request = self._request(work)
@@ -119,7 +153,7 @@ class HistoricalJob(AthenaJob):
                 whole = _beside(given.table.take(ordinals), features)
             else:
                 whole = _named(rest, table.carried, request)
-            yield whole.add_column(0, ROW, ordinals)
+            yield whole if ROW in whole.column_names else whole.add_column(0, ROW, ordinals)
 
     def _full_sql(self, work: Work) -> str:
         """A dataframe's columns are uploaded for it, unless only the text is wanted."""

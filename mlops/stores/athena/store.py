@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 from feast import OnDemandFeatureView
 from feast.infra.offline_stores.contrib.athena_offline_store.athena import (
     AthenaOfflineStoreConfig as FeastConfig,
@@ -19,10 +22,12 @@ from mlops.stores.athena.entities import EntityRows
 from mlops.stores.athena.historical import Asked, HistoricalJob, Range, read_entities
 from mlops.stores.athena.pull import all_sql, latest_sql
 from mlops.stores.athena.pulled import Columns, PullJob
+from mlops.stores.athena.relations import Relation
 from mlops.stores.athena.results import Way
 from mlops.stores.athena.session import open_session
 from mlops.stores.athena.sql import Window, to_instant, to_microseconds
 from mlops.stores.athena.views import join_key_columns, requested_features
+from mlops.stores.athena.writing import write_batch, write_log
 
 
 class AthenaOfflineStoreConfig(FeastConfig):  # type: ignore[misc]  # feast is untyped here
@@ -137,6 +142,44 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
         return PullJob(
             session, data_source, columns, lambda pull: all_sql(pull, window, as_of=session.as_of)
         )
+
+    @staticmethod
+    def offline_write_batch(
+        config: Any,
+        feature_view: Any,
+        table: pa.Table,
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Append rows to the table under a view. Raises InputError when they do not fit it."""
+        _check_sources([feature_view.batch_source])
+        write_batch(open_session(config), feature_view.batch_source, table, progress)
+
+    @staticmethod
+    def write_logged_features(
+        config: Any, data: pa.Table | Path, source: Any, logging_config: Any, registry: Any
+    ) -> None:
+        """Append logged features to the destination's table, which is made at first."""
+        write_log(open_session(config), logging_config.destination.table_name, data)
+
+    def validate_data_source(self, config: Any, data_source: Any) -> None:
+        """Raises NotFound when the table, or a column that the source names, is not there."""
+        relation = self._relation(config, data_source)
+        times = (data_source.timestamp_field, data_source.created_timestamp_column)
+        relation.require(column for column in times if column)
+        relation.day(data_source.date_partition_column or None)
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: Any, data_source: Any
+    ) -> list[tuple[str, str]]:
+        """Columns with Athena's types, of the database that the source names."""
+        columns = self._relation(config, data_source).columns
+        return [(column, kind.upper()) for column, kind in columns.items()]
+
+    def _relation(self, config: Any, data_source: Any) -> Relation:
+        _check_sources([data_source])
+        session = open_session(config)
+        with session.run() as work:
+            return session.relations.of(data_source, work.run)
 
 
 def _check_sources(sources: Any) -> None:
