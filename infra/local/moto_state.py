@@ -16,6 +16,8 @@ from typing import Any
 
 RESTARTED = "LocalAws.Restarted"
 _CAUSE = "The local AWS stopped while this execution ran. Start it again."
+_ENDED = -1
+"""In place of a history's length, once nothing is added to it."""
 _MACHINE = (
     "arn",
     "name",
@@ -94,11 +96,16 @@ class MotoState:
 
     def _save_execution(self, run: Any) -> Path:
         path = self._executions / f"{hashlib.sha256(run.exec_arn.encode()).hexdigest()[:32]}.json"
+        status, written = run.status, self._written.get(path)
+        if written == (status, _ENDED):
+            return path
         history = run.to_history_output()["events"]
-        mark = (run.status, len(history))
-        if self._written.get(path) != mark:
+        mark = (status, len(history))
+        if written == mark and status != "RUNNING":
+            mark = (status, _ENDED)  # written once more: moto sets the status before the output
+        if written != mark:
             fields = {name: getattr(run, name) for name in _EXECUTION}
-            _write(path, _dump({"status": run.status, "fields": fields, "history": history}))
+            _write(path, _dump({"status": status, "fields": fields, "history": history}))
             self._written[path] = mark
         return path
 
@@ -158,9 +165,7 @@ def _dump(document: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return {"$time": value.isoformat()}
-    raise TypeError(f"{type(value).__name__} in a Step Functions record cannot be kept as JSON")
+    return {"$time": value.isoformat()} if isinstance(value, datetime) else str(value)
 
 
 def _timed(document: dict[str, Any]) -> Any:

@@ -104,7 +104,7 @@ async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
     ministack = ministack_backend.MiniStack(step_functions.start_execution)
     await ministack.startup()
     calls = CallRecord(state.calls)
-    snapshots = Snapshots(step_functions)
+    snapshots = Snapshots(step_functions, state.ministack)
     services = _own_services(f"http://{HOST}:{port}", state)
     router = Router(ministack, step_functions, services, calls=calls, snapshots=snapshots)
     config = uvicorn.Config(

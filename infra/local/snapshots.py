@@ -6,29 +6,50 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from infra.local.moto_backend import StepFunctions
 from infra.local.operations import Call
 
 _READS = ("Get", "List", "Describe", "Head", "BatchGet", "Query", "Scan", "Filter", "Assume")
-_HEAVY = frozenset({"lambda"})
-"""What holds code: written only when a request may have changed it."""
-_HEAVY_CALLS = frozenset({"lambda", "cloudformation"})
-_INTERVAL = 1.0
-_AFTERMATH = 10
-"""Rounds after a change in which it may still have effects: stacks, notifications, targets."""
+_KEPT_ELSEWHERE = frozenset({"athena", "sagemaker", "states"})
+_OBJECTS = frozenset(
+    {
+        "AbortMultipartUpload",
+        "CompleteMultipartUpload",
+        "CopyObject",
+        "CreateMultipartUpload",
+        "DeleteObject",
+        "DeleteObjects",
+        "PutObject",
+        "UploadPart",
+        "UploadPartCopy",
+    }
+)
+"""MiniStack writes objects itself, at once."""
+_CODE = "lambda"
+"""The state that holds code: written only when a request may have changed it."""
+_CHANGES_CODE = frozenset({"lambda", "cloudformation"})
+_ROUND_SECONDS = 1.0
+_AFTERMATH_ROUNDS = 5
+"""How long a change may still have effects of its own: stacks, notifications, targets."""
+_QUIET_ROUNDS = 15
+"""How often effects of other calls are looked for: logs and metrics of functions, say."""
 
 _log = logging.getLogger("infra.local")
 
 
 class Snapshots:
-    """Writes MiniStack's and moto's state every second while there is something new."""
+    """Writes MiniStack's and moto's state while there is something new."""
 
-    def __init__(self, step_functions: StepFunctions) -> None:
+    def __init__(self, step_functions: StepFunctions, folder: Path) -> None:
         self._step_functions = step_functions
-        self._rounds = 0
-        self._heavy = False
+        self._folder = folder
+        self._aftermath = 0
+        self._quiet = 0
+        self._stirred = False
+        self._code = False
         self._written: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -36,8 +57,11 @@ class Snapshots:
         """A request is about to be answered that may change something."""
         if call.operation.startswith(_READS):
             return
-        self._rounds = _AFTERMATH
-        self._heavy = self._heavy or call.service in _HEAVY_CALLS
+        self._stirred = True
+        if call.service in _KEPT_ELSEWHERE or call.operation in _OBJECTS:
+            return
+        self._aftermath = _AFTERMATH_ROUNDS
+        self._code = self._code or call.service in _CHANGES_CODE
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep())
@@ -47,43 +71,58 @@ class Snapshots:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._write(heavy=True)
+        await self._write(code=True)
+        await asyncio.to_thread(self._step_functions.save)
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(_INTERVAL)
+            await asyncio.sleep(_ROUND_SECONDS)
             try:
                 await asyncio.to_thread(self._step_functions.save)
-                if self._rounds > 0:
-                    self._rounds -= 1
-                    heavy, self._heavy = self._heavy, self._heavy and self._rounds > 0
-                    await self._write(heavy=heavy)
+                if self._is_due():
+                    await self._write(code=self._code)
+                    self._code = self._code and self._aftermath > 0
             except Exception:  # noqa: BLE001 - the next round tries again; the log tells
                 _log.exception("The state could not be written")
 
-    async def _write(self, *, heavy: bool) -> None:
-        states = _states(heavy=heavy)
-        await asyncio.to_thread(self._save, states)
-        await asyncio.to_thread(self._step_functions.save)
+    def _is_due(self) -> bool:
+        self._quiet += 1
+        if self._aftermath > 0:
+            self._aftermath -= 1
+        elif not self._stirred or self._quiet < _QUIET_ROUNDS:
+            return False
+        self._quiet, self._stirred = 0, False
+        return True
+
+    async def _write(self, *, code: bool) -> None:
+        await asyncio.to_thread(self._save, _states(code=code))
 
     def _save(self, states: Mapping[str, Any]) -> None:
-        from ministack.core import persistence
-
         for name, state in states.items():
-            text = json.dumps(state, default=persistence._json_default)
+            text = _document(name, state)
             if self._written.get(name) != text:
-                persistence.save_state(name, state)
+                draft = self._folder / f"{name}.json.draft"
+                draft.write_text(text, encoding="utf-8")
+                draft.replace(self._folder / f"{name}.json")
                 self._written[name] = text
 
 
-def _states(*, heavy: bool) -> dict[str, Any]:
+def _states(*, code: bool) -> dict[str, Any]:
     """A copy of every loaded service's state; on the event loop, where nothing else changes it."""
     from ministack import app
 
     states = {}
     for name, get_state in app._build_persistence_save_dict().items():
-        if heavy or name not in _HEAVY:
+        if code or name != _CODE:
             state = get_state()
             if state is not None:
                 states[name] = state
     return states
+
+
+def _document(name: str, state: Any) -> str:
+    """A service's state as MiniStack's own loader reads it."""
+    from ministack.core import persistence
+
+    document = {"__ministack_format__": persistence._state_format_version(name), "payload": state}
+    return json.dumps(document, default=persistence._json_default)
