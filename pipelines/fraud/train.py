@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.fraud.settings import FraudSettings
-from pipelines.training.container import log_progress
+from pipelines.training.container import run_script
 from pipelines.training.dataset import Matrix, read_rows, to_matrix
 from pipelines.training.native import Classifier, save_native
 from pipelines.training.run import read_run
@@ -65,7 +65,6 @@ def _unfitted(algorithm: str, hyperparameters: Mapping[str, Any], seed: int) -> 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
-    log_progress()
     rows = read_rows(options.train)
     inputs = read_run(options.run).model_settings.inputs
     labels = rows["is_fraud"].to_numpy(dtype=np.int64)
@@ -92,4 +91,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -218,6 +218,15 @@ def _processing_output(name: str, destination: Value) -> Any:
     )
 
 
+_CAPTURE = (
+    "from functools import partial; from sagemaker_training import entry_point; "
+    "from sagemaker_training.cli.train import main; "
+    "entry_point.run = partial(entry_point.run, capture_error=True); main()"
+)
+_SCRIPT_MODE = ("python3", "-c", _CAPTURE)
+"""The toolkit's own command, but with the script's error in the job's failure reason."""
+
+
 def training(
     name: str,
     job: Job,
@@ -247,6 +256,7 @@ def training(
             data={channel: _training_input(uri) for channel, uri in channels.items()},
             hyperparameters=dict(hyperparameters),
             parameters={
+                "AlgorithmSpecification": {"ContainerEntrypoint": list(_SCRIPT_MODE)},
                 "OutputDataConfig": {"S3OutputPath": output},
                 "ResourceConfig": {
                     "InstanceType": job.instance_type,

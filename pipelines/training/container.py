@@ -51,6 +51,22 @@ def log_progress() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
+def run_script(main: Callable[[], None]) -> None:
+    """Run a training script; what goes wrong ends it with one line that the toolkit recognises.
+
+    The toolkit takes a failed script's message from the first line that names a built-in error,
+    so that our own errors would be lost.
+    """
+    log_progress()
+    try:
+        main()
+    except Exception as exc:  # noqa: BLE001  # the process ends here; the job tells its cause
+        if not isinstance(exc, MlopsError):
+            traceback.print_exc()
+        sys.stderr.write(f"Exception: {type(exc).__name__}: {exc}\n")
+        sys.exit(1)
+
+
 def run_step(step: Callable[[Container], None]) -> None:
     """Run a processing job's work; what goes wrong becomes its exit message and status 1."""
     log_progress()

@@ -267,6 +267,7 @@ class Workflow:
             "event": "gate_refused",
             "workflow": self._name,
             "execution.$": "$$.Execution.Id",
+            "shortfalls.$": "$.evaluation.verdict.shortfalls",
             "verdict.$": "$.evaluation.verdict",
             "thresholds.$": "$.run.settings.thresholds",
         }

@@ -11,7 +11,7 @@ import pytest
 from mlops.errors import InputError
 from pipelines.fraud import train
 from pipelines.fraud.settings import DEFAULTS
-from pipelines.training.container import Container, run_step
+from pipelines.training.container import Container, run_script, run_step
 from pipelines.training.dataset import to_matrix, write_rows
 from pipelines.training.native import load_native, native_scores
 from pipelines.training.run import RUN
@@ -47,6 +47,18 @@ def test_a_step_that_fails_leaves_its_cause_as_the_exit_message(
     said = (tmp_path / "output" / "message").read_text(encoding="utf-8")
     assert ended.value.code == 1
     assert said == message or len(said.encode()) <= 1024
+
+
+def test_a_training_script_ends_with_a_line_that_the_toolkit_takes_for_an_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def script() -> NoReturn:
+        raise InputError("2 rows have no 'amount'")
+
+    with pytest.raises(SystemExit, match="1"):
+        run_script(script)
+
+    assert capsys.readouterr().err == "Exception: InputError: 2 rows have no 'amount'\n"
 
 
 def test_the_training_script_makes_a_model_from_its_channels(tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""A platform of its own with simulated payments, built features and the fraud workflow."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.local import lifecycle
+from infra.local.lifecycle import LocalAws
+from mlops.aws import Aws
+from mlops.names import Names, Role
+from mlops.objects import S3Documents
+from mlops.settings import load_settings
+from pipelines.training.archive import archive
+from pipelines.training.compiler import Bundle, bundle_code, compile_workflow
+from pipelines.training.deploy import WorkflowDeployment
+
+_MLOPS = Path(sys.executable).with_name("mlops")
+END = "2018-08-15"
+"""The day after the simulated payments end; also where the platform's clock stands."""
+SETTINGS = {
+    "test_end": END,
+    "thresholds.auc_roc": "0.6",
+    "thresholds.average_precision": "0.1",
+    "thresholds.card_precision_100": "0.05",
+    "hyperparameters.max_iter": "20",
+}
+"""What a small simulated set lets a model reach."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """The environment, and the commands of whoever works in it."""
+
+    local: LocalAws
+
+    @property
+    def names(self) -> Names:
+        return self.local.names
+
+    def mlops(
+        self, *command: str, role: Role = Role.JENKINS, fails: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [_MLOPS, "--clock", END, *command],
+            env=os.environ | self.local.environment(role),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode != 0) is fails, done.stdout + done.stderr
+        return done
+
+    def start(self, name: str, **changed: str) -> None:
+        """Start an execution and do not wait for it."""
+        pairs = [f"--set={key}={value}" for key, value in (SETTINGS | changed).items()]
+        self.mlops("workflows", "run", "fraud", "--name", name, *pairs)
+
+    def finish(self, name: str, *, fails: bool = False, **changed: str) -> dict[str, Any]:
+        """Follow an execution to its end; started if it was not."""
+        pairs = [f"--set={key}={value}" for key, value in (SETTINGS | changed).items()]
+        command = ("workflows", "run", "fraud", "--name", name, "--wait", "--json", *pairs)
+        done = self.mlops(*command, fails=fails)
+        found: dict[str, Any] = json.loads(done.stdout) | {"stderr": done.stderr}
+        return found
+
+    def client(self, service: str, role: Role | None = None) -> Any:
+        return self.local.client(service, role)
+
+    def object(self, key: str) -> bytes:
+        bucket = self.names.artifact_bucket
+        return bytes(self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def deploy_with(self, replaced: Mapping[str, bytes]) -> None:
+        """Deploy the workflow with some files of its code replaced."""
+        environment = self.local.environment(Role.JENKINS)
+        settings = load_settings(environment)
+        with tarfile.open(fileobj=io.BytesIO(bundle_code(settings.feature_repo).body)) as tar:
+            files = {m.name: tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]  # files
+        compiled = compile_workflow(
+            "fraud",
+            settings,
+            bundle=Bundle(archive(files | dict(replaced))),
+            submitted_by="arn:aws:iam::000000000000:role/mlops-local-jenkins",
+        )
+        aws = _EndpointAws(self.local.session(Role.JENKINS), self.local.endpoint)
+        documents = S3Documents(aws, self.names.artifact_bucket)
+        deployment = WorkflowDeployment(aws, self.names, documents)
+        deployment.upload(compiled)
+        deployment.wait(compiled, timeout_seconds=60)
+
+
+class _EndpointAws(Aws):
+    """As the platform's processes have it, without changing this process's environment."""
+
+    def __init__(self, session: boto3.Session, endpoint: str) -> None:
+        super().__init__(session)
+        self._endpoint = endpoint
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service, endpoint_url=self._endpoint)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with lifecycle.start(tmp_path_factory.mktemp("training")) as local:
+        site = Site(local)
+        subprocess.run(
+            [_MLOPS, "infra", "deploy"],
+            env=os.environ | local.environment(),
+            capture_output=True,
+            check=True,
+        )
+        size = ("--customers", "250", "--terminals", "1500", "--days", "60")
+        site.mlops("data", "simulate", *size, "--start", "2018-06-16", "--seed", "3")
+        site.mlops("features", "apply")
+        site.mlops("features", "build", "--from", "2018-07-25", "--to", "2018-08-14")
+        yield site

@@ -1,0 +1,229 @@
+"""The fraud workflow on the local AWS: from payments to a version that waits for approval."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlops.manifest import MANIFEST, MODEL, check_files, check_plan, read_manifest
+from mlops.names import Role
+from mlops.objects import MemoryDocuments
+from mlops.plan import load_plan, plan_key
+from mlops.registry.sagemaker import to_version
+from mlops.registry.versions import ModelVersion, Status
+from tests.local_aws import eventually
+from tests.recorded_calls import read_calls, uncovered
+
+if TYPE_CHECKING:
+    from tests.integration.training.conftest import Site
+
+pytestmark = pytest.mark.xdist_group("fraud-workflow")
+
+_BROKEN = b'raise ValueError("the label column is empty")\n'
+
+
+@pytest.fixture(scope="module")
+def deployed(site: Site) -> dict[str, Any]:
+    """What 'mlops workflows deploy' says."""
+    done = site.mlops("workflows", "deploy", "fraud", "--json")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(site: Site, deployed: dict[str, Any]) -> dict[str, Any]:
+    """The first run, which has no approved version to beat."""
+    return site.finish("first")
+
+
+@pytest.fixture(scope="module")
+def version(site: Site, first: dict[str, Any]) -> ModelVersion:
+    answer = site.client("sagemaker").describe_model_package(ModelPackageName=first["package_arn"])
+    return to_version("fraud", answer)
+
+
+@pytest.fixture(scope="module")
+def messages(site: Site, first: dict[str, Any]) -> str:
+    """A queue that hears what the topic is told from here on."""
+    url = site.client("sqs").create_queue(QueueName="told")["QueueUrl"]
+    arn = f"arn:aws:sqs:{site.names.region}:{site.names.account}:told"
+    site.client("sns").subscribe(TopicArn=site.names.topic_arn, Protocol="sqs", Endpoint=arn)
+    return str(url)
+
+
+@pytest.fixture(scope="module")
+def later(site: Site, messages: str, version: ModelVersion) -> dict[str, dict[str, Any]]:
+    """Two runs after the first version was approved: one refused, one with a broken script."""
+    command = ("models", "approve", "fraud", str(version.version), "--reason", "first of its kind")
+    site.mlops(*command, role=Role.APPROVER)
+    strict = {"thresholds.auc_roc": "0.9999"}
+    site.start("strict", **strict)
+    site.deploy_with({"pipelines/fraud/train.py": _BROKEN})
+    site.start("broken")
+    return {
+        "strict": site.finish("strict", fails=True, **strict),
+        "broken": site.finish("broken", fails=True),
+    }
+
+
+def test_deploying_records_the_code_that_the_state_machine_runs(
+    site: Site, deployed: dict[str, Any]
+) -> None:
+    source = site.object(f"workflows/fraud/{deployed['code_sha256']}/source.tar.gz")
+
+    assert deployed["action"] == "deployed"
+    assert hashlib.sha256(source).hexdigest() == deployed["code_sha256"]
+    assert deployed["deployed"]["submitted_by"].endswith(
+        "assumed-role/mlops-local-jenkins/local.jenkins"
+    )
+
+
+def test_deploying_the_same_again_changes_nothing(site: Site, deployed: dict[str, Any]) -> None:
+    again = json.loads(site.mlops("workflows", "deploy", "fraud", "--json").stdout)
+
+    assert again["action"] == "unchanged"
+    assert again["deployed"] == deployed["deployed"]
+
+
+def test_the_first_run_registers_a_version_that_waits(
+    first: dict[str, Any], version: ModelVersion
+) -> None:
+    assert first["status"] == "SUCCEEDED"
+    assert version.status is Status.PENDING
+    assert version.metrics["auc_roc"] == first["metrics"]["auc_roc"]
+    assert version.metrics["onnx_max_difference"] <= 1e-5
+    assert {"average_precision", "card_precision_100", "train_rows"} <= set(version.metrics)
+
+
+def test_the_version_tells_its_lineage(
+    site: Site, deployed: dict[str, Any], first: dict[str, Any], version: ModelVersion
+) -> None:
+    assert version.submitted_by.split("/")[1] == site.names.role_name(Role.JENKINS)
+    assert version.trained_by == site.names.role_arn(Role.TRAINING_JOB)
+    assert version.lineage["execution"] == first["arn"]
+    assert version.lineage["code_sha256"] == deployed["code_sha256"]
+    assert version.lineage["feature_service"] == "fraud_v1"
+    assert version.lineage["data_snapshot"].startswith("features-")
+
+
+def test_the_files_are_those_that_the_registry_and_the_manifest_name(
+    site: Site, version: ModelVersion
+) -> None:
+    body = site.object("models/fraud/first/manifest.json")
+    manifest = read_manifest(body, where="models/fraud/first/")
+    plans = MemoryDocuments({plan_key("fraud_v1"): site.object(plan_key("fraud_v1"))})
+
+    assert hashlib.sha256(body).hexdigest() == version.manifest_sha256
+    assert version.model_prefix == f"s3://{site.names.artifact_bucket}/models/fraud/first/"
+    check_files(manifest, {MODEL: site.object("models/fraud/first/model.onnx"), MANIFEST: body})
+    check_plan(manifest, load_plan(plans, "fraud_v1"))
+    assert manifest.metrics == version.metrics
+
+
+# MLflow 3 still uses what SQLAlchemy 2.1 and others deprecate.
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_run_is_tracked_with_its_model(site: Site, first: dict[str, Any]) -> None:
+    import mlflow
+
+    uri = site.local.environment()["MLOPS_MLFLOW_TRACKING_URI"]
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(f"{site.names.prefix}-fraud")
+    assert experiment is not None
+
+    runs = client.search_runs([experiment.experiment_id], "tags.`mlflow.runName` = 'first'")
+
+    assert [run.data.tags["execution"] for run in runs] == [first["arn"]]
+    assert runs[0].data.params["algorithm"] == "gradient_boosting"
+    assert runs[0].data.metrics["auc_roc"] == first["metrics"]["auc_roc"]
+    objects = site.client("s3").list_objects_v2(
+        Bucket=site.names.artifact_bucket, Prefix="mlflow/fraud/"
+    )
+    assert [entry["Key"] for entry in objects["Contents"] if entry["Key"].endswith("model.onnx")]
+
+
+def test_the_same_name_and_settings_are_the_same_execution(
+    site: Site, first: dict[str, Any]
+) -> None:
+    assert site.finish("first")["arn"] == first["arn"]
+
+    refused = site.mlops("workflows", "run", "fraud", "--name", "first", "--set=seed=9", fails=True)
+
+    assert refused.returncode == 6
+    assert "started with other settings" in refused.stderr
+
+
+def test_status_and_logs_show_every_step(site: Site, first: dict[str, Any]) -> None:
+    status = json.loads(
+        site.mlops("workflows", "status", "fraud", "--name", "first", "--json").stdout
+    )
+    jobs = [step["name"] for step in status["steps"] if step["job"]]
+    logs = json.loads(site.mlops("workflows", "logs", "fraud", "--name", "first", "--json").stdout)
+
+    assert jobs == list(logs) == ["Preprocess", "Train", "Evaluate", "Export"]
+    assert {step["status"] for step in status["steps"]} <= {"SUCCEEDED", "HANDLED"}
+    assert any("training gradient_boosting on" in line for line in logs["Train"])
+    assert not any("training gradient_boosting on" in line for line in logs["Evaluate"])
+
+
+def test_the_list_shows_what_is_deployed_and_ran(site: Site, first: dict[str, Any]) -> None:
+    (row,) = json.loads(site.mlops("workflows", "list", "--json").stdout)
+
+    assert row["workflow"] == "fraud"
+    assert row["code_sha256"]
+    assert row["last_execution"]
+
+
+def test_a_model_below_the_threshold_is_refused_after_being_compared(
+    site: Site, later: dict[str, dict[str, Any]]
+) -> None:
+    strict = later["strict"]
+
+    assert strict["error"] == "GateRefused"
+    assert "the threshold 0.9999" in strict["stderr"]
+    verdict = json.loads(site.object("runs/fraud/strict/evaluation/evaluation.json"))
+    assert verdict["compared"]
+    assert verdict["approved"]["version"] == 1
+    assert verdict["approved"]["metrics"] == pytest.approx(verdict["metrics"])
+    assert not [step for step in strict["steps"] if step["name"] == "Export"]
+
+
+def test_a_training_script_that_raises_fails_the_execution_with_its_error(
+    later: dict[str, dict[str, Any]],
+) -> None:
+    broken = later["broken"]
+
+    assert broken["status"] == "FAILED"
+    assert "the label column is empty" in broken["cause"]
+    assert "the label column is empty" in broken["stderr"]
+    failed = [step for step in broken["steps"] if step["status"] == "FAILED"]
+    assert failed[0]["name"] == "Train"
+
+
+def test_the_topic_is_told_of_the_refusal_and_of_the_failure_with_its_cause(
+    site: Site, messages: str, later: dict[str, dict[str, Any]]
+) -> None:
+    told: dict[str, dict[str, Any]] = {}
+
+    def listen() -> dict[str, dict[str, Any]] | None:
+        answer = site.client("sqs").receive_message(QueueUrl=messages, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", ()):
+            facts = json.loads(json.loads(message["Body"])["Message"])
+            told[facts.get("event", "")] = facts
+        return told if {"run_failed", "gate_refused"} <= set(told) else None
+
+    eventually(listen, what="a message for both runs")
+
+    assert "the label column is empty" in told["run_failed"]["cause"]
+    assert told["run_failed"]["execution"] == later["broken"]["arn"]
+    assert "the threshold 0.9999" in told["gate_refused"]["shortfalls"]
+
+
+def test_every_call_was_one_that_its_role_may_make(
+    site: Site, later: dict[str, dict[str, Any]]
+) -> None:
+    assert uncovered(read_calls(site.local.state.root), site.names) == {}
