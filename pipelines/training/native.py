@@ -41,8 +41,7 @@ def load_native(folder: Path) -> Classifier:
     Raises NotFound, or Refused when the file asks for a type that we do not trust.
     """
     if (folder / ARCHIVE).exists():
-        with tarfile.open(folder / ARCHIVE) as archive:
-            archive.extractall(folder, filter="data")
+        _unpack(folder)
     if not (folder / NATIVE).exists():
         raise NotFound(
             f"{ARCHIVE} of the training job holds no {NATIVE}. Save the model with save_native()."
@@ -55,6 +54,16 @@ def load_native(folder: Path) -> Classifier:
             "TRUSTED in pipelines/training/native.py."
         ) from exc
     return model
+
+
+def _unpack(folder: Path) -> None:
+    """The one file that we want, by its name: whatever else the archive holds stays in it."""
+    with tarfile.open(folder / ARCHIVE) as archive:
+        if NATIVE not in archive.getnames():
+            return
+        found = archive.extractfile(NATIVE)
+        if found is not None:
+            (folder / NATIVE).write_bytes(found.read())
 
 
 def native_scores(model: Classifier, matrix: Matrix) -> NDArray[np.float64]:
