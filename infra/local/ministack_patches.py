@@ -20,10 +20,12 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     start_state_machine: starts the state machine of an ARN with a JSON input.
     """
     from ministack.core import lambda_runtime
-    from ministack.services import eventbridge, scheduler, sts
+    from ministack.services import eventbridge, s3, scheduler, sts
 
     cloudformation_patches.install()
     object_ranges.install()
+    # Every version's body would stay in memory, though each is on disk as well.
+    s3._version_entry_from_record = _without_body(s3._version_entry_from_record)
     # Lambdas would act as the account; they get a session of their execution role.
     lambda_runtime.execution_credentials = _execution_credentials
     # Its own interpreter would run them; state machines live in moto.
@@ -55,6 +57,13 @@ def _execution_credentials(config: Mapping[str, Any]) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": digest,
         "AWS_SESSION_TOKEN": digest,
     }
+
+
+def _without_body(entry_of: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def entry(record: Mapping[str, Any], version: str, _body: bytes | None) -> dict[str, Any]:
+        return entry_of(record, version, None)
+
+    return entry
 
 
 def _dispatch_to_lambda(arn: str, payload: str) -> None:

@@ -257,13 +257,18 @@ def test_a_bucket_keeps_what_it_is_told(aws: Clients) -> None:
 def test_versions_of_an_object_stay_readable(aws: Clients) -> None:
     s3, bucket = aws("s3"), make_bucket(aws)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    first = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"]
-    s3.put_object(Bucket=bucket, Key="k", Body=b"2")
-    s3.delete_object(Bucket=bucket, Key="k")
+    first, second = (
+        s3.put_object(Bucket=bucket, Key="k", Body=body)["VersionId"] for body in (b"1", b"2")
+    )
+    marker = s3.delete_object(Bucket=bucket, Key="k")["VersionId"]
     with pytest.raises(s3.exceptions.NoSuchKey):
         s3.get_object(Bucket=bucket, Key="k")
     assert s3.get_object(Bucket=bucket, Key="k", VersionId=first)["Body"].read() == b"1"
     assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 2
+    s3.delete_object(Bucket=bucket, Key="k", VersionId=marker)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"2"
+    s3.delete_object(Bucket=bucket, Key="k", VersionId=second)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"1"
 
 
 def test_objects_carry_tags(aws: Clients, bucket: str) -> None:
