@@ -69,8 +69,7 @@ def make_function(aws: Clients, code: str, *, role: str, **settings: Any) -> dic
         Role=role,
         Handler="code_of.handler",
         Code={"ZipFile": zipped(code)},
-        Timeout=30,
-        **settings,
+        **{"Timeout": 30, **settings},
     )
     aws("lambda").get_waiter("function_active_v2").wait(
         FunctionName=configuration["FunctionName"], WaiterConfig={"Delay": 1}

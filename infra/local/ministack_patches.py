@@ -20,7 +20,7 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     start_state_machine: starts the state machine of an ARN with a JSON input.
     """
     from ministack.core import lambda_runtime
-    from ministack.services import eventbridge, s3, scheduler, sts
+    from ministack.services import eventbridge, lambda_svc, s3, scheduler, sts
 
     cloudformation_patches.install()
     object_ranges.install()
@@ -28,6 +28,8 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     s3._version_entry_from_record = _without_body(s3._version_entry_from_record)
     # Lambdas would act as the account; they get a session of their execution role.
     lambda_runtime.execution_credentials = _execution_credentials
+    # A function that cannot be imported, times out or exits would leave no word in its log.
+    lambda_svc._execute_function_warm = _logging_failures(lambda_svc._execute_function_warm)
     # Its own interpreter would run them; state machines live in moto.
     eventbridge._dispatch_to_stepfunctions = _in_background(start_state_machine)
     # It tries once; AWS invokes asynchronously, with two retries and the function's DLQ.
@@ -57,6 +59,17 @@ def _execution_credentials(config: Mapping[str, Any]) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": digest,
         "AWS_SESSION_TOKEN": digest,
     }
+
+
+def _logging_failures(execute: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def executed(function: Any, event: Any, request_id: str) -> dict[str, Any]:
+        result = execute(function, event, request_id)
+        body = result.get("body")
+        if result.get("error") and not result.get("log") and isinstance(body, dict):
+            result["log"] = f"[ERROR] {body.get('errorType')}: {body.get('errorMessage')}"
+        return result
+
+    return executed
 
 
 def _without_body(entry_of: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

@@ -103,6 +103,24 @@ def test_a_failure_is_answered_and_its_traceback_logged(aws: Clients) -> None:
     assert "Traceback" in text
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import nothing_there\ndef handler(e, c): pass", "No module named 'nothing_there'"),
+        ("import time\ndef handler(e, c): time.sleep(9)", "timed out"),
+        ("import os\ndef handler(e, c): os._exit(3)", "died"),
+    ],
+    ids=["import", "timeout", "exit"],
+)
+def test_a_function_that_never_answers_says_why_in_its_log(
+    aws: Clients, code: str, told: str
+) -> None:
+    name = make_function(aws, code, role=make_role(aws), Timeout=1)["FunctionName"]
+    assert aws("lambda").invoke(FunctionName=name, Payload=b"{}")["FunctionError"] == "Unhandled"
+    events = aws("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    assert [event["message"] for event in events if told in event["message"]]
+
+
 def test_a_failing_event_is_tried_twice_more(aws: Clients) -> None:
     name = make_function(aws, FAILS, role=make_role(aws))["FunctionName"]
     aws("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b'{"what": "it"}')
