@@ -239,19 +239,9 @@ def training(
 ) -> State:
     """A training job in script mode. hyperparameters: JSON texts, as the toolkit reads them."""
     with _contained():
-        estimator = Estimator(
-            image_uri=job.image,
-            role=job.role_arn,
-            instance_count=1,
-            instance_type="ml.m5.large",
-            output_path="s3://replaced",
-            sagemaker_session=_session(),
-            debugger_hook_config=False,
-            disable_profiler=True,
-        )
         return _Training(
             name,
-            estimator=estimator,
+            estimator=_estimator(job),
             job_name=job.job_name,
             data={channel: _training_input(uri) for channel, uri in channels.items()},
             hyperparameters=dict(hyperparameters),
@@ -269,6 +259,20 @@ def training(
             result_selector=dict(result_selector),
             result_path=result_path,
         )
+
+
+def _estimator(job: Job) -> Any:
+    """What of it must be said again at run time is replaced in `parameters`."""
+    return Estimator(
+        image_uri=job.image,
+        role=job.role_arn,
+        instance_count=1,
+        instance_type="ml.m5.large",
+        output_path="s3://replaced",
+        sagemaker_session=_session(),
+        debugger_hook_config=False,
+        disable_profiler=True,
+    )
 
 
 def _training_input(uri: Value) -> Any:

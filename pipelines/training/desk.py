@@ -18,8 +18,7 @@ from pipelines.training.compiler import Compiled, bundle_code, compile_workflow
 from pipelines.training.deploy import WorkflowDeployment
 from pipelines.training.executions import Execution, Executions
 from pipelines.training.settings import (
-    TrainingSettings,
-    changed_fields,
+    chosen_fields,
     list_models,
     load_defaults,
     with_overrides,
@@ -51,18 +50,18 @@ class Desk:
 
     def run(self, workflow: str, changes: Mapping[str, str], *, name: str | None) -> Execution:
         """Start an execution with changed settings. Raises InputError, NotFound, Conflict."""
-        chosen = with_overrides(load_defaults(workflow), changes)
         document = {
-            "settings": self._input_settings(workflow, chosen),
+            "settings": self._input_settings(workflow, changes),
             "submitted_by": self.aws.identity,
         }
         return self.executions.start(workflow, checked_name(name) or new_name(), document)
 
-    def _input_settings(self, workflow: str, chosen: TrainingSettings) -> dict[str, Any]:
-        """What differs from the compiled defaults; the last day comes from the platform's clock."""
+    def _input_settings(self, workflow: str, changes: Mapping[str, str]) -> dict[str, Any]:
+        """What was chosen; the rest is as deployed. The last day is the platform's clock's."""
+        chosen = with_overrides(load_defaults(workflow), changes)
         today = self.settings.build_clock().now().date()
         dated = chosen.model_copy(update={"test_end": chosen.test_end or today})
-        return changed_fields(dated, load_defaults(workflow))
+        return chosen_fields(dated, [*changes, "test_end"])
 
     def execution(self, workflow: str, name: str | None) -> Execution:
         """The named execution, or the newest. Raises NotFound."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -139,10 +139,12 @@ def _literal(text: str) -> Any:
         return text
 
 
-def changed_fields(settings: TrainingSettings, defaults: TrainingSettings) -> dict[str, Any]:
-    """The top-level fields that differ from the defaults, as JSON values."""
-    before = defaults.model_dump(mode="json")
-    return {k: v for k, v in settings.model_dump(mode="json").items() if v != before[k]}
+def chosen_fields(settings: TrainingSettings, keys: Iterable[str]) -> dict[str, Any]:
+    """The top-level fields that 'key' or 'key.inner' belong to, as JSON values.
+
+    What was chosen is sent even where it is this checkout's default: the deployed one may differ.
+    """
+    return settings.model_dump(mode="json", include={key.partition(".")[0] for key in keys})
 
 
 def load_defaults(model: str) -> TrainingSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -86,6 +87,17 @@ def test_deploying_the_same_again_changes_nothing(site: Site, deployed: dict[str
 
     assert again["action"] == "unchanged"
     assert again["deployed"] == deployed["deployed"]
+
+
+def test_the_compiled_machine_is_the_deployed_one(
+    site: Site, deployed: dict[str, Any], tmp_path: Path
+) -> None:
+    command = ("workflows", "compile", "fraud", "--diff", "--json", "--output", str(tmp_path))
+
+    compiled = json.loads(site.mlops(*command).stdout)
+
+    assert compiled["diff"] == ""
+    assert json.loads((tmp_path / "fraud.json").read_bytes())["StartAt"] == "Defaults"
 
 
 def test_the_first_run_registers_a_version_that_waits(

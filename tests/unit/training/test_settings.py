@@ -6,7 +6,7 @@ import pytest
 
 from mlops.errors import InputError, NotFound
 from pipelines.fraud.settings import DEFAULTS
-from pipelines.training.settings import changed_fields, list_models, load_defaults, with_overrides
+from pipelines.training.settings import chosen_fields, list_models, load_defaults, with_overrides
 
 
 def test_the_windows_lie_back_from_the_last_day() -> None:
@@ -49,8 +49,13 @@ def test_a_wrong_override_is_refused_by_name(pairs: dict[str, str], named: str) 
         with_overrides(DEFAULTS, pairs)
 
 
-def test_only_what_was_changed_is_sent() -> None:
-    assert changed_fields(with_overrides(DEFAULTS, {"seed": "7"}), DEFAULTS) == {"seed": 7}
+def test_what_was_chosen_is_sent_whole_even_where_it_is_the_default() -> None:
+    chosen = with_overrides(DEFAULTS, {"thresholds.auc_roc": "0.7", "seed": "0"})
+
+    assert chosen_fields(chosen, ["thresholds.auc_roc", "seed"]) == {
+        "thresholds": {**DEFAULTS.thresholds, "auc_roc": 0.7},
+        "seed": 0,
+    }
 
 
 def test_hyperparameters_are_the_defaults_with_what_was_changed() -> None:
