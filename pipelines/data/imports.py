@@ -34,7 +34,7 @@ from pipelines.data.reading import (
     sha256,
 )
 from pipelines.data.schema import ARROW, IMPORTS_PREFIX, QUARANTINE_PREFIX
-from pipelines.data.validation import Rules, check
+from pipelines.data.validation import Checked, Rules, check
 
 KNOWN = "payment_id is in the table already"
 RAGGED = "the line has another number of fields than the header"
@@ -201,13 +201,7 @@ def _good_batches(
 ) -> Iterator[pa.RecordBatch]:
     repeated = RepeatedIds(file)
     for batch in file.batches():
-        checked = check(
-            batch,
-            rules,
-            columns=file.columns,
-            first_row=staged.rows_read,
-            seen_twice=repeated.mark,
-        )
+        checked = _checked(batch, file, rules, staged, repeated)
         staged.rows_read += batch.num_rows
         staged.rows_refused += checked.bad.num_rows
         staged.reasons.update(checked.reasons)
@@ -215,6 +209,25 @@ def _good_batches(
             staged.bad.append(checked.bad)
         progress("checking", staged.rows_read, file.rows)
         yield _with_created_and_day(checked.good, rules.now)
+
+
+def _checked(
+    batch: pa.RecordBatch,
+    file: PaymentFile,
+    rules: Rules,
+    staged: Staged,
+    repeated: RepeatedIds,
+) -> Checked:
+    try:
+        return check(
+            batch,
+            rules,
+            columns=file.columns,
+            first_row=staged.rows_read,
+            seen_twice=repeated.mark,
+        )
+    except InputError as exc:
+        raise InputError(f"{file.path}: {exc}") from exc
 
 
 def _with_created_and_day(batch: pa.RecordBatch, now: datetime) -> pa.RecordBatch:

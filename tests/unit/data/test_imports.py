@@ -258,3 +258,11 @@ def test_a_csv_line_with_another_number_of_fields_is_counted(shop: Shop, tmp_pat
     assert report.manifest.rows_imported == 50
     assert report.manifest.reasons == {RAGGED: 1}
     assert shop.quarantined()[0]["line"] == "p99,oops"
+
+
+def test_a_column_of_the_wrong_type_is_told_with_the_file(shop: Shop, tmp_path: Path) -> None:
+    table = payments(ids(3))
+    wrong = table.set_column(table.column_names.index("is_fraud"), "is_fraud", pa.array([0.5] * 3))
+    with pytest.raises(InputError, match=r"typed\.parquet: Column is_fraud holds double"):
+        shop.take(parquet(tmp_path / "typed.parquet", wrong))
+    assert not shop.table.files
