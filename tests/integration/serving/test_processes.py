@@ -154,6 +154,29 @@ def test_an_unknown_customer_is_told(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("first")
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", "body"),
+        (b'{"instances": {}}', "instances"),
+        (json.dumps({"instances": [INSTANCE | {"amount": "much"}]}).encode(), "amount"),
+        (json.dumps({"instances": [INSTANCE | {"event_time": "noon"}]}).encode(), "event_time"),
+    ],
+)
+def test_a_body_of_the_wrong_shape_is_told_and_harms_nobody(
+    stack: Stack, body: bytes, field: str
+) -> None:
+    answer = httpx.post(
+        stack.proxy.url + "/v1/models/fraud:predict", content=body, headers=stack.headers
+    )
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "invalid_input")
+    assert error["field"].removeprefix("instances[0].") == field
+    assert error["request_id"] == answer.headers["X-Request-Id"]
+    assert stack.predict(INSTANCE).status_code == 200
+
+
+@pytest.mark.usefixtures("first")
 def test_a_body_that_is_too_large_is_refused_and_harms_nobody(stack: Stack) -> None:
     answer = httpx.post(
         stack.proxy.url + "/v1/models/fraud:predict",
