@@ -141,6 +141,9 @@ def _date_diff(arguments: Sequence[Typed], where: str) -> Typed:
     kind = common(values[0].type, values[1].type)
     assert kind is not None
     first, second = (local(coerce(value, kind)).sql for value in values)
+    if unit == "millisecond" and kind != DATE and (kind.precision or 0) <= 3:
+        # Nothing is cut off below a millisecond, and this is several times as fast.
+        return Typed(f"(epoch_ms({second}) - epoch_ms({first}))", BIGINT)
     return Typed(f"date_sub({text(unit)}, {first}, {second})", BIGINT)
 
 
