@@ -6,13 +6,14 @@ what it shows is what a user gets. It leaves nothing running that did not run be
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -119,6 +120,12 @@ def choose_days(rows: int, first: date, last: date) -> Days:
     return Days(last + timedelta(days=1), None)
 
 
+def choose_name(name: str, *, failed: Collection[str]) -> str:
+    """The name, or with the number of the attempt: an execution's name runs once, well or not."""
+    attempts = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+    return next(attempt for attempt in attempts if attempt not in failed)
+
+
 @dataclass(frozen=True)
 class Demo:
     """The steps, on one local AWS."""
@@ -188,6 +195,7 @@ class Demo:
             lambda found: f"state machine {found['action']}, code {found['code_sha256'][:12]}",
         )
         name = f"demo-{deployed['code_sha256'][:10]}-{days.test_end:%Y%m%d}"
+        name = choose_name(name, failed=self._failed_runs())
         gate = {} if days.published else EASY
         changes = [f"--set=thresholds.{metric}={least}" for metric, least in gate.items()]
         run = ["workflows", "run", MODEL, "--wait", "--name", name, *changes]
@@ -198,6 +206,13 @@ class Demo:
             rows=lambda found: int(found["metrics"]["train_rows"] + found["metrics"]["test_rows"]),
         )
         return version
+
+    def _failed_runs(self) -> set[str]:
+        """Names of the workflow's executions that ended without success, stopped ones included."""
+        pages = self.local.client("stepfunctions").get_paginator("list_executions")
+        found = pages.paginate(stateMachineArn=self.local.names.state_machine_arn(MODEL))
+        runs = [run for page in found for run in page["executions"]]
+        return {run["name"] for run in runs if run["status"] not in {"RUNNING", "SUCCEEDED"}}
 
     def _register(self, run: list[str], days: Days) -> dict[str, Any]:
         arn = self.mlops(*run, role=Role.JENKINS, clock=days.trained)["package_arn"]
@@ -226,8 +241,8 @@ class Demo:
         return number
 
     def score(self, days: Days, version: int) -> None:
+        key = self._key()  # before the proxy starts: it reads the keys then, and not at once again
         with self._serving(days):
-            key = self._key()
             payment = choose_payment(self.local, days.scored.date())
             answer = self.report.step(
                 "Score a payment over HTTP",
@@ -263,13 +278,17 @@ class Demo:
     @contextmanager
     def _serving(self, days: Days) -> Iterator[None]:
         """The proxy and inference, on the clock of the scored day; ended if they were not up."""
-        was_up = bool(serving.find(self.local.state))
+        running = [service for service in serving.find(self.local.state) if service.process]
+        found = {service.name: service.port for service in running}
+        # Others' services may hold the usual ports; what ends with the demo can be anywhere.
+        ports = {f"{name}_port": found.get(name, 0) for name in ("inference", "proxy")}
+        was_up = bool(found)
         if was_up:
             serving.stop(self.local.state)
         with ExitStack() as stack:
             self.report.step(
                 "Start the proxy and the inference endpoint",
-                lambda: serving.start(self.local, clock=days.trained.isoformat()),
+                lambda: serving.start(self.local, clock=days.trained.isoformat(), **ports),
                 lambda found: ", ".join(f"{service.name} at {service.url}" for service in found),
             )
             if not was_up:

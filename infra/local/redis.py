@@ -58,7 +58,7 @@ def start(folder: Path, *, log: Path) -> RedisServer:
     if found := find(folder):
         return found
     port = read_port(folder)
-    port = port if port and _free(port) else _free_port()
+    port = port if port and _free(port) else free_port()
     (folder / "port").write_text(str(port))
     server = RedisServer(port, password, _spawn(folder, port, password, log))
     _wait(server, log)
@@ -154,7 +154,8 @@ def _free(port: int) -> bool:
         return probe.connect_ex((HOST, port)) != 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

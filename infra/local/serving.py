@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from infra.local.lifecycle import LocalAws
+from infra.local.redis import free_port
 from infra.local.settings import HOST, INFERENCE_PORT, PROXY_PORT, StateDir
 from mlops.aws import error_code
 from mlops.errors import Conflict, Unavailable
@@ -83,6 +84,7 @@ def start(
 ) -> list[Service]:
     """Start both and wait until they answer; those that run already are left alone.
 
+    proxy_port, inference_port: 0 for any that is free.
     clock: the platform's clock that they go by (MLOPS_CLOCK), the system's without it.
 
     Raises Conflict for a port in use, Unavailable when one does not come up.
@@ -90,11 +92,12 @@ def start(
     if any(service.endpoint != local.endpoint for service in find(local.state)):
         stop(local.state)
     found = {service.name: service for service in find(local.state) if service.process}
-    ports = {"inference": inference_port, "proxy": proxy_port}
-    missing = {name: port for name, port in ports.items() if name not in found}
+    wanted = {"inference": inference_port, "proxy": proxy_port}
+    missing = {name: port or free_port() for name, port in wanted.items() if name not in found}
     for name, port in missing.items():
         _check_free(name, port)
-    environment = _environment(local, inference_port, clock) if missing else {}
+    inference = found["inference"].port if "inference" in found else missing["inference"]
+    environment = _environment(local, inference, clock) if missing else {}
     for name, port in missing.items():
         found[name] = _spawn(local, name, port, environment)
         _record(local.state, list(found.values()))
