@@ -47,17 +47,17 @@ def _execution_credentials(config: Mapping[str, Any]) -> dict[str, str]:
     """Keys of a session of the function's role, the same for every worker of the function."""
     from ministack.services import sts
 
-    _, _, _, _, account, role = config["Role"].split(":", 5)
-    arn = f"arn:aws:sts::{account}:assumed-role/{role.split('/')[-1]}/{config['FunctionName']}"
-    digest = hashlib.sha256(arn.encode()).hexdigest().upper()
-    sts.register_session(
-        f"ASIA{digest[:16]}",
-        {"Arn": arn, "UserId": f"{role.split('/')[-1]}:{config['FunctionName']}"},
-    )
+    _, _, _, _, account, path = config["Role"].split(":", 5)
+    role, name = path.rpartition("/")[2], config["FunctionName"]
+    arn = f"arn:aws:sts::{account}:assumed-role/{role}/{name}"
+    secret = hashlib.sha256(arn.encode()).hexdigest().upper()
+    key = f"ASIA{secret[:16]}"
+    session = {"Arn": arn, "UserId": f"{role}:{name}"}
+    sts.register_session(key, session | {"SecretAccessKey": secret, "SessionToken": secret})
     return {
-        "AWS_ACCESS_KEY_ID": f"ASIA{digest[:16]}",
-        "AWS_SECRET_ACCESS_KEY": digest,
-        "AWS_SESSION_TOKEN": digest,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SESSION_TOKEN": secret,
     }
 
 

@@ -60,11 +60,6 @@ class Keeper:
         return eventually(self.events, what=f"an event for {self.name}")[0]
 
 
-@pytest.fixture(scope="module")
-def keepers(aws: Clients) -> Any:
-    return lambda: Keeper(aws)
-
-
 def put_rule(aws: Clients, pattern: dict[str, Any], *targets: dict[str, Any]) -> str:
     rule = unique("rule")
     aws("events").put_rule(Name=rule, EventPattern=json.dumps(pattern))
