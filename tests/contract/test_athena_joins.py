@@ -337,6 +337,25 @@ def test_batches_say_which_entity_row_they_answer(store: FeatureStore) -> None:
     assert streamed.equals(job.to_arrow())
 
 
+def test_a_streams_memory_does_not_grow_with_its_rows(store: FeatureStore) -> None:
+    def peak(thousands: int) -> tuple[int, int]:
+        sql = (
+            "SELECT IF(n % 2 = 0, 'a', 'b') AS customer_id, date_add('second', n * 200 + m, "
+            "TIMESTAMP '2024-01-01 00:00:00') AS event_timestamp "
+            "FROM UNNEST(sequence(1, 1000)) AS x (n) "
+            f"CROSS JOIN UNNEST(sequence(1, {thousands})) AS y (m)"
+        )
+        before, most, seen = pa.total_allocated_bytes(), 0, 0
+        for batch in store.get_historical_features(sql, FEATURES).to_arrow_batches(rows=10_000):
+            most, seen = max(most, pa.total_allocated_bytes() - before), seen + batch.num_rows
+        return most, seen
+
+    small, few = peak(150)
+    large, many = peak(600)
+    assert (few, many) == (150_000, 600_000)
+    assert large < small * 1.5
+
+
 def test_results_can_be_kept_in_s3_and_in_a_file(
     warehouse: Warehouse, store: FeatureStore, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from feast import Entity, FeatureView, Field, ValueType
 from feast.infra.utils.aws_utils import AthenaQueryError
 from feast.types import Float64, String
 
+from mlops.stores.athena.execution import Executions
 from tests.feast_athena import (
     CUSTOMER,
     FEASTS,
@@ -252,3 +253,22 @@ def test_a_query_that_runs_past_its_timeout_is_stopped(warehouse: Warehouse, kin
 
 def _offline(store: Any) -> Any:
     return store._get_provider().offline_store
+
+
+def test_an_interrupt_stops_the_query_and_leaves_nothing(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    slow = warehouse.query(SLOW.format(n=100_000))
+    store = warehouse.store([CUSTOMER, spend_view(slow)])
+    job = store.get_historical_features(entity_rows(("a", at(2))), FEATURES)
+    monkeypatch.setattr(Executions, "_check", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        job.to_arrow()
+    assert warehouse.left() == {"objects": [], "tables": []}
+    athena = warehouse.aws.client("athena")
+    ids = athena.list_query_executions(WorkGroup=warehouse.name)["QueryExecutionIds"]
+    found = athena.batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
+    assert "CANCELLED" in {query["Status"]["State"] for query in found}
