@@ -179,7 +179,11 @@ def _show_end(execution: Execution) -> None:
         rows = [(name, f"{value:.6g}") for name, value in execution.metrics.items()]
         print_table(["metric", "value"], rows)
     if execution.package_arn:
-        out.print(f"registered {execution.package_arn}; it waits for approval", soft_wrap=True)
+        version = execution.package_arn.rsplit("/", 1)[1]
+        out.print(
+            f"Registered as version {version}: mlops models show {execution.workflow} {version}",
+            highlight=False,
+        )
 
 
 def _dump(steps: list[Step]) -> list[dict[str, Any]]:
