@@ -12,23 +12,22 @@ import os
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as time_of_day
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from infra.local import lifecycle, serving
 from infra.local.lifecycle import LocalAws
 from infra.local.payments import choose_payment, score_payment
-from infra.local.published import HANDBOOK, METRICS, Published
+from infra.local.published import Days, choose_days
+from infra.local.report import Report, show
 from infra.local.settings import STATE
-from mlops.cli.console import err, out, print_table
+from mlops.cli.console import err
 from mlops.errors import JobFailed, MlopsError
 from mlops.names import Role
 
@@ -41,39 +40,6 @@ _KEPT = ("PATH", "HOME", "LANG", "TERM", "COLUMNS", "TMPDIR")
 # The model's own thresholds are for the handbook's payments; a small simulated world, or a user's
 # own payments, may be harder, and the demo is to show an approval.
 EASY = {"auc_roc": 0.6, "average_precision": 0.1, "card_precision_100": 0.02}
-
-T = TypeVar("T")
-
-
-@dataclass
-class Report:
-    """What `build/demo.json` says: the steps, and what came of them."""
-
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def step(
-        self,
-        name: str,
-        work: Callable[[], T],
-        told: Callable[[T], str],
-        *,
-        rows: Callable[[T], int] | None = None,
-    ) -> T:
-        """Do one step: a line when it begins, a line and an entry when it is done."""
-        err.print(f"{name} …", style="bold", highlight=False)
-        start = time.perf_counter()
-        result = work()
-        seconds = time.perf_counter() - start
-        self.steps.append(
-            {"name": name, "seconds": round(seconds, 2), "rows": rows(result) if rows else None}
-        )
-        out.print(f"  ✓ {told(result)} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
-        return result
-
-    def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"steps": self.steps, **self.facts}, indent=2) + "\n")
 
 
 @dataclass(frozen=True)
@@ -95,35 +61,6 @@ class Source:
             return ["data", "simulate"]
         zone = ["--timezone", self.timezone, "--currency", self.currency]
         return ["data", "import", str(self.file), *zone]
-
-
-@dataclass(frozen=True)
-class Days:
-    """When the demo plays: the last test day is the one whose payment is scored."""
-
-    test_end: date
-    published: Published | None
-
-    @property
-    def scored(self) -> datetime:
-        return _midnight(self.test_end - timedelta(days=1))
-
-    @property
-    def trained(self) -> datetime:
-        return _midnight(self.test_end)
-
-
-def choose_days(rows: int, first: date, last: date) -> Days:
-    """The handbook's own days for its payments, else the last of the payments' days."""
-    if (rows, first) == (HANDBOOK.rows, HANDBOOK.first_day):
-        return Days(HANDBOOK.test_end, HANDBOOK)
-    return Days(last + timedelta(days=1), None)
-
-
-def choose_name(name: str, *, failed: Collection[str]) -> str:
-    """The name, or with the number of the attempt: an execution's name runs once, well or not."""
-    attempts = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
-    return next(attempt for attempt in attempts if attempt not in failed)
 
 
 @dataclass(frozen=True)
@@ -309,10 +246,6 @@ def _tell_builds(found: list[dict[str, Any]]) -> str:
     return ", ".join(f"{table['table']}: {table['days']} days built" for table in found)
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time_of_day(), tzinfo=UTC)
-
-
 def _environment() -> dict[str, str]:
     """What of this process's environment a command may see: nobody's AWS or MLOPS settings."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -334,41 +267,16 @@ def run(source: Source) -> Report:
         demo.make_features(days)
         version = demo.approve(demo.train(days))
         demo.score(days, version)
-        _show(report, days)
+        show(report, days, model=MODEL)
     report.write(REPORT)
     _show_next(source, days)
     return report
 
 
-def _show(report: Report, days: Days) -> None:
-    metrics, approval = report.facts["metrics"], report.facts["approval"]
-    published = days.published.results if days.published else {}
-    ours = (f"ours: {MODEL} {report.facts['model_version']}", tuple(metrics[m] for m in METRICS))
-    print_table(
-        ("model", *METRICS),
-        [
-            (name, *(f"{value:.3f}" for value in values))
-            for name, values in (ours, *published.items())
-        ],
-        title=f"Metrics on {metrics['test_rows']:,.0f} payments after the training weeks"
-        + (f", beside {days.published.name}" if days.published else ""),
-    )
-    print_table(
-        ("approved by", "from", "to", "why", "record"),
-        [[approval[k] for k in ("who", "from", "to", "reason")] + [approval["hash"][:12]]],
-        title="The approval on record",
-    )
-    scored = report.facts["scored_payment"]
-    prediction = scored["answer"]["predictions"][0]
-    print_table(
-        ("feature", "value", "status"),
-        [
-            (name, feature.get("value"), feature["status"])
-            for name, feature in prediction["features"].items()
-        ],
-        title=f"Payment {scored['payment']['payment_id']} scores {prediction['score']:.4f} "
-        f"(fraud: {scored['payment']['is_fraud']}), read for it:",
-    )
+def choose_name(name: str, *, failed: Collection[str]) -> str:
+    """The name, or with the number of the attempt: an execution's name runs once, well or not."""
+    attempts = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+    return next(attempt for attempt in attempts if attempt not in failed)
 
 
 def _show_next(source: Source, days: Days) -> None:

@@ -1,10 +1,11 @@
-"""Public payments with published results for the same task, to print beside ours."""
+"""When the demo plays, and public payments whose published results are printed beside ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 
 METRICS = ("auc_roc", "average_precision", "card_precision_100")
 
@@ -34,3 +35,30 @@ HANDBOOK = Published(
         "XGBoost": (0.862, 0.639, 0.273),
     },
 )
+
+
+@dataclass(frozen=True)
+class Days:
+    """When the demo plays: the last test day is the one whose payment is scored."""
+
+    test_end: date
+    published: Published | None
+
+    @property
+    def scored(self) -> datetime:
+        return _midnight(self.test_end - timedelta(days=1))
+
+    @property
+    def trained(self) -> datetime:
+        return _midnight(self.test_end)
+
+
+def choose_days(rows: int, first: date, last: date) -> Days:
+    """The handbook's own days for its payments, else the last of the payments' days."""
+    if (rows, first) == (HANDBOOK.rows, HANDBOOK.first_day):
+        return Days(HANDBOOK.test_end, HANDBOOK)
+    return Days(last + timedelta(days=1), None)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time_of_day(), tzinfo=UTC)

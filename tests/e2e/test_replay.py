@@ -19,7 +19,8 @@ import pandas as pd
 import pytest
 
 from infra.local import lifecycle
-from infra.local.demo import Demo, Report
+from infra.local.demo import Demo
+from infra.local.report import Report
 from mlops.aws import Aws
 from mlops.feast import historical_features, open_store
 from mlops.names import Role

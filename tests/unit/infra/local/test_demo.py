@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from infra.local.demo import choose_days, choose_name
-from infra.local.published import HANDBOOK
+from infra.local.demo import choose_name
+from infra.local.published import HANDBOOK, choose_days
 
 
 def test_a_run_that_failed_is_tried_again_under_another_name() -> None:
