@@ -156,7 +156,7 @@ def find(state: Path) -> LocalAws | None:
         running = json.loads(folder.running.read_text())
     except FileNotFoundError:
         return None
-    if not _is_ours(running["pid"]):
+    if not _is_ours(running["pid"], folder):
         return None
     return LocalAws(folder, running["pid"], running["port"], running["redis_port"])
 
@@ -246,12 +246,11 @@ def _wait(folder: StateDir, process: subprocess.Popen[bytes], port: int) -> Loca
     )
 
 
-def _is_ours(pid: int) -> bool:
-    """Whether the process lives and is a local AWS, not one that got its number later."""
+def _is_ours(pid: int, folder: StateDir) -> bool:
+    """Whether the process lives and is this local AWS, not one that got its number later."""
     try:
         process = psutil.Process(pid)
-        return (
-            process.status() != psutil.STATUS_ZOMBIE and "infra.local.server" in process.cmdline()
-        )
+        ours = {"infra.local.server", str(folder.root)} <= set(process.cmdline())
+        return ours and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
