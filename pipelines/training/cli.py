@@ -138,8 +138,7 @@ def run(
     if not as_json:
         out.print(f"{workflow}: execution {execution.name}", highlight=False)
     if wait:
-        told = _silent if as_json else _tell
-        execution = desk.executions.wait(execution, told=told, timeout_seconds=timeout)
+        execution = desk.executions.wait(execution, told=_tell, timeout_seconds=timeout)
     _report(desk.executions, execution, as_json)
     if (error := execution.outcome()) is not None:
         raise error
@@ -152,11 +151,8 @@ def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in split}
 
 
-def _silent(step: Step) -> None:
-    """JSON output has no progress."""
-
-
 def _tell(step: Step) -> None:
+    """Progress, on standard error, beside JSON too."""
     if step.job is None and step.status != "FAILED":
         return  # states between the jobs take no time worth telling
     if step.status == "RUNNING":
