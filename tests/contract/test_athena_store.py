@@ -272,3 +272,22 @@ def test_an_interrupt_stops_the_query_and_leaves_nothing(
     ids = athena.list_query_executions(WorkGroup=warehouse.name)["QueryExecutionIds"]
     found = athena.batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
     assert "CANCELLED" in {query["Status"]["State"] for query in found}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        entity_rows(("a", at(2))),
+        "SELECT 'a' AS customer_id, TIMESTAMP '2024-01-02' AS event_timestamp",
+    ],
+    ids=["dataframe", "query"],
+)
+def test_results_can_come_by_a_table_that_athena_places(
+    local_aws: LocalAws, tmp_path: Path, given: pd.DataFrame | str
+) -> None:
+    warehouse = Warehouse(local_aws, tmp_path, enforced=True)
+    warehouse.add("spend", spend(("a", at(1), at(1), 1.0)), SPEND_TYPES)
+    view = spend_view(warehouse.source("spend"))
+    store = warehouse.store([CUSTOMER, view], results="ctas")
+    assert store.get_historical_features(given, FEATURES).to_df()["amount"].tolist() == [1.0]
+    assert warehouse.left() == {"objects": [], "tables": []}

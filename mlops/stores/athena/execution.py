@@ -66,12 +66,19 @@ class Executions:
         self._sleep = sleep
         self._now = now
 
-    def run(self, sql: str, *, output: str, timeout: float | None = None) -> Finished:
+    def run(
+        self,
+        sql: str,
+        *,
+        output: str,
+        timeout: float | None = None,
+        before_retry: Callable[[], None] | None = None,
+    ) -> Finished:
         """Execute and wait.
 
         output: where results go if the workgroup does not decide. timeout: seconds; the query is
         stopped when it passes, when its scan passes the limit, and when this process is
-        interrupted.
+        interrupted. before_retry: removes what a failed attempt has written.
         Raises JobFailed with Athena's reason, NotFound for a table or column that is gone.
         """
         seconds = self.limits.timeout_seconds if timeout is None else timeout
@@ -83,6 +90,8 @@ class Executions:
             if not _retryable(execution) or attempt == _RETRIES:
                 break
             self._sleep(2.0**attempt)
+            if before_retry is not None:
+                before_retry()
         raise _failure(execution)
 
     def columns(self, sql: str, *, output: str) -> tuple[dict[str, str], Finished]:

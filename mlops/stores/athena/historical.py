@@ -227,9 +227,8 @@ class HistoricalJob(AthenaJob):
     def _stage_query(self, work: Work, request: Request) -> EntityTable:
         """The query's rows are written down once, so that every view sees the same."""
         sql, types, carried = self._numbered(work, request)
-        location = f"{work.run.prefix}entity/"
-        work.unload(sql, location=location)
-        table = self._named(work.run.create_table(types, location))
+        written = work.unload(sql)
+        table = self._named(work.run.create_table(types, written.location))
         counted = work.first_row(f"SELECT count(*), min({AT}), max({AT}) FROM {table}")  # noqa: S608
         rows, first, last = (None if cell is None else int(cell) for cell in counted)
         return EntityTable(table, Window(first, last), rows or 0, carried)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _BLOCK = 1 << 20
 class Unloaded:
     """A query's rows as Parquet files in S3, in no order."""
 
+    location: str
     files: tuple[tuple[str, int], ...]
     """Addresses and sizes."""
     query: Finished
@@ -44,18 +46,24 @@ def unload(
 ) -> Unloaded:
     """Write a query's rows as Parquet: by UNLOAD, or where a workgroup forbids it, by CTAS.
 
-    location: an empty folder; by default one of the run's own, which goes with it.
+    location: an empty folder; by default one that goes with the run. A place that the caller
+    names needs an UNLOAD.
     """
-    if way != "ctas":
-        target = location or f"{run.prefix}result/"
+    if way != "ctas" or location is not None:
+        target = location or f"{run.prefix}{uuid.uuid4().hex}/"
         try:
-            done = executions.run(_unload_sql(sql, target), output=run.results, timeout=timeout)
+            done = executions.run(
+                _unload_sql(sql, target),
+                output=run.results,
+                timeout=timeout,
+                before_retry=lambda: run.storage.delete(uri for uri, _ in run.storage.keys(target)),
+            )
         except MlopsError as exc:
             if way == "unload" or location is not None or not _forbidden(exc):
                 raise
         else:
             run.note(done.outputs)
-            return Unloaded(tuple(run.storage.data_files(target)), done)
+            return Unloaded(target, tuple(run.storage.data_files(target)), done)
     return _unload_by_table(executions, run, sql, timeout)
 
 
@@ -71,7 +79,7 @@ def _forbidden(error: MlopsError) -> bool:
 
 def _unload_by_table(executions: Executions, run: Run, sql: str, timeout: float | None) -> Unloaded:
     """Through a table that Athena places itself; its files are noted for removal."""
-    table = f"{TABLES}{run.id}_result"
+    table = f"{TABLES}{run.id}_{len(run.tables)}"
     run.tables.append(table)
     statement = (
         f"CREATE TABLE {name(run.database)}.{name(table)} "
@@ -83,7 +91,7 @@ def _unload_by_table(executions: Executions, run: Run, sql: str, timeout: float 
         found = run.glue.get_table(DatabaseName=run.database, Name=table)["Table"]
     location = found["StorageDescriptor"]["Location"].rstrip("/") + "/"
     run.note(uri for uri, _ in run.storage.keys(location))
-    return Unloaded(tuple(run.storage.data_files(location)), done)
+    return Unloaded(location, tuple(run.storage.data_files(location)), done)
 
 
 class S3File(io.RawIOBase):

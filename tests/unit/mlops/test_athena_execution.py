@@ -132,6 +132,15 @@ def test_a_failure_that_athena_calls_retryable_is_tried_again() -> None:
     assert run(athena).id == "q2"
 
 
+def test_what_a_failed_attempt_wrote_is_removed_before_the_next() -> None:
+    athena = FakeAthena(["FAILED", "FAILED", "SUCCEEDED"], retryable=True)
+    seen: list[int] = []
+    executions(athena).run(
+        "UNLOAD", output="s3://b/", before_retry=lambda: seen.append(len(athena.started))
+    )
+    assert seen == [1, 2]
+
+
 def test_another_failure_is_told_with_its_reason_at_once() -> None:
     athena = FakeAthena(["FAILED"], reason="DIVISION_BY_ZERO: / by zero")
     with pytest.raises(JobFailed, match="DIVISION_BY_ZERO: / by zero In: SELECT 1"):
