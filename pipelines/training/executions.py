@@ -66,7 +66,10 @@ class Execution(_Frozen):
         if not self.ended or self.status == "SUCCEEDED":
             return None
         text = f"Execution '{self.name}' of '{self.workflow}' {self.status.lower()}: {self.cause}"
-        return (Refused if self.error == GATE_REFUSED else JobFailed)(text)
+        if self.error == GATE_REFUSED:
+            return Refused(text)
+        logs = f"mlops workflows logs {self.workflow} --name {self.name}"
+        return JobFailed(f"{text.rstrip('.')}. Read what its jobs logged: '{logs}'.")
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ class Site:
         pairs = [f"--set={key}={value}" for key, value in (SETTINGS | changed).items()]
         command = ("workflows", "run", "fraud", "--name", name, "--wait", "--json", *pairs)
         done = self.mlops(*command, fails=fails)
-        found: dict[str, Any] = json.loads(done.stdout) | {"stderr": done.stderr}
+        ended = {"stderr": done.stderr, "exit_code": done.returncode}
+        found: dict[str, Any] = json.loads(done.stdout) | ended
         return found
 
     def client(self, service: str, role: Role | None = None) -> Any:

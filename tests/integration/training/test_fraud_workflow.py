@@ -195,7 +195,7 @@ def test_a_model_below_the_threshold_is_refused_after_being_compared(
 ) -> None:
     strict = later["strict"]
 
-    assert strict["error"] == "GateRefused"
+    assert (strict["error"], strict["exit_code"]) == ("GateRefused", 5)
     assert "the threshold 0.9999" in strict["stderr"]
     verdict = json.loads(site.object("runs/fraud/strict/evaluation/evaluation.json"))
     assert verdict["compared"]
@@ -209,9 +209,10 @@ def test_a_training_script_that_raises_fails_the_execution_with_its_error(
 ) -> None:
     broken = later["broken"]
 
-    assert broken["status"] == "FAILED"
+    assert (broken["status"], broken["exit_code"]) == ("FAILED", 1)
     assert "the label column is empty" in broken["cause"]
     assert "the label column is empty" in broken["stderr"]
+    assert "mlops workflows logs fraud --name broken" in " ".join(broken["stderr"].split())
     failed = [step for step in broken["steps"] if step["status"] == "FAILED"]
     assert failed[0]["name"] == "Train"
 
