@@ -27,7 +27,7 @@ from pipelines.features.buildlog import (
     load_log,
     save_log,
 )
-from pipelines.features.tables import SEEN_DAYS, FeatureTable, snapshot_sql
+from pipelines.features.tables import SEEN_DAYS, TABLES, FeatureTable, snapshot_sql
 
 _PARTITIONS_PER_STATEMENT = 500
 _ATTEMPTS = 5
@@ -179,16 +179,9 @@ class _Writer:
 
     def replace_view(self, log: BuildLog) -> None:
         """One statement swaps everything that readers see."""
-        columns = ", ".join(self.table.columns)
-        current = "\n  OR ".join(
-            f"(generation = '{c.generation}' AND \"day\" BETWEEN '{c.days.first}' "
-            f"AND '{c.days.last}')"
-            for c in log.current
-        )
+        query = view_query(self.table, log, self._database)
         self.queries.run(
-            f'CREATE OR REPLACE VIEW "{self._database}"."{self.table.name}" AS\n'  # ours
-            f'SELECT {columns}, "day"\nFROM "{self._database}"."{self.table.rows_table}"\n'
-            f"WHERE {current}"
+            f'CREATE OR REPLACE VIEW "{self._database}"."{self.table.name}" AS\n{query}'
         )
 
     def count(self, chunks: Sequence[Days]) -> int:
@@ -213,6 +206,28 @@ class _Writer:
 
     def _prefix(self, build: Build) -> str:
         return f"s3://{self.names.data_bucket}/{self.key_prefix(build)}"
+
+
+def view_query(table: FeatureTable, log: BuildLog, database: str) -> str:
+    """What readers of a table see by its log: the current generation of each day."""
+    columns = ", ".join(table.columns)
+    current = "\n  OR ".join(
+        f"(generation = '{c.generation}' AND \"day\" BETWEEN '{c.days.first}' AND '{c.days.last}')"
+        for c in log.current
+    )
+    rows = f'"{database}"."{table.rows_table}"'
+    return f'SELECT {columns}, "day"\nFROM {rows}\nWHERE {current or "false"}'
+
+
+def past_queries(documents: Documents, database: str, instant: datetime) -> dict[str, str]:
+    """By source: a query for the feature table as readers saw it at a past moment.
+
+    For `HistoricalJob.as_of(instant, reading)`: the views show only what is current.
+    """
+    return {
+        name: view_query(table, load_log(documents, name)[0].as_of(instant), database)
+        for name, table in TABLES.items()
+    }
 
 
 def _plan_builds(

@@ -89,6 +89,11 @@ class BuildLog(_Frozen):
             update={"builds": (*self.builds, *builds), "current": tuple(_merged(current))}
         )
 
+    def as_of(self, instant: datetime) -> BuildLog:
+        """The log as it stood at a past moment: what readers saw then, in generations that stay."""
+        then = [build for build in self.builds if build.created <= instant]
+        return BuildLog(table=self.table).with_builds(then).as_published()
+
     def as_published(self) -> BuildLog:
         return self.model_copy(update={"published": len(self.builds)})
 

@@ -313,6 +313,12 @@ def test_as_of_sees_only_what_was_created_by_then(store: FeatureStore) -> None:
     assert amounts(job.as_of(at(2))) == [2.0]
 
 
+def test_as_of_reads_what_the_caller_says_in_place_of_a_source(store: FeatureStore) -> None:
+    job = store.get_historical_features(rows(("a", at(4))), FEATURES)
+    past = {"spend_source": "SELECT * FROM spend WHERE payments < 3"}
+    assert amounts(job.as_of(at(9), past)) == [2.0]
+
+
 def test_as_of_may_be_configured_for_every_query(warehouse: Warehouse) -> None:
     view = spend_view(warehouse.source("spend"))
     store = warehouse.store([CUSTOMER, view], as_of="2024-01-04")

@@ -120,3 +120,13 @@ def test_a_snapshot_s_name_changes_with_what_readers_see() -> None:
     first, rebuilt = log(build(0, 9)), log(build(0, 9), build(4, 5, "g0002"))
     assert snapshot_id([first]) == snapshot_id([log(build(0, 9))])
     assert snapshot_id([first]) != snapshot_id([rebuilt])
+
+
+def test_a_log_as_of_a_past_moment_shows_what_was_current_then() -> None:
+    later = build(2, 4, "g0002").model_copy(update={"created": datetime(2025, 7, 1, tzinfo=UTC)})
+    log = BuildLog(table="t").with_builds([build(0, 9)]).with_builds([later])
+    assert [c.generation for c in log.current] == ["g0001", "g0002", "g0001"]
+    then = log.as_of(datetime(2025, 6, 30, tzinfo=UTC))
+    assert [(c.generation, c.days) for c in then.current] == [("g0001", days(0, 9))]
+    assert log.as_of(datetime(2025, 5, 1, tzinfo=UTC)).current == ()
+    assert log.as_of(datetime(2025, 8, 1, tzinfo=UTC)).current == log.current
