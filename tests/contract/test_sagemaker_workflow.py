@@ -369,6 +369,9 @@ def test_an_integration_that_is_not_there_is_refused_by_name(studio: Studio, res
 
 
 def running(studio: Studio, name: str) -> bool:
-    """Whether the job's command runs."""
+    """Whether the job's command runs; an execution makes its job a moment after it starts."""
+    jobs = studio.sagemaker.list_processing_jobs(NameContains=name)["ProcessingJobSummaries"]
+    if not jobs:
+        return False
     answer = studio.sagemaker.describe_processing_job(ProcessingJobName=name)
     return "ProcessingStartTime" in answer
