@@ -20,6 +20,7 @@ from mlops.errors import JobFailed
 from mlops.feast import historical_features, open_store
 from mlops.objects import S3Documents
 from mlops.plan import FeaturePlan, load_plan, load_transformations
+from mlops.stores.athena import staging
 
 from .conftest import WORLD, Built, Workplace
 
@@ -334,3 +335,22 @@ def test_an_empty_result_keeps_its_columns(athena: Athena) -> None:
     empty = athena.table("SELECT payment_id, is_fraud FROM payments WHERE \"day\" = '1999-01-01'")
     assert empty.schema.names == ["payment_id", "is_fraud"]
     assert empty.num_rows == 0
+
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def test_what_a_killed_join_left_is_swept(place: Workplace) -> None:
+    names, aws = place.settings.names, place.aws
+    killed = staging.start_run(
+        aws, database=names.database, base=f"s3://{names.staging_bucket}", now=LONG_AGO
+    )
+    killed.create_table({"n": "bigint"}, f"{killed.prefix}entity/")
+    S3Documents(aws, names.staging_bucket).put(f"offline/{killed.id}/entity/rows.parquet", b"x")
+    assert place.run("features", "sweep", "--dry-run").code == 0
+    swept = place.json("features", "sweep")
+    assert swept["removed"]
+    assert swept["tables"] == [f"{staging.TABLES}{killed.id}"]
+    assert swept["objects"] == [f"{killed.prefix}entity/rows.parquet"]
+    again = place.json("features", "sweep")
+    assert (again["tables"], again["objects"]) == ([], [])
