@@ -1,0 +1,13 @@
+"""The suite's own ground: groups of tests that share a server stay on one worker."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("grouping")
+
+
+def test_a_worker_knows_the_group_of_a_test(request: pytest.FixtureRequest) -> None:
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("runs without workers; 'make test' has them")
+    assert request.node.nodeid.endswith("@grouping")
