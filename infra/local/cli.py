@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,23 +70,50 @@ def up(
       mlops local up --port 4700 --state /var/tmp/mlops
       mlops local up --foreground
     """
+    with _ended_with_this_command(state) if foreground else contextlib.nullcontext():
+        running = _start(state, port)
+        deployed = _serve(running, proxy_port, inference_port, wanted=not no_serving)
+        _print_status(_status(state))
+        _print_next(state, deployed=deployed)
+        if foreground:
+            _stay(running)
+
+
+@contextlib.contextmanager
+def _ended_with_this_command(state: Path) -> Iterator[None]:
+    """From before it starts, so that a signal at any moment leaves nothing running."""
     from infra.local import lifecycle, serving
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        serving.stop(StateDir.at(state))
+        lifecycle.stop(state)
+
+
+def _start(state: Path, port: int) -> LocalAws:
+    from infra.local import lifecycle
 
     if found := lifecycle.find(state):
         click.echo(f"The local AWS is already running: {found.endpoint} (process {found.pid}).")
-    running = found or lifecycle.start(state, port=port)
+        return found
+    return lifecycle.start(state, port=port)
+
+
+def _serve(running: LocalAws, proxy_port: int, inference_port: int, *, wanted: bool) -> bool:
+    """Start the services where there is something to serve; says whether there is."""
+    from infra.local import serving
+
     deployed = serving.is_deployed(running)
-    if deployed and not no_serving:
+    if deployed and wanted:
         serving.start(
             running,
             proxy_port=proxy_port,
             inference_port=inference_port,
             clock=os.environ.get("MLOPS_CLOCK"),
         )
-    _print_status(_status(state))
-    _print_next(state, deployed=deployed)
-    if foreground:
-        _stay(running)
+    return deployed
 
 
 @local.command()
@@ -213,11 +241,8 @@ def _print_next(state: Path, *, deployed: bool) -> None:
 
 
 def _stay(running: LocalAws) -> None:
-    from infra.local import lifecycle, serving
+    from infra.local import lifecycle
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         while lifecycle.find(running.state.root) is not None:
             time.sleep(1)
-    serving.stop(running.state)
-    running.stop()
