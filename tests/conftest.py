@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import boto3
+
 # Before Feast, whose import would make every counter of this process share files with others.
 import prometheus_client  # noqa: F401
 import pytest
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 settings.register_profile("default", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=2_000)
 settings.load_profile("default")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Feast works in boto3's default session, which keeps the credentials of its first use."""
+    boto3.DEFAULT_SESSION = None
 
 
 class Clients(Protocol):
