@@ -12,7 +12,7 @@ _STRING_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[0-9])[eE][+-]?0+(?=[0-
 
 def install(endpoint: str) -> None:
     """Put every patch in; once, before the first execution."""
-    from infra.local.sagemaker import tasks
+    from infra.local.stepfunctions import tasks
 
     _name_executions()
     _keep_reason_of_stop()

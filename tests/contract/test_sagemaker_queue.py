@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,14 @@ def studio(aws: Clients) -> Studio:
 @pytest.fixture
 def jobs(local_aws: LocalAws, tmp_path: Path) -> Iterator[SageMakerJobs]:
     """SageMaker with place for one job, that waits half a second for one to end."""
-    service = SageMakerJobs(local_aws.endpoint, tmp_path, ACCOUNT, REGION, slots=1, grace=0.5)
+    service = SageMakerJobs(
+        local_aws.endpoint,
+        tmp_path,
+        ACCOUNT,
+        REGION,
+        slots=threading.BoundedSemaphore(1),
+        grace=0.5,
+    )
     yield service
     service.close()
 
@@ -83,7 +91,9 @@ def test_a_job_that_ignores_its_end_is_killed(
 def test_jobs_that_the_local_aws_leaves_behind_say_so(
     local_aws: LocalAws, studio: Studio, tmp_path: Path
 ) -> None:
-    service = SageMakerJobs(local_aws.endpoint, tmp_path, ACCOUNT, REGION, slots=1)
+    service = SageMakerJobs(
+        local_aws.endpoint, tmp_path, ACCOUNT, REGION, slots=threading.BoundedSemaphore(1)
+    )
     names = [start(service, studio.processing("import time; time.sleep(300)")) for _ in range(2)]
     until(lambda: any("ProcessingStartTime" in describe(service, name) for name in names))
     service.close()

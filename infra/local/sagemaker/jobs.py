@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.local.sagemaker import process
-from infra.local.sagemaker.identity import Clients
+from infra.local.jobs import process
+from infra.local.jobs.identity import Clients
+from infra.local.jobs.shelf import Shelf
 from infra.local.sagemaker.kinds import Document, Kind, Operations
 from infra.local.sagemaker.listing import page, select
 from infra.local.sagemaker.runner import INTERRUPTED, Job, Runner
-from infra.local.sagemaker.shelf import Shelf
 from infra.local.sagemaker.storage import Storage
 from infra.local.service import AwsError, Caller
 

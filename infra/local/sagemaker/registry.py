@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from infra.local.jobs.shelf import Shelf
 from infra.local.sagemaker.kinds import Operations
 from infra.local.sagemaker.listing import page, select
-from infra.local.sagemaker.shelf import Shelf
 from infra.local.service import AwsError, Caller
 
 Document = dict[str, Any]

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.local.sagemaker import process
+from infra.local.jobs.command import POLL, Command, Commands, How, platform_environment
+from infra.local.jobs.identity import Clients, Credentials
+from infra.local.jobs.logs import LogStream, Tail
+from infra.local.jobs.shelf import Shelf
 from infra.local.sagemaker.container import (
     Container,
     lay_out,
     process_environment,
     relocate,
 )
-from infra.local.sagemaker.identity import Clients, Credentials
 from infra.local.sagemaker.kinds import Document, End, Kind, Phase
-from infra.local.sagemaker.logs import LogStream, Tail
-from infra.local.sagemaker.shelf import Shelf
 from infra.local.sagemaker.storage import Storage, StorageError
 
 _log = logging.getLogger(__name__)
-POLL = 0.1
-CLOSING_GRACE = 3.0
-"""Seconds that a job has to end when the local AWS stops."""
-SHIP_EVERY = 1.0
-"""Seconds between batches of log lines while a job runs."""
+_ENDS: dict[How, End] = {
+    "ended": "Completed",
+    "stopped": "Stopped",
+    "overtime": "MaxRuntimeExceeded",
+}
 
 
 class Job:
@@ -61,6 +59,10 @@ class Job:
     def running(self) -> bool:
         return self.status in {"InProgress", "Stopping"}
 
+    def note_process(self, identity: dict[str, Any]) -> None:
+        self.process = identity
+        self.save()
+
     def save(self) -> None:
         with self.lock:
             record = {"document": self.document, "tags": self.tags, "process": self.process}
@@ -68,13 +70,13 @@ class Job:
 
 
 class Runner:
-    """Runs jobs, at most `slots` at a time; the others wait as 'Starting'."""
+    """Runs jobs while there are free `slots`; the others wait as 'Starting'."""
 
-    def __init__(self, clients: Clients, *, slots: int, grace: float) -> None:
+    def __init__(self, clients: Clients, *, slots: threading.Semaphore, grace: float) -> None:
         self._clients = clients
-        self._slots = threading.BoundedSemaphore(slots)
-        self._grace = grace
+        self._slots = slots
         self.closing = threading.Event()
+        self._commands = Commands(grace=grace, closing=self.closing)
 
     def run(self, job: Job) -> None:
         """Bring a job to its end, whatever happens."""
@@ -130,54 +132,22 @@ class Runner:
     ) -> tuple[int, End]:
         """Run the command; its exit code, and whether it ended by itself."""
         log = job.folder / "output.log"
-        tail = Tail(log, self._stream(job, role).write, _metrics(job, container.metrics))
-        running = process.start(
+        platform = platform_environment(self._clients.endpoint, self._clients.region, role)
+        command = Command(
             _relocated(container, base),
-            environment=process_environment(container, base, platform=self._platform(role)),
+            environment=process_environment(container, base, platform=platform),
             workdir=base / container.workdir,
             log=log,
+            seconds=container.seconds,
         )
+        tail = Tail(log, self._stream(job, role).write, _metrics(job, container.metrics))
         try:
-            job.process = running.identity
-            job.save()
-            code, ended = self._watch(job, running, tail, container.seconds)
+            code, how = self._commands.run(
+                command, tail, stopping=job.stopping, started=job.note_process
+            )
         finally:
-            running.kill()
             job.process = None
-        if not self.closing.is_set():  # nobody takes log lines any more
-            tail.drain()
-        return code, ended
-
-    def _watch(
-        self, job: Job, running: process.Process, tail: Tail, seconds: int
-    ) -> tuple[int, End]:
-        deadline = time.monotonic() + seconds
-        shipped = 0.0
-        while (code := running.wait(POLL)) is None:
-            now = time.monotonic()
-            if now - shipped >= SHIP_EVERY:
-                tail.ship()
-                shipped = now
-            if job.stopping.is_set():
-                return self._terminate(running), "Stopped"
-            if now >= deadline:
-                return self._terminate(running), "MaxRuntimeExceeded"
-        return code, "Completed"
-
-    def _terminate(self, running: process.Process) -> int:
-        running.terminate()
-        code = running.wait(CLOSING_GRACE if self.closing.is_set() else self._grace)
-        return 137 if code is None else code
-
-    def _platform(self, role: Credentials) -> Mapping[str, str]:
-        region = self._clients.region
-        return {
-            "PATH": f"{Path(sys.executable).parent}:{os.defpath}:/usr/local/bin",
-            "AWS_ENDPOINT_URL": self._clients.endpoint,
-            "AWS_REGION": region,
-            "AWS_DEFAULT_REGION": region,
-            **role.environment,
-        }
+        return code, _ENDS[how]
 
     def _stream(self, job: Job, role: Credentials) -> LogStream:
         stream = f"{job.name}/algo-1-{int(time.time())}"

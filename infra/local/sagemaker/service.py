@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
 from infra.local.events import emit as put_event
-from infra.local.sagemaker.identity import Clients
+from infra.local.jobs.command import one_per_core
+from infra.local.jobs.identity import Clients
+from infra.local.jobs.validation import check_request
 from infra.local.sagemaker.jobs import Jobs
 from infra.local.sagemaker.kinds import Operations
 from infra.local.sagemaker.processing import Processing
 from infra.local.sagemaker.registry import EventSink, Registry
 from infra.local.sagemaker.runner import Runner
 from infra.local.sagemaker.training import Training
-from infra.local.sagemaker.validation import check_request
 from infra.local.service import AwsError, Caller
 
 STOP_GRACE = 120.0
@@ -34,7 +35,7 @@ class _Part(Protocol):
 class SageMakerJobs:
     """Training and processing jobs, and the model registry.
 
-    slots: how many jobs run at once; the others wait. One per core by default.
+    slots: held by a job while it runs; the others wait. One per core by default.
     grace: seconds between SIGTERM and SIGKILL for a job that is stopped.
     """
 
@@ -45,14 +46,14 @@ class SageMakerJobs:
         account: str,
         region: str,
         *,
-        slots: int | None = None,
+        slots: threading.Semaphore | None = None,
         grace: float = STOP_GRACE,
         emit: EventSink = put_event,
     ) -> None:
         clients = Clients(endpoint, region)
         arn = f"arn:aws:sagemaker:{region}:{account}"
         folder = state / "sagemaker"
-        self._runner = Runner(clients, slots=slots or os.cpu_count() or 1, grace=grace)
+        self._runner = Runner(clients, slots=slots or one_per_core(), grace=grace)
         self._jobs = [
             Jobs(kind, folder / kind.word.lower(), clients, self._runner, arn)
             for kind in (Training(), Processing())

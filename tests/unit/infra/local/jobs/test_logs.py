@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.sagemaker import logs
-from infra.local.sagemaker.logs import Tail
+from infra.local.jobs import logs
+from infra.local.jobs.logs import Tail
 
 
 class Output:

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.config import Config
 
-from infra.local.sagemaker.identity import Clients
+from infra.local.jobs.identity import Clients
 
 SESSION = "StepFunctions"
 _RENEW_AFTER = 3600.0

@@ -30,13 +30,19 @@ def service_model(service: str = "sagemaker") -> Any:
     return botocore.session.get_session().get_service_model(service)
 
 
-def check_request(operation: str, request: Mapping[str, Any]) -> None:
-    """Raises AwsError(ValidationException) with every part of the request that is wrong."""
-    shape = service_model().operation_model(operation).input_shape
+def check_request(
+    operation: str,
+    request: Mapping[str, Any],
+    *,
+    service: str = "sagemaker",
+    code: str = "ValidationException",
+) -> None:
+    """Raises AwsError with every part of the request that is wrong; code: the service's own."""
+    shape = service_model(service).operation_model(operation).input_shape
     problems = list(shape_problems(shape, request, ""))
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected"
-        raise AwsError("ValidationException", f"{count}: {'; '.join(problems)}")
+        raise AwsError(code, f"{count}: {'; '.join(problems)}")
 
 
 def shape_problems(shape: Any, value: Any, where: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from infra.local.sagemaker.identity import trusted_services
+from infra.local.jobs.identity import trusted_services
 
 
 def policy(**statement: Any) -> dict[str, Any]:

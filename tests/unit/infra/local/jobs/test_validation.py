@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from infra.local.sagemaker.parameters import parameter_problems
-from infra.local.sagemaker.validation import check_request, service_model
+from infra.local.jobs.validation import check_request, service_model
 from infra.local.service import AwsError
+from infra.local.stepfunctions.parameters import parameter_problems
 
 REQUEST: dict[str, Any] = {
     "TrainingJobName": "fraud-1",
