@@ -80,10 +80,12 @@ _MOTO = {
 
 _ATHENA = {
     "athena": """
-        BatchGetQueryExecution CreateWorkGroup DeleteWorkGroup GetDataCatalog GetDatabase
+        BatchGetPreparedStatement BatchGetQueryExecution CreatePreparedStatement CreateWorkGroup
+        DeletePreparedStatement DeleteWorkGroup GetDataCatalog GetDatabase GetPreparedStatement
         GetQueryExecution GetQueryResults GetQueryRuntimeStatistics GetTableMetadata GetWorkGroup
-        ListDataCatalogs ListDatabases ListQueryExecutions ListTableMetadata ListWorkGroups
-        StartQueryExecution StopQueryExecution UpdateWorkGroup""",
+        ListDataCatalogs ListDatabases ListPreparedStatements ListQueryExecutions
+        ListTableMetadata ListWorkGroups StartQueryExecution StopQueryExecution
+        UpdatePreparedStatement UpdateWorkGroup""",
 }
 
 _JOBS = {

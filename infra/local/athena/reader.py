@@ -56,11 +56,25 @@ class Reader:
         return token.text
 
     def identifier(self) -> str:
+        return self.word().lower()
+
+    def word(self) -> str:
+        """An identifier in the letters that it is written in."""
         token = self.next()
         if token.token_type == TokenType.STRING or not token.text or not _is_word(token):
             self.index -= 1
             raise self.mismatch("expecting an identifier")
-        return token.text.lower()
+        return token.text
+
+    def expression(self) -> str:
+        """What stands here up to the next comma that no bracket holds, as it is written."""
+        start, depth, end = self.next(), 0, 0
+        self.index -= 1
+        while self.token is not None and not (depth == 0 and self.token.text == ","):
+            token = self.next()
+            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0)
+            end = token.end
+        return self.sql[start.start : end + 1]
 
     def name(self) -> Name:
         """A name of one to three parts; Hive also takes `db.table` in one pair of backticks."""

@@ -18,12 +18,17 @@ from infra.local.athena.ddl import Definitions
 from infra.local.athena.engine import Engine
 from infra.local.athena.errors import SYSTEM, QueryCancelled, QueryFailed, from_duckdb
 from infra.local.athena.executions import Execution, Executions, column_infos
+from infra.local.athena.parameters import filled
+from infra.local.athena.prepared import PreparedStatements, as_query_failure
 from infra.local.athena.queries import Planner
 from infra.local.athena.results import ResultColumn, result_columns, write_csv
 from infra.local.athena.statements import (
     CreateTableAs,
+    Deallocate,
+    Execute,
     Explain,
     Insert,
+    Prepare,
     Select,
     Statement,
     Unload,
@@ -32,6 +37,7 @@ from infra.local.athena.storage import Storage
 from infra.local.athena.task import Outcome, Task
 from infra.local.athena.types import VARCHAR
 from infra.local.athena.writes import Writer
+from infra.local.service import AwsError
 
 CONCURRENT = 8
 _log = logging.getLogger(__name__)
@@ -49,6 +55,17 @@ class Statements:
     planner: Planner
     writer: Writer
     definitions: Definitions
+    prepared: PreparedStatements
+
+    def resolved(self, statement: Statement, work_group: str) -> Statement:
+        """What an EXECUTE stands for; any other statement itself."""
+        if not isinstance(statement, Execute):
+            return statement
+        try:
+            found = self.prepared.get(work_group, statement.name)
+        except AwsError as exc:
+            raise as_query_failure(exc) from exc
+        return parse_statement(filled(found.query, statement.parameters))
 
     def run(self, statement: Statement, task: Task) -> Outcome:
         if isinstance(statement, Select):
@@ -61,6 +78,8 @@ class Statements:
             return self.writer.unload(statement, task)
         if isinstance(statement, Explain):
             return self._explain(statement, task)
+        if isinstance(statement, Prepare | Deallocate):
+            return self._prepare(statement, task)
         return self.definitions.run(statement, task)
 
     def _select(self, statement: Select, task: Task) -> Outcome:
@@ -71,6 +90,17 @@ class Statements:
         columns = result_columns(planned.fields)
         return Outcome("csv", f"{task.output}{task.id}.csv", columns, file=path)
 
+    def _prepare(self, statement: Prepare | Deallocate, task: Task) -> Outcome:
+        try:
+            if isinstance(statement, Prepare):
+                _check_preparable(statement)
+                self.prepared.create(task.work_group, statement.name, statement.query)
+            else:
+                self.prepared.delete(task.work_group, statement.name)
+        except AwsError as exc:
+            raise as_query_failure(exc) from exc
+        return Outcome("text", f"{task.output}{task.id}.txt")
+
     def _explain(self, statement: Explain, task: Task) -> Outcome:
         planned = self.planner.plan(statement.query, task.database)
         tables = [f"TableScan[{leaf.table.full_name}]" for leaf in planned.leaves]
@@ -78,6 +108,16 @@ class Statements:
         lines = ["Query Plan", f"Output[{output}]", *tables]
         columns = [ResultColumn("Query Plan", VARCHAR)]
         return Outcome("text", f"{task.output}{task.id}.txt", columns, lines)
+
+
+def _check_preparable(statement: Prepare) -> None:
+    inner = parse_statement(statement.query)
+    if not isinstance(inner, Select | CreateTableAs | Insert | Unload):
+        raise QueryFailed(
+            "NOT_SUPPORTED",
+            f"Invalid statement type for prepared statement: {inner.substatement}. "
+            "SELECT, INSERT INTO, CREATE TABLE AS and UNLOAD can be prepared",
+        )
 
 
 class Runner:
@@ -136,7 +176,7 @@ class Runner:
         )
 
     def _execute(self, execution: Execution, sql: str, cutoff: int | None, folder: Path) -> Outcome:
-        statement = parse_statement(sql)
+        statement = self._statements.resolved(parse_statement(sql), execution.work_group)
         self._executions.note(
             execution.id, kind=statement.kind, substatement=statement.substatement
         )
@@ -155,7 +195,13 @@ class Runner:
                 self._connections[execution.id] = connection
             try:
                 task = Task(
-                    execution.id, execution.database, execution.output, connection, folder, scanned
+                    execution.id,
+                    execution.work_group,
+                    execution.database,
+                    execution.output,
+                    connection,
+                    folder,
+                    scanned,
                 )
                 return self._statements.run(statement, task)
             finally:

@@ -8,18 +8,20 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from infra.local.athena.catalog import CATALOG, Catalog, Table
+from infra.local.athena import prepared
+from infra.local.athena.catalog import CATALOG, Catalog
 from infra.local.athena.ddl import Definitions
 from infra.local.athena.engine import Engine, EngineSettings
 from infra.local.athena.errors import QueryFailed
 from infra.local.athena.executions import Execution, Executions
 from infra.local.athena.footers import Footers
+from infra.local.athena.metadata import Answer, Metadata, Request, page
 from infra.local.athena.parameters import with_parameters
+from infra.local.athena.prepared import MAX_QUERY_BYTES, PreparedStatements
 from infra.local.athena.queries import Planner
 from infra.local.athena.results import Page, read_csv_page, read_text_page
 from infra.local.athena.runner import Runner, Statements
@@ -29,7 +31,6 @@ from infra.local.athena.workgroups import WorkGroup, WorkGroups
 from infra.local.athena.writes import Writer
 from infra.local.service import AwsError, Caller
 
-MAX_QUERY_BYTES = 262_144
 _MAX_RESULTS = 1000
 _CLIENT = Config(
     retries={"mode": "standard", "max_attempts": 3},
@@ -38,8 +39,6 @@ _CLIENT = Config(
     connect_timeout=5,
     read_timeout=60,
 )
-Request = dict[str, Any]
-Answer = dict[str, Any]
 
 
 def _engine_settings() -> EngineSettings:
@@ -66,8 +65,10 @@ class Athena:
         }
         self._workgroups = WorkGroups(account, region)
         self._catalog = Catalog(clients["glue"])
+        self._metadata = Metadata(self._catalog)
         self._storage = Storage(clients["s3"])
         self._executions = Executions(state / "athena" / "executions")
+        self._prepared = PreparedStatements(state / "athena" / "prepared.json")
         self._engine = Engine(
             endpoint, region, account, state / "athena" / "scratch", _engine_settings()
         )
@@ -76,6 +77,7 @@ class Athena:
             planner,
             Writer(self._catalog, self._storage, planner),
             Definitions(self._catalog, self._storage, planner),
+            self._prepared,
         )
         self._runner = Runner(self._executions, self._engine, self._storage, statements)
 
@@ -141,7 +143,7 @@ class Athena:
     def _list(self, request: Request) -> Answer:
         group = self._workgroups.get(request.get("WorkGroup") or "primary")
         ids = [execution.id for execution in self._executions.newest(group.name)]
-        return _page("QueryExecutionIds", ids, request, 50)
+        return page("QueryExecutionIds", ids, request, 50)
 
     def _stop(self, request: Request) -> Answer:
         self._runner.stop(self._execution(request).id)
@@ -213,7 +215,7 @@ class Athena:
             {key: entry[key] for key in ("Name", "State", "Description", "CreationTime")}
             for entry in self._workgroups.all()
         ]
-        return _page("WorkGroups", entries, request, 50)
+        return page("WorkGroups", entries, request, 50)
 
     def _update_group(self, request: Request) -> Answer:
         self._workgroups.update(
@@ -226,49 +228,36 @@ class Athena:
 
     def _delete_group(self, request: Request) -> Answer:
         self._workgroups.delete(str(request.get("WorkGroup")))
+        self._prepared.forget(str(request.get("WorkGroup")))
         return {}
 
-    # The catalog
+    # Prepared statements
 
-    def _list_catalogs(self, request: Request) -> Answer:
-        return {"DataCatalogsSummary": [{"CatalogName": "AwsDataCatalog", "Type": "GLUE"}]}
+    def _prepare(self, request: Request) -> Answer:
+        self._workgroups.entry(str(request.get("WorkGroup")))
+        return prepared.create(self._prepared, request)
 
-    def _get_catalog(self, request: Request) -> Answer:
-        _check_catalog(str(request.get("Name")))
-        catalog = {"Name": "AwsDataCatalog", "Type": "GLUE", "Parameters": {}}
-        return {"DataCatalog": catalog}
+    def _prepare_again(self, request: Request) -> Answer:
+        return prepared.update(self._prepared, request)
 
-    def _list_databases(self, request: Request) -> Answer:
-        _check_catalog(str(request.get("CatalogName")))
-        found = [_database(entry) for entry in self._catalog.databases()]
-        return _page("DatabaseList", found, request, 50)
+    def _get_prepared(self, request: Request) -> Answer:
+        group, name = str(request.get("WorkGroup")), str(request.get("StatementName"))
+        return {"PreparedStatement": self._prepared.get(group, name).describe()}
 
-    def _get_database(self, request: Request) -> Answer:
-        _check_catalog(str(request.get("CatalogName")))
-        name = str(request.get("DatabaseName")).lower()
-        entry = self._catalog.database(name)
-        if entry is None:
-            raise AwsError(
-                "MetadataException", f"EntityNotFoundException: Database {name} not found."
-            )
-        return {"Database": _database(entry)}
+    def _get_many_prepared(self, request: Request) -> Answer:
+        names = [str(name) for name in request.get("PreparedStatementNames") or ()]
+        return prepared.get_many(self._prepared, str(request.get("WorkGroup")), names)
 
-    def _get_table(self, request: Request) -> Answer:
-        _check_catalog(str(request.get("CatalogName")))
-        database, name = str(request["DatabaseName"]).lower(), str(request["TableName"]).lower()
-        table = self._catalog.find(database, name)
-        if table is None:
-            raise AwsError(
-                "MetadataException", f"EntityNotFoundException: Entity Not Found: {name}"
-            )
-        return {"TableMetadata": _table_metadata(table)}
+    def _list_prepared(self, request: Request) -> Answer:
+        group = self._workgroups.entry(str(request.get("WorkGroup")))["Name"]
+        found = [one.describe() for one in self._prepared.of(group)]
+        keys = ("StatementName", "LastModifiedTime")
+        entries = [{key: one[key] for key in keys} for one in found]
+        return page("PreparedStatements", entries, request, 50)
 
-    def _list_tables(self, request: Request) -> Answer:
-        _check_catalog(str(request.get("CatalogName")))
-        wanted = re.compile(request.get("Expression") or ".*", re.IGNORECASE)
-        tables = self._catalog.tables(str(request["DatabaseName"]).lower())
-        found = [_table_metadata(table) for table in tables if wanted.fullmatch(table.name)]
-        return _page("TableMetadataList", found, request, 50)
+    def _delete_prepared(self, request: Request) -> Answer:
+        self._prepared.delete(str(request.get("WorkGroup")), str(request.get("StatementName")))
+        return {}
 
 
 def _check_query(sql: str, group: WorkGroup) -> None:
@@ -305,50 +294,8 @@ def _output(request: Request, group: WorkGroup) -> str:
     return output
 
 
-def _check_catalog(name: str) -> None:
-    if name.lower() != CATALOG:
-        raise AwsError("InvalidRequestException", f"Data catalog {name} was not found")
-
-
 def _datum(cell: str | None) -> dict[str, str]:
     return {} if cell is None else {"VarCharValue": cell}
-
-
-def _page(key: str, items: list[Any], request: Request, default: int) -> Answer:
-    start = int(request.get("NextToken") or 0)
-    size = int(request.get("MaxResults") or default)
-    answer: Answer = {key: items[start : start + size]}
-    return answer | ({"NextToken": str(start + size)} if start + size < len(items) else {})
-
-
-def _database(entry: dict[str, Any]) -> dict[str, Any]:
-    found = {"Name": entry["Name"], "Parameters": entry.get("Parameters") or {}}
-    return found | ({"Description": entry["Description"]} if entry.get("Description") else {})
-
-
-def _table_metadata(table: Table) -> dict[str, Any]:
-    def columns(found: Any) -> list[dict[str, str]]:
-        return [
-            {"Name": c.name, "Type": c.hive} | ({"Comment": c.comment} if c.comment else {})
-            for c in found
-        ]
-
-    storage = {
-        "location": table.location,
-        "serde.serialization.lib": table.serde,
-        "inputformat": table.input_format,
-        "outputformat": table.output_format,
-    }
-    created = table.raw.get("CreateTime")
-    return {
-        "Name": table.name,
-        "CreateTime": created.timestamp() if created else 0,
-        "LastAccessTime": 0,
-        "TableType": table.kind,
-        "Columns": columns(table.glue_columns),
-        "PartitionKeys": columns(table.partition_keys),
-        "Parameters": {**table.parameters, **{k: v for k, v in storage.items() if v}},
-    }
 
 
 _OPERATIONS: dict[str, Callable[[Athena, Request], Answer]] = {
@@ -364,10 +311,16 @@ _OPERATIONS: dict[str, Callable[[Athena, Request], Answer]] = {
     "ListWorkGroups": Athena._list_groups,
     "UpdateWorkGroup": Athena._update_group,
     "DeleteWorkGroup": Athena._delete_group,
-    "ListDataCatalogs": Athena._list_catalogs,
-    "GetDataCatalog": Athena._get_catalog,
-    "ListDatabases": Athena._list_databases,
-    "GetDatabase": Athena._get_database,
-    "GetTableMetadata": Athena._get_table,
-    "ListTableMetadata": Athena._list_tables,
+    "CreatePreparedStatement": Athena._prepare,
+    "UpdatePreparedStatement": Athena._prepare_again,
+    "GetPreparedStatement": Athena._get_prepared,
+    "BatchGetPreparedStatement": Athena._get_many_prepared,
+    "ListPreparedStatements": Athena._list_prepared,
+    "DeletePreparedStatement": Athena._delete_prepared,
+    "ListDataCatalogs": lambda athena, request: athena._metadata.list_catalogs(request),
+    "GetDataCatalog": lambda athena, request: athena._metadata.get_catalog(request),
+    "ListDatabases": lambda athena, request: athena._metadata.list_databases(request),
+    "GetDatabase": lambda athena, request: athena._metadata.get_database(request),
+    "GetTableMetadata": lambda athena, request: athena._metadata.get_table(request),
+    "ListTableMetadata": lambda athena, request: athena._metadata.list_tables(request),
 }

@@ -41,6 +41,25 @@ class Explain(Statement):
 
 
 @dataclass(frozen=True)
+class Prepare(Statement):
+    name: str
+    query: str
+
+
+@dataclass(frozen=True)
+class Execute(Statement):
+    """parameters: what follows USING, each as it is written."""
+
+    name: str
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Deallocate(Statement):
+    name: str
+
+
+@dataclass(frozen=True)
 class CreateTableAs(Statement):
     name: Name
     query: str

@@ -22,6 +22,7 @@ class Task:
     """
 
     id: str
+    work_group: str
     database: str
     output: str
     connection: duckdb.DuckDBPyConnection

@@ -8,9 +8,12 @@ from infra.local.athena.reader import Reader
 from infra.local.athena.statements import (
     CreateTableAs,
     CreateView,
+    Deallocate,
     DropView,
+    Execute,
     Explain,
     Insert,
+    Prepare,
     Properties,
     Select,
     Show,
@@ -35,7 +38,7 @@ def parse(sql: str) -> Statement:
 
 _NOT_YET = {
     *("MERGE", "UPDATE", "DELETE", "OPTIMIZE", "VACUUM"),
-    *("PREPARE", "EXECUTE", "DEALLOCATE", "TABLE", "ANALYZE", "USE", "SET", "CALL", "GRANT"),
+    *("TABLE", "ANALYZE", "USE", "SET", "CALL", "GRANT"),
 }
 
 
@@ -165,7 +168,33 @@ def _show_create_view(reader: Reader) -> Statement:
     return Show("UTILITY", "SHOW_CREATE_VIEW", "CREATE VIEW", reader.name())
 
 
+def _prepare(reader: Reader) -> Statement:
+    name = reader.word()
+    reader.expect("FROM")
+    return Prepare("DDL", "PREPARE", name, _rest(reader).strip())
+
+
+def _execute(reader: Reader) -> Statement:
+    name = reader.word()
+    parameters: list[str] = []
+    if reader.take("USING"):
+        parameters = [reader.expression()]
+        while reader.take(","):
+            parameters.append(reader.expression())
+    reader.end()
+    return Execute("DML", "EXECUTE", name, tuple(parameters))
+
+
+def _deallocate(reader: Reader) -> Statement:
+    name = reader.word()
+    reader.end()
+    return Deallocate("DDL", "DEALLOCATE", name)
+
+
 _STATEMENTS = [
+    (("PREPARE",), _prepare),
+    (("EXECUTE",), _execute),
+    (("DEALLOCATE", "PREPARE"), _deallocate),
     (("EXPLAIN",), _explain),
     (("INSERT", "INTO"), _insert),
     (("UNLOAD",), _unload),

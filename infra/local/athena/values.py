@@ -91,6 +91,15 @@ def _null(writer: Expressions, node: exp.Null) -> Typed:
     return Typed("NULL", UNKNOWN)
 
 
+@writes(exp.Placeholder)
+def _placeholder(writer: Expressions, node: exp.Placeholder) -> Typed:
+    count = len(list(node.root().find_all(exp.Placeholder)))
+    raise QueryFailed(
+        "INVALID_PARAMETER_USAGE",
+        f"{position(node)}Incorrect number of parameters: expected {count} but found 0",
+    )
+
+
 @writes(exp.Boolean)
 def _boolean(writer: Expressions, node: exp.Boolean) -> Typed:
     return Typed("TRUE" if node.this else "FALSE", BOOLEAN)
