@@ -16,6 +16,7 @@ class Backend(StrEnum):
     MOTO = "moto"
     ATHENA = "athena"
     JOBS = "jobs"
+    KINESIS = "kinesis"
 
 
 _MINISTACK = {
@@ -97,6 +98,13 @@ _JOBS = {
         StopTrainingJob UpdateModelPackage""",
 }
 
+_KINESIS = {
+    "kinesis": """
+        CreateStream DeleteStream DescribeStream DescribeStreamSummary GetRecords
+        GetShardIterator ListShards ListStreams MergeShards PutRecord PutRecords SplitShard
+        UpdateShardCount""",
+}
+
 ROUTES: dict[tuple[str, str], Backend] = {
     (service, operation): backend
     for backend, services in (
@@ -104,6 +112,7 @@ ROUTES: dict[tuple[str, str], Backend] = {
         (Backend.MOTO, _MOTO),
         (Backend.ATHENA, _ATHENA),
         (Backend.JOBS, _JOBS),
+        (Backend.KINESIS, _KINESIS),
     )
     for service, operations in services.items()
     for operation in operations.split()

@@ -133,11 +133,16 @@ async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
 
 def _own_services(endpoint: str, state: StateDir) -> dict[Backend, JsonService]:
     from infra.local.athena.service import Athena
+    from infra.local.cloudformation_patches import keep_streams_in
+    from infra.local.kinesis.service import Kinesis
     from infra.local.sagemaker.service import SageMakerJobs
 
+    kinesis = Kinesis(state.kinesis, ACCOUNT, REGION)
+    keep_streams_in(kinesis)
     return {
         Backend.ATHENA: Athena(endpoint, state.root, ACCOUNT, REGION),
         Backend.JOBS: SageMakerJobs(endpoint, state.root, ACCOUNT, REGION),
+        Backend.KINESIS: kinesis,
     }
 
 

@@ -50,6 +50,11 @@ class StateDir:
         return self.root / "moto"
 
     @property
+    def kinesis(self) -> Path:
+        """Streams and their records."""
+        return self.root / "kinesis"
+
+    @property
     def redis(self) -> Path:
         return self.root / "redis"
 

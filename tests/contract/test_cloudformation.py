@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 KINDS = {
     "AWS::S3::Bucket": ("BucketName", "contract-cloudformation-{}"),
     "AWS::SecretsManager::Secret": ("Name", "contract/cloudformation-{}"),
+    "AWS::Kinesis::Stream": ("Name", "contract-cloudformation-{}"),
 }
 
 

@@ -33,7 +33,7 @@ UNLISTED: list[tuple[str, str, dict[str, Any], str]] = [
     ("s3", "get_bucket_website", {"Bucket": "xyz"}, "s3.GetBucketWebsite"),
     ("cloudwatch", "list_dashboards", {}, "cloudwatch.ListDashboards"),
     ("lambda", "list_layers", {}, "lambda.ListLayers"),
-    ("kinesis", "list_streams", {}, "kinesis.ListStreams"),
+    ("firehose", "list_delivery_streams", {}, "firehose.ListDeliveryStreams"),
 ]
 
 

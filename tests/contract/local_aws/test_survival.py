@@ -81,6 +81,14 @@ def fill(local_aws: LocalAws) -> dict[str, Any]:
         AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
+    aws("kinesis").create_stream(StreamName="kept", ShardCount=1)
+    aws("kinesis").put_record(StreamName="kept", Data=b"before", PartitionKey="k")
+    aws("kinesis").split_shard(
+        StreamName="kept", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(1 << 127)
+    )
+    aws("kinesis").put_record(
+        StreamName="kept", Data=b"after", PartitionKey="k", ExplicitHashKey="0"
+    )
     aws("dynamodb").put_item(TableName="kept", Item={"k": {"S": "item"}})
     topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "of-stack"}}
     aws("cloudformation").create_stack(
@@ -175,6 +183,25 @@ def test_what_services_hold_survives(made: Made) -> None:
     assert message["Body"] == "message"
     (stack,) = aws("cloudformation").describe_stacks(StackName="kept")["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
+
+
+def test_streams_keep_their_shards_and_records_and_count_on(made: Made) -> None:
+    kinesis = made.again.client("kinesis")
+    shards = [shard["ShardId"] for shard in kinesis.list_shards(StreamName="kept")["Shards"]]
+    kinesis.put_record(StreamName="kept", Data=b"more", PartitionKey="k", ExplicitHashKey="0")
+    read = []
+    for shard in shards:
+        token = kinesis.get_shard_iterator(
+            StreamName="kept", ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        read.append(kinesis.get_records(ShardIterator=token)["Records"])
+    assert [[record["Data"] for record in records] for records in read] == [
+        [b"before"],
+        [b"after", b"more"],
+        [],
+    ]
+    numbers = [int(record["SequenceNumber"]) for records in read for record in records]
+    assert numbers == sorted(set(numbers))
 
 
 def test_functions_still_run(made: Made) -> None:

@@ -45,7 +45,11 @@ def test_every_operation_of_ministack_and_moto_is_called_by_a_contract_test() ->
     ]
 
 
-OURS = [name for name, backend in ROUTES.items() if backend in (Backend.ATHENA, Backend.JOBS)]
+OURS = [
+    name
+    for name, backend in ROUTES.items()
+    if backend in (Backend.ATHENA, Backend.JOBS, Backend.KINESIS)
+]
 
 
 @pytest.mark.parametrize(("service", "operation"), OURS)
