@@ -16,6 +16,7 @@ STATEFUL = frozenset(
         "AWS::DynamoDB::Table",
         "AWS::ElastiCache::ReplicationGroup",
         "AWS::Glue::Database",
+        "AWS::Kinesis::Stream",
         "AWS::S3::Bucket",
         "AWS::SageMaker::ModelPackageGroup",
         "AWS::SecretsManager::Secret",

@@ -17,6 +17,7 @@ class Role(StrEnum):
     WORKFLOW_DEPLOYER = "workflow-deployer"
     MODEL_DEPLOYER = "model-deployer"
     SERVING = "serving"
+    DOWNSYNC = "downsync"
     INFRASTRUCTURE = "infrastructure"
 
 
@@ -77,6 +78,15 @@ class Names:
     @property
     def records_table_arn(self) -> str:
         return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.records_table}"
+
+    @property
+    def downsync_stream(self) -> str:
+        """Kinesis stream of what was served and pushed, on its way to the offline store."""
+        return f"{self.prefix}-downsync"
+
+    @property
+    def downsync_stream_arn(self) -> str:
+        return f"arn:aws:kinesis:{self.region}:{self.account}:stream/{self.downsync_stream}"
 
     @property
     def redis_secret(self) -> str:

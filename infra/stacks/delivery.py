@@ -21,6 +21,7 @@ def deploy_stacks(names: Names) -> tuple[Grant, ...]:
         *_functions(names),
         *_catalog(names),
         _records(names),
+        _stream(names),
         *_online_store(names),
     )
 
@@ -222,6 +223,30 @@ def _records(names: Names) -> Grant:
             "dynamodb:UpdateTable",
         ),
         (names.records_table_arn,),
+    )
+
+
+def _stream(names: Names) -> Grant:
+    """The stream, never its records."""
+    return Grant(
+        "Stream",
+        (
+            "kinesis:AddTagsToStream",
+            "kinesis:CreateStream",
+            "kinesis:DecreaseStreamRetentionPeriod",
+            "kinesis:DeleteStream",
+            "kinesis:DescribeStreamSummary",
+            "kinesis:IncreaseStreamRetentionPeriod",
+            "kinesis:ListTagsForStream",
+            "kinesis:RemoveTagsFromStream",
+            "kinesis:StartStreamEncryption",
+            "kinesis:StopStreamEncryption",
+            "kinesis:TagResource",
+            "kinesis:UntagResource",
+            "kinesis:UpdateShardCount",
+            "kinesis:UpdateStreamMode",
+        ),
+        (names.downsync_stream_arn,),
     )
 
 

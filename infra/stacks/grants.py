@@ -129,6 +129,30 @@ def read_logs(names: Names, *groups: str) -> Grant:
     )
 
 
+def put_events(names: Names) -> Grant:
+    """Tell the offline store what was served and pushed."""
+    return Grant("TellOfValues", ("kinesis:PutRecords",), (names.downsync_stream_arn,))
+
+
+def take_events(names: Names) -> Grant:
+    actions = (
+        "kinesis:DescribeStreamSummary",
+        "kinesis:GetRecords",
+        "kinesis:GetShardIterator",
+        "kinesis:ListShards",
+    )
+    return Grant("TakeValues", actions, (names.downsync_stream_arn,))
+
+
+def see_shards(names: Names) -> Grant:
+    """Say how far behind the consumers are."""
+    return Grant("SeeShards", ("kinesis:ListShards",), (names.downsync_stream_arn,))
+
+
+LOGGED_TABLES = ("*_served", "*_pushed")
+"""Tables of what was served and pushed, beside the view's own."""
+
+
 def read_secret(sid: str, names: Names, secret: str) -> Grant:
     """Secrets Manager adds six characters of its own to a secret's ARN."""
     resource = _arn(names, "secretsmanager", f"secret:{secret}-??????")

@@ -15,6 +15,7 @@ TRUSTED = {
     Role.WORKFLOW_DEPLOYER: "lambda.amazonaws.com",
     Role.MODEL_DEPLOYER: "lambda.amazonaws.com",
     Role.SERVING: "ecs-tasks.amazonaws.com",
+    Role.DOWNSYNC: "ecs-tasks.amazonaws.com",
     Role.INFRASTRUCTURE: "cloudformation.amazonaws.com",
 }
 """The service that assumes a role; people and Jenkins come from the account itself."""

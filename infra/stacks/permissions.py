@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from infra.stacks.delivery import deploy_stacks
 from infra.stacks.grants import (
+    LOGGED_TABLES,
     SCRATCH_TABLES,
     Grant,
     change_catalog,
@@ -17,6 +18,7 @@ from infra.stacks.grants import (
     model_packages,
     publish,
     pull_images,
+    put_events,
     query,
     read_catalog,
     read_logs,
@@ -24,11 +26,16 @@ from infra.stacks.grants import (
     read_objects,
     read_records,
     read_secret,
+    see_shards,
     state_machines,
+    take_events,
     write_logs,
     write_objects,
 )
 from mlops.names import Names, Role
+
+READABLE = ("raw/", "features/", "imports/", "downsync/tables/")
+"""What of the data bucket queries of people and jobs read."""
 
 JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
 
@@ -55,7 +62,7 @@ def grants_of(role: Role, names: Names) -> tuple[Grant, ...]:
 def _data_scientist(names: Names) -> tuple[Grant, ...]:
     """Reads everything but secrets, writes only scratch tables, runs workflows."""
     return (
-        read_objects("ReadData", names.data_bucket, "raw/", "features/", "imports/"),
+        read_objects("ReadData", names.data_bucket, *READABLE, "downsync/shards/"),
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
         list_bucket("ListArtifacts", names.artifact_bucket),
@@ -65,6 +72,7 @@ def _data_scientist(names: Names) -> tuple[Grant, ...]:
         *read_models(names),
         read_records(names),
         *_run_workflows(names),
+        see_shards(names),
         read_logs(names, *JOB_LOGS),
     )
 
@@ -106,6 +114,7 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         read_secret("LoadFeatures", names, names.redis_secret),
         *read_models(names),
         *_run_workflows(names),
+        see_shards(names),
         read_logs(names, *JOB_LOGS),
         *_deploy_infrastructure(names),
     )
@@ -156,7 +165,7 @@ def _approver(names: Names) -> tuple[Grant, ...]:
 def _training_job(names: Names) -> tuple[Grant, ...]:
     """Joins features, trains, and writes what it made; never registers or approves."""
     return (
-        read_objects("ReadData", names.data_bucket, "raw/", "features/", "imports/"),
+        read_objects("ReadData", names.data_bucket, *READABLE),
         list_bucket("ListData", names.data_bucket),
         read_objects(
             "ReadArtifacts",
@@ -282,12 +291,30 @@ def _model_deployer(names: Names) -> tuple[Grant, ...]:
 
 
 def _serving(names: Names) -> tuple[Grant, ...]:
-    """Reads plans, models and deployments, and the two secrets; writes nothing."""
+    """Reads plans, models and deployments, and the two secrets; tells what it served."""
     return (
         read_objects("ReadModels", names.artifact_bucket, "feast/", "models/", "deployments/"),
         list_bucket("ListModels", names.artifact_bucket),
         read_secret("ReadFeatures", names, names.redis_secret),
         read_secret("CheckCallers", names, names.api_keys_secret),
+        put_events(names),
+        *pull_images(names),
+    )
+
+
+def _downsync(names: Names) -> tuple[Grant, ...]:
+    """Takes from the stream and writes its own tables; nothing of anyone else's."""
+    return (
+        take_events(names),
+        read_objects("ReadPlans", names.artifact_bucket, "feast/"),
+        list_bucket("ListPlans", names.artifact_bucket),
+        read_objects("ReadOwn", names.data_bucket, "downsync/"),
+        write_objects("WriteOwn", names.data_bucket, "downsync/"),
+        delete_objects("ClearOwn", names.data_bucket, "downsync/"),
+        list_bucket("ListOwn", names.data_bucket),
+        *query(names),
+        read_catalog(names),
+        change_catalog(names, *LOGGED_TABLES),
         *pull_images(names),
     )
 
@@ -301,5 +328,6 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.WORKFLOW_DEPLOYER: _workflow_deployer,
     Role.MODEL_DEPLOYER: _model_deployer,
     Role.SERVING: _serving,
+    Role.DOWNSYNC: _downsync,
     Role.INFRASTRUCTURE: deploy_stacks,
 }

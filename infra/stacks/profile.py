@@ -20,8 +20,12 @@ class Profile:
     log_days: int
     scan_limit_gib: int
     """An Athena query that would scan more is cancelled."""
+    stream_hours: int
+    """How long the stream keeps what no consumer took."""
     cache_node: str | None
     """ElastiCache node type; None where Redis is run by someone else."""
+    stream_shards: int | None = None
+    """None lets AWS add and remove shards by demand."""
     cache_replicas: int = 0
     cache_snapshots: int = 0
     """Daily snapshots of the online store that are kept."""
@@ -38,6 +42,8 @@ PROFILES = {
         noncurrent_days=7,
         log_days=7,
         scan_limit_gib=100,
+        stream_hours=24,
+        stream_shards=2,
         cache_node=None,
     ),
     "dev": Profile(
@@ -46,6 +52,8 @@ PROFILES = {
         noncurrent_days=14,
         log_days=14,
         scan_limit_gib=200,
+        stream_hours=24,
+        stream_shards=1,
         cache_node="cache.t4g.small",
     ),
     "stage": Profile(
@@ -54,6 +62,7 @@ PROFILES = {
         noncurrent_days=30,
         log_days=90,
         scan_limit_gib=1024,
+        stream_hours=48,
         cache_node="cache.r7g.large",
         cache_replicas=1,
         cache_snapshots=1,
@@ -64,6 +73,7 @@ PROFILES = {
         noncurrent_days=90,
         log_days=365,
         scan_limit_gib=5120,
+        stream_hours=168,
         cache_node="cache.r7g.xlarge",
         cache_replicas=2,
         cache_snapshots=7,

@@ -10,6 +10,7 @@ from infra.stacks.bucket import private_bucket
 from infra.stacks.catalog import add_catalog
 from infra.stacks.profile import Profile
 from infra.stacks.records import add_records
+from infra.stacks.stream import add_stream
 from mlops.names import Names
 
 WORKFLOW_DEFINITIONS = ("workflows/", "definition.json")
@@ -17,7 +18,7 @@ WORKFLOW_DEFINITIONS = ("workflows/", "definition.json")
 
 
 class Storage(cdk.Stack):
-    """Data, artifact and staging buckets, the Glue database, the workgroup, the records."""
+    """Buckets of data, artifacts and staging, Glue database, workgroup, records and stream."""
 
     def __init__(
         self, scope: Construct, name: str, *, names: Names, profile: Profile, env: cdk.Environment
@@ -26,7 +27,7 @@ class Storage(cdk.Stack):
             scope,
             name,
             env=env,
-            description="Buckets, catalog and approval record",
+            description="Buckets, catalog, approval record and stream",
             termination_protection=profile.keep_data,
         )
         private_bucket(self, "Data", bucket_name=names.data_bucket, profile=profile)
@@ -44,6 +45,7 @@ class Storage(cdk.Stack):
         )
         add_catalog(self, names, profile)
         add_records(self, names, profile)
+        add_stream(self, names, profile)
 
 
 def notify_of_workflows(artifacts: s3.Bucket, names: Names) -> None:

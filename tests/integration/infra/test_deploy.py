@@ -82,6 +82,14 @@ def test_a_second_deployment_changes_nothing(platform: LocalAws) -> None:
     assert "mlops-local-storage: unchanged" in done.stderr
 
 
+def test_the_stream_is_there_and_takes_records(platform: LocalAws) -> None:
+    stream = platform.names.downsync_stream
+    kinesis = platform.client("kinesis")
+    found = kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
+    assert (found["OpenShardCount"], found["EncryptionType"]) == (2, "KMS")
+    assert found["StreamARN"] == platform.names.downsync_stream_arn
+
+
 def test_a_diff_of_what_is_deployed_is_empty(platform: LocalAws) -> None:
     done = mlops(platform, "diff", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, [])

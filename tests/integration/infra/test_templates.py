@@ -110,7 +110,13 @@ def test_data_is_versioned_and_staging_expires(prod: list[Stack]) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"]
+    "kind",
+    [
+        "AWS::S3::Bucket",
+        "AWS::DynamoDB::Table",
+        "AWS::Kinesis::Stream",
+        "AWS::SecretsManager::Secret",
+    ],
 )
 def test_prod_keeps_data_and_local_does_not(
     prod: list[Stack], local: list[Stack], kind: str
@@ -139,6 +145,14 @@ def test_the_record_is_restorable_and_refuses_to_be_rewritten(prod: list[Stack])
     assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
     assert {"dynamodb:UpdateItem", "dynamodb:DeleteItem"} <= set(statement["Action"])
     assert "dynamodb:PutItem" not in statement["Action"]
+
+
+def test_the_stream_is_encrypted_and_keeps_what_a_week_end_brings(prod: list[Stack]) -> None:
+    stream = the(prod, "AWS::Kinesis::Stream")
+    assert stream["Name"] == PROD.downsync_stream
+    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    assert stream["RetentionPeriodHours"] == 7 * 24
+    assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
 
 
 def test_an_uploaded_definition_calls_the_workflow_deployer(prod: list[Stack]) -> None:

@@ -21,6 +21,7 @@ DEPLOYED = (
     "AWS::ElastiCache::SubnetGroup",
     "AWS::Events::Rule",
     "AWS::Glue::Database",
+    "AWS::Kinesis::Stream",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Function",
     "AWS::Lambda::Permission",
@@ -52,6 +53,10 @@ UNUSED = {
         *("lakeformation:", "glue:PassConnection"),
         *("glue:CreateConnection", "glue:DeleteConnection"),
         *("glue:GetConnection", "glue:UpdateConnection"),
+    ),
+    "AWS::Kinesis::Stream": (
+        *("kinesis:DisableEnhancedMonitoring", "kinesis:EnableEnhancedMonitoring"),
+        *("kinesis:UpdateStreamWarmThroughput", "kinesis:UpdateMaxRecordSize", "kms:", "iam:"),
     ),
     "AWS::Lambda::Function": (
         *("kms:", "elasticfilesystem:", "s3files:", "ec2:DescribeNetworkInterfaces"),

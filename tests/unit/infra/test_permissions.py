@@ -96,6 +96,22 @@ def test_secrets_are_read_where_they_are_used() -> None:
     }
 
 
+def test_the_stream_is_filled_by_serving_and_emptied_by_downsync() -> None:
+    assert holders("kinesis:PutRecords") == {Role.SERVING}
+    assert holders("kinesis:GetRecords") == {Role.DOWNSYNC}
+
+
+def test_downsync_writes_nothing_of_anyone_elses() -> None:
+    places = {
+        resource
+        for role, grant in EVERY_GRANT
+        if role is Role.DOWNSYNC and "s3:PutObject" in grant.actions
+        for resource in grant.resources
+    }
+    data, staging = (f"arn:aws:s3:::{b}" for b in (NAMES.data_bucket, NAMES.staging_bucket))
+    assert places == {f"{data}/downsync/*", f"{staging}/*"}
+
+
 def test_nobody_can_change_roles_or_the_network() -> None:
     changing = {
         action
