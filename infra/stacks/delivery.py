@@ -237,6 +237,7 @@ def _stream(names: Names) -> Grant:
             "kinesis:DeleteStream",
             "kinesis:DescribeStreamSummary",
             "kinesis:IncreaseStreamRetentionPeriod",
+            "kinesis:ListTagsForResource",
             "kinesis:ListTagsForStream",
             "kinesis:RemoveTagsFromStream",
             "kinesis:StartStreamEncryption",

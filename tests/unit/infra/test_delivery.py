@@ -56,7 +56,8 @@ UNUSED = {
     ),
     "AWS::Kinesis::Stream": (
         *("kinesis:DisableEnhancedMonitoring", "kinesis:EnableEnhancedMonitoring"),
-        *("kinesis:UpdateStreamWarmThroughput", "kinesis:UpdateMaxRecordSize", "kms:", "iam:"),
+        *("kinesis:UpdateStreamWarmThroughput", "kinesis:UpdateMaxRecordSize"),
+        *("kinesis:UpdateStreamRecordDistributionStrategy", "kms:", "iam:"),
     ),
     "AWS::Lambda::Function": (
         *("kms:", "elasticfilesystem:", "s3files:", "ec2:DescribeNetworkInterfaces"),
