@@ -17,6 +17,7 @@ class Backend(StrEnum):
     ATHENA = "athena"
     JOBS = "jobs"
     KINESIS = "kinesis"
+    BATCH = "batch"
 
 
 _MINISTACK = {
@@ -105,6 +106,14 @@ _KINESIS = {
         UpdateShardCount""",
 }
 
+_BATCH = {
+    "batch": """
+        CancelJob CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment DeleteJobQueue
+        DeregisterJobDefinition DescribeComputeEnvironments DescribeJobDefinitions
+        DescribeJobQueues DescribeJobs ListJobs RegisterJobDefinition SubmitJob TerminateJob
+        UpdateComputeEnvironment UpdateJobQueue""",
+}
+
 ROUTES: dict[tuple[str, str], Backend] = {
     (service, operation): backend
     for backend, services in (
@@ -113,6 +122,7 @@ ROUTES: dict[tuple[str, str], Backend] = {
         (Backend.ATHENA, _ATHENA),
         (Backend.JOBS, _JOBS),
         (Backend.KINESIS, _KINESIS),
+        (Backend.BATCH, _BATCH),
     )
     for service, operations in services.items()
     for operation in operations.split()

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import uvicorn
 
@@ -23,6 +23,9 @@ from infra.local import ministack_backend, redis
 from infra.local.routes import Backend
 from infra.local.service import JsonService
 from infra.local.settings import ACCOUNT, HOST, REGION, StateDir
+
+if TYPE_CHECKING:
+    from infra.local.batch.service import Batch
 
 PORT_IN_USE = 98
 STATE_IN_USE = 97
@@ -105,7 +108,7 @@ async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
     await ministack.startup()
     calls = CallRecord(state.calls)
     snapshots = Snapshots(step_functions, state.ministack)
-    services = _own_services(f"http://{HOST}:{port}", state)
+    services, batch = _own_services(f"http://{HOST}:{port}", state)
     router = Router(ministack, step_functions, services, calls=calls, snapshots=snapshots)
     config = uvicorn.Config(
         router,
@@ -117,7 +120,7 @@ async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
-    server = _Server(config, lambda: _announce(state, port, redis_server.port))
+    server = _Server(config, lambda: _ready(batch, state, port, redis_server.port))
     snapshots.start()
     try:
         await server.serve(sockets=[listener])
@@ -131,19 +134,31 @@ async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
         state.running.unlink(missing_ok=True)
 
 
-def _own_services(endpoint: str, state: StateDir) -> dict[Backend, JsonService]:
+def _own_services(endpoint: str, state: StateDir) -> tuple[dict[Backend, JsonService], Batch]:
     from infra.local.athena.service import Athena
+    from infra.local.batch import stacks
+    from infra.local.batch.service import Batch
     from infra.local.cloudformation_patches import keep_streams_in
+    from infra.local.jobs.command import one_per_core
     from infra.local.kinesis.service import Kinesis
     from infra.local.sagemaker.service import SageMakerJobs
 
+    slots = one_per_core()
+    batch = Batch(endpoint, state.root, ACCOUNT, REGION, slots=slots)
+    stacks.install(batch)
     kinesis = Kinesis(state.kinesis, ACCOUNT, REGION)
     keep_streams_in(kinesis)
     return {
         Backend.ATHENA: Athena(endpoint, state.root, ACCOUNT, REGION),
-        Backend.JOBS: SageMakerJobs(endpoint, state.root, ACCOUNT, REGION),
+        Backend.JOBS: SageMakerJobs(endpoint, state.root, ACCOUNT, REGION, slots=slots),
         Backend.KINESIS: kinesis,
-    }
+        Backend.BATCH: batch,
+    }, batch
+
+
+def _ready(batch: Batch, state: StateDir, port: int, redis_port: int) -> None:
+    batch.start()
+    _announce(state, port, redis_port)
 
 
 def _announce(state: StateDir, port: int, redis_port: int) -> None:

@@ -26,7 +26,7 @@ class AwsError(Exception):
 
 
 class JsonService(Protocol):
-    """A service of the JSON protocol (X-Amz-Target), answered in this process.
+    """A service whose requests and answers are JSON bodies, answered in this process.
 
     `handle` is called on a worker thread, concurrently; it must not block for long.
     """

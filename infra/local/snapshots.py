@@ -13,7 +13,7 @@ from infra.local.moto_backend import StepFunctions
 from infra.local.operations import Call
 
 _READS = ("Get", "List", "Describe", "Head", "BatchGet", "Query", "Scan", "Filter", "Assume")
-_KEPT_ELSEWHERE = frozenset({"athena", "kinesis", "sagemaker", "states"})
+_KEPT_ELSEWHERE = frozenset({"athena", "batch", "kinesis", "sagemaker", "states"})
 _OBJECTS = frozenset(
     {
         "AbortMultipartUpload",

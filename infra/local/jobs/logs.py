@@ -23,8 +23,10 @@ LIMIT = 64 * 1024 * 1024
 class LogStream:
     """One stream of a log group. A log that cannot be written never fails the job."""
 
-    def __init__(self, client: Any, group: str, stream: str) -> None:
+    def __init__(self, client: Any, group: str, stream: str, *, has_group: bool = False) -> None:
+        """has_group: whether the group is made by others."""
         self._client = client
+        self._has_group = has_group
         self._names = {"logGroupName": group, "logStreamName": stream}
         self._group = group
         self._open = False
@@ -43,7 +45,8 @@ class LogStream:
     def _ensure(self) -> None:
         if self._open:
             return
-        _unless_exists(self._client, self._client.create_log_group, logGroupName=self._group)
+        if not self._has_group:
+            _unless_exists(self._client, self._client.create_log_group, logGroupName=self._group)
         _unless_exists(self._client, self._client.create_log_stream, **self._names)
         self._open = True
 

@@ -25,7 +25,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resou
     ResourceCondition,
 )
 
-from infra.local.stepfunctions.answers import plain_json
+from infra.local.stepfunctions.answers import plain_json, service_error
 from infra.local.stepfunctions.job_task import JobTask
 
 _log = logging.getLogger(__name__)
@@ -111,12 +111,7 @@ class SageMakerTask(JobTask):
 
 def error_of(error: ClientError) -> tuple[str, str]:
     """Name and cause that Step Functions gives to an error of the SageMaker API."""
-    code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-    about = error.response["ResponseMetadata"]
+    code = error.response["Error"]["Code"]
     name = code if code.endswith("Exception") else f"{code}Exception"
     name = f"SageMaker.{name if code in _MODELLED else 'AmazonSageMakerException'}"
-    cause = (
-        f"{message} (Service: AmazonSageMaker; Status Code: {about['HTTPStatusCode']}; "
-        f"Error Code: {code}; Request ID: {about.get('RequestId', '')}; Proxy: null)"
-    )
-    return name, cause
+    return name, service_error(error, service="AmazonSageMaker")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
@@ -62,10 +62,17 @@ class JobTask(StateTaskServiceCallback):  # type: ignore[misc]  # moto is untype
         parameters: dict[str, Any] = env.stack.pop()
         return parameters
 
-    def _check_parameters(self, env: Any, parameters: Mapping[str, Any]) -> None:
+    def _check_parameters(
+        self,
+        env: Any,
+        parameters: Mapping[str, Any],
+        *,
+        spelled: Callable[[str], str] = str,
+    ) -> None:
+        """spelled: how the states language spells a name of the API."""
         operation = self.resource.api_action[0].upper() + self.resource.api_action[1:]
         shape = service_model(self._get_boto_service_name()).operation_model(operation).input_shape
-        problems = list(parameter_problems(shape, parameters))
+        problems = list(parameter_problems(shape, parameters, spelled=spelled))
         if problems:
             raise self._runtime_error(env, parameters, problems)
 

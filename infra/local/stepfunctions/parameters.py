@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _WANTED: dict[str, tuple[str, tuple[type, ...]]] = {
@@ -19,8 +19,12 @@ _WANTED: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 
 
-def parameter_problems(shape: Any, value: Any, field: str = "") -> Iterator[str]:
+def parameter_problems(
+    shape: Any, value: Any, field: str = "", *, spelled: Callable[[str], str] = str
+) -> Iterator[str]:
     """What is wrong with the types of a task's parameters, by a botocore shape.
+
+    spelled: how the states language spells a member's name.
 
     Lengths, patterns and enumerations are the service's business.
     """
@@ -29,21 +33,24 @@ def parameter_problems(shape: Any, value: Any, field: str = "") -> Iterator[str]
     if not fits:
         yield f"The value for the field '{field}' must be {noun}"
     elif shape.type_name == "structure":
-        yield from _structure_problems(shape, value)
+        yield from _structure_problems(shape, value, spelled)
     elif shape.type_name == "list":
         for member in value:
-            yield from parameter_problems(shape.member, member, field)
+            yield from parameter_problems(shape.member, member, field, spelled=spelled)
     elif shape.type_name == "map":
         for key, member in value.items():
-            yield from parameter_problems(shape.value, member, key)
+            yield from parameter_problems(shape.value, member, key, spelled=spelled)
 
 
-def _structure_problems(shape: Any, value: Mapping[str, Any]) -> Iterator[str]:
-    for name in shape.required_members:
+def _structure_problems(
+    shape: Any, value: Mapping[str, Any], spelled: Callable[[str], str]
+) -> Iterator[str]:
+    for name in map(spelled, shape.required_members):
         if name not in value:
             yield f"The field '{name}' is required but was missing"
-    for name, member in value.items():
-        if name not in shape.members:
+    members = {spelled(name): member for name, member in shape.members.items()}
+    for name, inner in value.items():
+        if name not in members:
             yield f"The field '{name}' is not supported by Step Functions"
         else:
-            yield from parameter_problems(shape.members[name], member, name)
+            yield from parameter_problems(members[name], inner, name, spelled=spelled)

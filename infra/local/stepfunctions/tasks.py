@@ -1,6 +1,7 @@
 """Step Functions' tasks that moto lacks or has otherwise, inside its interpreter.
 
-- `sagemaker:create…Job` (`infra.local.sagemaker.tasks`).
+- `sagemaker:create…Job` (`infra.local.sagemaker.tasks`), `batch:submitJob`
+  (`infra.local.batch.tasks`).
 - `aws-sdk:*` tasks raise `<Service>.<Code>Exception` with AWS's spelling of the service
   (`S3.NoSuchKeyException`), and their answers are plain JSON (`$.Body` is text).
 - A `Body` that is an object (S3's PutObject) is stored as its JSON.
@@ -21,6 +22,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceAwsSdk,
 )
 
+from infra.local.batch.tasks import BatchTask
 from infra.local.jobs.identity import Clients
 from infra.local.jobs.validation import service_model
 from infra.local.sagemaker.tasks import SageMakerTask
@@ -53,7 +55,7 @@ def install(endpoint: str) -> None:
     state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK = POLL
     state_task_service_aws_sdk._SERVICE_ERROR_NAMES.update(_SDK_NAMES)
     theirs = state_task_factory.state_task_service_for
-    ours = {"sagemaker": SageMakerTask, "aws-sdk": AwsSdkTask}
+    ours = {"sagemaker": SageMakerTask, "batch": BatchTask, "aws-sdk": AwsSdkTask}
 
     def task_for(service_name: str) -> Any:
         return ours[service_name]() if service_name in ours else theirs(service_name)

@@ -25,9 +25,14 @@ UNLISTED: list[tuple[str, str, dict[str, Any], str]] = [
     ("ec2", "describe_vpcs", {}, "ec2.DescribeVpcs"),
     (
         "batch",
-        "submit_job",
-        {"jobName": "x", "jobQueue": "x", "jobDefinition": "x"},
-        "batch.SubmitJob",
+        "submit_service_job",
+        {
+            "jobName": "x",
+            "jobQueue": "x",
+            "serviceRequestPayload": "{}",
+            "serviceJobType": "SAGEMAKER_TRAINING",
+        },
+        "batch.SubmitServiceJob",
     ),
     ("ecs", "run_task", {"taskDefinition": "x"}, "ecs.RunTask"),
     ("s3", "get_bucket_website", {"Bucket": "xyz"}, "s3.GetBucketWebsite"),
