@@ -12,7 +12,7 @@ import pyarrow as pa
 from infra.local.athena.catalog import Column, Table
 from infra.local.athena.dialect import parse_hive_type
 from infra.local.athena.errors import QueryFailed
-from infra.local.athena.macros import MACROS
+from infra.local.athena.extensions import extend
 from infra.local.athena.queries import Planner
 from infra.local.athena.types import quote
 
@@ -29,8 +29,7 @@ class MemoryAthena:
     def __post_init__(self) -> None:
         self.connection = duckdb.connect(":memory:", config={"threads": self.threads})
         self.connection.execute("SET TimeZone = 'UTC'")
-        for statement in MACROS:
-            self.connection.execute(statement)
+        extend(self.connection)
 
     def add(self, name: str, data: Any, types: Mapping[str, str]) -> None:
         """A table from anything that DuckDB scans, with Hive's type of each column."""

@@ -11,13 +11,11 @@ from typing import Any
 
 from infra.local.athena.dialect import parse_hive_type, parse_trino_type
 from infra.local.athena.errors import QueryFailed
+from infra.local.athena.formats import PARQUET, by_serde
 from infra.local.athena.types import Type
 
 CATALOG = "awsdatacatalog"
 _VIEW_START, _VIEW_END = "/* Presto View: ", " */"
-_PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
-_PARQUET_INPUT = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
-_PARQUET_OUTPUT = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"
 _BATCH = 100
 
 
@@ -292,11 +290,12 @@ def write_table(table: Table) -> dict[str, Any]:
 
 def _formats(table: Table) -> dict[str, Any]:
     raw = (table.raw or {}).get("StorageDescriptor") or {}
+    form = by_serde(table.serde) or PARQUET
     return {
-        "InputFormat": raw.get("InputFormat", _PARQUET_INPUT),
-        "OutputFormat": raw.get("OutputFormat", _PARQUET_OUTPUT),
+        "InputFormat": raw.get("InputFormat", form.input_format),
+        "OutputFormat": raw.get("OutputFormat", form.output_format),
         "SerdeInfo": {
-            "SerializationLibrary": table.serde or _PARQUET_SERDE,
+            "SerializationLibrary": table.serde or form.serde,
             "Parameters": dict(table.serde_parameters) or {"serialization.format": "1"},
         },
     }

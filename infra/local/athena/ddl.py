@@ -12,6 +12,7 @@ from infra.local.athena.catalog import Catalog, Column, Partition, Table, view_t
 from infra.local.athena.describe import create_table_text, describe_lines
 from infra.local.athena.dialect import parse_hive_type
 from infra.local.athena.errors import QueryFailed, unsupported
+from infra.local.athena.formats import declared
 from infra.local.athena.queries import Planner
 from infra.local.athena.results import ResultColumn
 from infra.local.athena.statements import (
@@ -36,8 +37,6 @@ from infra.local.athena.statements import (
 from infra.local.athena.storage import Storage, folder, split_uri
 from infra.local.athena.task import Outcome, Task
 from infra.local.athena.types import VARCHAR
-
-_PARQUET = {"PARQUET", "PARQUETFILE"}
 
 
 def _failed(kind: str, message: str) -> QueryFailed:
@@ -125,8 +124,7 @@ class Definitions:
                 "Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask.",
                 f"AlreadyExistsException(message:Table {name} already exists.)",
             )
-        if statement.stored_as not in _PARQUET and "parquet" not in statement.serde.lower():
-            raise unsupported(f"tables stored as {statement.stored_as or 'TEXTFILE'}")
+        form = declared(statement.stored_as, statement.serde)
         if not statement.location.startswith("s3://"):
             raise _failed("SemanticException", f"{statement.location} is no location in S3")
         self.catalog.create(
@@ -136,7 +134,7 @@ class Definitions:
                 _columns(statement.columns),
                 _columns(statement.partition_keys),
                 location=statement.location,
-                serde=statement.serde,
+                serde=statement.serde or form.serde,
                 serde_parameters=dict(statement.serde_properties),
                 parameters={"EXTERNAL": "TRUE"} | dict(statement.properties),
                 comment=statement.comment,

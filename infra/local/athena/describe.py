@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from infra.local.athena.catalog import Column, Table
+from infra.local.athena.formats import PARQUET, by_serde
 from infra.local.athena.types import quote
-
-_PARQUET = """ROW FORMAT SERDE 
-  'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe' 
-STORED AS INPUTFORMAT 
-  'org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat' 
-OUTPUTFORMAT 
-  'org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat'"""  # noqa: W291 - Hive prints them
 
 
 def describe_lines(table: Table) -> list[str]:
@@ -45,13 +39,24 @@ def create_table_text(table: Table) -> str:
     if table.partition_keys:
         parts += ["PARTITIONED BY ( ", _columns(table.partition_keys)]
     parts += [
-        _PARQUET,
+        *_row_format(table),
         "LOCATION",
         f"  '{table.location}'",
         "TBLPROPERTIES (",
         _pairs(table.parameters),
     ]
     return "\n".join(parts)
+
+
+def _row_format(table: Table) -> list[str]:
+    """As Hive prints it, with its blanks at the ends of lines."""
+    form = by_serde(table.serde) or PARQUET
+    lines = ["ROW FORMAT SERDE ", f"  '{table.serde}' "]
+    given = {k: v for k, v in table.serde_parameters.items() if k != "serialization.format"}
+    if given:
+        lines += ["WITH SERDEPROPERTIES ( ", f"{_pairs(given)} "]
+    lines += ["STORED AS INPUTFORMAT ", f"  '{table.input_format or form.input_format}' "]
+    return [*lines, "OUTPUTFORMAT ", f"  '{table.output_format or form.output_format}'"]
 
 
 def _columns(columns: Sequence[Column]) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import duckdb
 import duckdb_extension_httpfs  # type: ignore[import-untyped]  # a wheel of one binary
 
-from infra.local.athena.macros import MACROS
+from infra.local.athena.extensions import extend
 from infra.local.athena.types import text
 
 
@@ -49,6 +49,7 @@ class Engine:
         self._lock = threading.Lock()
         for statement in _setup(endpoint, region, account):
             self._root.execute(statement)
+        extend(self._root)
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -74,7 +75,6 @@ def _setup(endpoint: str, region: str, account: str) -> list[str]:
         "SET GLOBAL httpfs_connection_caching = true",
         "SET GLOBAL s3_url_compatibility_mode = true",
         _secret(account, region, host.netloc, secure=host.scheme == "https"),
-        *MACROS,
     ]
 
 

@@ -47,6 +47,9 @@ def unsupported(what: str, where: str = "") -> QueryFailed:
     return QueryFailed("NOT_SUPPORTED", f"{where}The local Athena does not support {what}")
 
 
+_PYTHON = re.compile(
+    r"Python exception occurred while executing the UDF: \w+: (.*?)\n\nAt:.*", re.DOTALL
+)
 _OWN = re.compile(r"\b([A-Z][A-Z_]+[A-Z]): (.*)", re.DOTALL)
 _CAST = re.compile(r'Could not convert string ["\'](.*)["\'] to ([A-Z0-9 (),_]+)')
 _GROUPED = re.compile(r'column "?([^"]+)"? must appear in the GROUP BY clause')
@@ -54,7 +57,7 @@ _GROUPED = re.compile(r'column "?([^"]+)"? must appear in the GROUP BY clause')
 
 def from_duckdb(error: duckdb.Error) -> QueryFailed:
     """Name the engine's failure as Athena would."""
-    text = str(error).removeprefix("Invalid Input Error: ")
+    text = _PYTHON.sub(r"\1", str(error).removeprefix("Invalid Input Error: "))
     if isinstance(error, duckdb.InvalidInputException) and (own := _OWN.match(text)):
         return QueryFailed(own[1], own[2])
     if cast := _CAST.search(text):

@@ -223,7 +223,21 @@ class _TableClauses:
             self.serde = reader.string()
             return
         reader.expect("DELIMITED")
-        raise unsupported("ROW FORMAT DELIMITED: it reads Parquet tables only")
+        while delimiter := next((d for d in _DELIMITERS if reader.take(*d)), None):
+            written = reader.string()
+            for name in _DELIMITERS[delimiter]:
+                self.serde_properties[name] = written
+
+
+_DELIMITERS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("FIELDS", "TERMINATED", "BY"): ("field.delim", "serialization.format"),
+    ("ESCAPED", "BY"): ("escape.delim",),
+    ("COLLECTION", "ITEMS", "TERMINATED", "BY"): ("colelction.delim",),
+    ("MAP", "KEYS", "TERMINATED", "BY"): ("mapkey.delim",),
+    ("LINES", "TERMINATED", "BY"): ("line.delim",),
+    ("NULL", "DEFINED", "AS"): ("serialization.null.format",),
+}
+"""Clauses of ROW FORMAT DELIMITED, and the SerDe properties that they set, in Hive's spelling."""
 
 
 def _drop_table(reader: _HiveReader) -> Statement:

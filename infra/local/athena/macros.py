@@ -72,6 +72,24 @@ MACROS = [
         "(x, f) AS CASE WHEN x IS NULL THEN NULL ELSE coalesce(try_strptime(x, f), {invalid}) END",
         invalid="error('INVALID_FUNCTION_ARGUMENT: Invalid format: \"' || x || '\"')",
     ),
+    *_pair(
+        "csv_value",
+        "(x, parsed, field) AS CASE WHEN x IS NULL OR parsed IS NOT NULL THEN parsed "
+        "ELSE {invalid} END",
+        invalid="error('HIVE_BAD_DATA: Error parsing field value ''' || x || ''' for field ' || "
+        "field || ': For input string: \"' || x || '\"')",
+    ),
+    *_pair(
+        "json_document",
+        "(x, lenient) AS CASE WHEN x IS NULL THEN NULL WHEN json_valid(x) AND json_type(x) = "
+        "'OBJECT' THEN x WHEN NOT lenient THEN {invalid} END",
+        invalid="error('HIVE_CURSOR_ERROR: Row is not a valid JSON Object: ' || x)",
+    ),
+    *_same(
+        "lower_keys",
+        r"""(x) AS CASE WHEN regexp_matches(x, '"[^"]*[A-Z][^"]*"\s*:') """
+        "THEN athena_lowered_keys(x) ELSE x END",
+    ),
     # Digits of the shortest text that reads back as the number, then one before the point.
     *_same("mantissa", "(t) AS split_part(t, 'e', 1)"),
     *_same("power_of", "(t) AS CAST(coalesce(nullif(split_part(t, 'e', 2), ''), '0') AS INTEGER)"),

@@ -1,4 +1,4 @@
-"""CTAS, INSERT and UNLOAD: rows written as Parquet, under Athena's rules for where and how many."""
+"""CTAS, INSERT and UNLOAD: rows written to files, under Athena's rules for where and how many."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from urllib.parse import unquote
 import duckdb
 
 from infra.local.athena.catalog import Catalog, Column, Partition, Table, hive_type
+from infra.local.athena.encodings import Encoding, of_table
 from infra.local.athena.errors import QueryFailed, unsupported
+from infra.local.athena.formats import ORC, PARQUET, TEXT, format_of
 from infra.local.athena.operators import Typed, coerce
+from infra.local.athena.properties import (
+    check_created,
+    check_unloaded,
+    encoding_of,
+    text_of,
+    texts_of,
+)
 from infra.local.athena.queries import Planned, Planner
 from infra.local.athena.results import ResultColumn
 from infra.local.athena.scope import Field
-from infra.local.athena.statements import CreateTableAs, Insert, Properties, Unload
+from infra.local.athena.statements import CreateTableAs, Insert, Unload
 from infra.local.athena.storage import Storage, folder
 from infra.local.athena.task import Outcome, Task
 from infra.local.athena.types import BIGINT, UNKNOWN, Type, coercible, quote, text
 
 MAX_PARTITIONS = 100
-_CODECS = {
-    "SNAPPY": "snappy",
-    "GZIP": "gzip",
-    "ZSTD": "zstd",
-    "LZ4": "lz4_raw",
-    "NONE": "uncompressed",
-    "UNCOMPRESSED": "uncompressed",
-}
 _ROWS = [ResultColumn("rows", BIGINT)]
 
 
@@ -44,6 +45,20 @@ class _Written:
 
 
 @dataclass(frozen=True)
+class _Destination:
+    """Where rows go, and how they are stored there; the last columns are the partition keys."""
+
+    location: str
+    columns: Sequence[Column]
+    keys: Sequence[str]
+    encoding: Encoding
+
+    @property
+    def stored(self) -> Sequence[Column]:
+        return self.columns[: len(self.columns) - len(self.keys)]
+
+
+@dataclass(frozen=True)
 class Writer:
     """Writes query results into tables and folders."""
 
@@ -53,20 +68,21 @@ class Writer:
 
     def create_table_as(self, statement: CreateTableAs, task: Task) -> Outcome:
         database, name = task.resolve(statement.name)
-        location = _text(statement.properties, "external_location")
+        location = text_of(statement.properties, "external_location")
         target = folder(location or f"{task.output}tables/{task.id}")
         if self._exists(statement, database, name):
             return Outcome("none", target, _ROWS, update_count=0)
-        _check_properties(statement.properties)
-        keys = _texts(statement.properties, "partitioned_by")
+        check_created(statement.properties)
+        keys = texts_of(statement.properties, "partitioned_by")
         planned = self.planner.plan(statement.query, task.database)
         columns = _new_columns(planned.fields)
         _check_order(columns, keys)
         self._check_empty(target, f"{database}.{name}")
-        codec = _codec(statement.properties)
+        encoding = encoding_of(statement.properties, what="CTAS")
         written = _Written(0, [], [])
         if statement.with_data:
-            written = self._write(planned, columns, keys, codec, target, task)
+            place = _Destination(target, columns, keys, encoding)
+            written = self._write(planned, place, task)
         split = len(columns) - len(keys)
         table = Table(
             database,
@@ -74,7 +90,9 @@ class Writer:
             tuple(columns[:split]),
             tuple(columns[split:]),
             location=target,
-            parameters=_new_parameters(codec, task),
+            serde=encoding.form.serde,
+            serde_parameters=encoding.parameters,
+            parameters=_new_parameters(encoding, task),
         )
         self.catalog.create(table)
         self.catalog.add_partitions(table, written.partitions)
@@ -106,9 +124,8 @@ class Writer:
         keys = [key.name for key in table.partition_keys]
         if any(column.name in keys for column in missing):
             raise unsupported("INSERT that leaves out a partition column")
-        written = self._write(
-            planned, columns, keys, _table_codec(table), folder(table.location), task, positions
-        )
+        place = _Destination(folder(table.location), columns, keys, of_table(table))
+        written = self._write(planned, place, task, positions)
         self._register(table, written)
         return self._outcome(task, f"{task.output}{task.id}", written)
 
@@ -121,15 +138,15 @@ class Writer:
 
     def unload(self, statement: Unload, task: Task) -> Outcome:
         target = folder(statement.target)
-        format_ = _text(statement.properties, "format").upper()
-        if format_ != "PARQUET":
-            raise unsupported(f"UNLOAD in the format {format_ or 'that is not given'}")
+        check_unloaded(statement.properties)
         planned = self.planner.plan(statement.query, task.database)
         columns = _new_columns(planned.fields)
-        keys = _texts(statement.properties, "partitioned_by")
+        keys = texts_of(statement.properties, "partitioned_by")
         _check_order(columns, keys)
         self._check_empty(target, "unload")
-        written = self._write(planned, columns, keys, _codec(statement.properties), target, task)
+        encoding = encoding_of(statement.properties, what="UNLOAD")
+        place = _Destination(target, columns, keys, encoding)
+        written = self._write(planned, place, task)
         return self._outcome(task, f"{task.output}{task.id}.csv", written)
 
     def _check_empty(self, target: str, name: str) -> None:
@@ -149,81 +166,75 @@ class Writer:
         return Outcome("none", location, _ROWS, update_count=written.rows, manifest=manifest)
 
     def _write(
-        self,
-        planned: Planned,
-        columns: Sequence[Column],
-        keys: Sequence[str],
-        codec: str,
-        target: str,
-        task: Task,
-        positions: Sequence[int] | None = None,
+        self, planned: Planned, to: _Destination, task: Task, positions: Sequence[int] | None = None
     ) -> _Written:
         sql = self.planner.bind(planned, task)
-        order = positions or range(len(columns))
+        order = positions or range(len(to.columns))
         values = [
             coerce(Typed(f"c{i}", planned.fields[i].type), column.type)
-            for i, column in zip(order, columns, strict=True)
+            for i, column in zip(order, to.columns, strict=True)
         ]
-        local = task.folder / "data"
-        local.mkdir()
+        (task.folder / "data").mkdir()
+        plain = [v.sql for v in values]
+        if to.encoding.form != PARQUET:
+            return self._publish(self._copy(task, sql, plain, to), to, task)
         try:
-            written = self._copy(task, sql, columns, [_as_int96(v) for v in values], keys, codec)
+            written = self._copy(task, sql, [_as_int96(v) for v in values], to)
         except duckdb.ConversionException as exc:
             if "Timestamp(NS)" not in str(exc):
                 raise
-            written = self._copy(task, sql, columns, [v.sql for v in values], keys, codec)
-        return self._publish(local, {p: n for p, n in written.items() if n}, keys, target)
+            written = self._copy(task, sql, plain, to)
+        return self._publish(written, to, task)
 
     def _copy(
-        self,
-        task: Task,
-        sql: str,
-        columns: Sequence[Column],
-        values: Sequence[str],
-        keys: Sequence[str],
-        codec: str,
+        self, task: Task, sql: str, values: Sequence[str], to: _Destination
     ) -> dict[Path, int]:
-        """Write the rows to local files; how many are in each."""
-        pairs = zip(values, columns, strict=True)
+        """Write the rows to local files; how many are in each that has some."""
+        pairs = zip(values, to.columns, strict=True)
         source = f"SELECT {', '.join(f'{v} AS {quote(c.name)}' for v, c in pairs)} FROM ({sql})"
-        names = ", ".join(map(quote, keys))
+        names = ", ".join(map(quote, to.keys))
         # In order of their partitions, so that each is in one file, or in few.
-        source += f" ORDER BY {names}" if keys else ""
-        split = f"PARTITION_BY ({names})" if keys else "PER_THREAD_OUTPUT true"
+        source += f" ORDER BY {names}" if to.keys else ""
+        split = f"PARTITION_BY ({names})" if to.keys else "PER_THREAD_OUTPUT true"
+        options = f"COMPRESSION {to.encoding.first_codec}, {split}, OVERWRITE true"
         rows = task.connection.execute(
             f"COPY ({source}) TO {text(str(task.folder / 'data'))} "
-            f"(FORMAT parquet, COMPRESSION {codec}, {split}, OVERWRITE true, RETURN_STATS true)"
+            f"(FORMAT parquet, {options}, RETURN_STATS true)"
         ).fetchall()
-        return {Path(row[0]): int(row[1]) for row in rows}
+        return {Path(row[0]): int(row[1]) for row in rows if row[1]}
 
-    def _publish(
-        self, local: Path, written: Mapping[Path, int], keys: Sequence[str], target: str
-    ) -> _Written:
+    def _publish(self, written: Mapping[Path, int], to: _Destination, task: Task) -> _Written:
+        local = task.folder / "data"
         folders = {path.parent for path in written}
-        if keys and len(folders) > MAX_PARTITIONS:
+        if to.keys and len(folders) > MAX_PARTITIONS:
             raise QueryFailed(
                 "HIVE_TOO_MANY_OPEN_PARTITIONS",
                 f"Exceeded limit of {MAX_PARTITIONS} open writers for partitions/buckets",
             )
-        names = _file_names()
+        names = _file_names(to.encoding.suffix)
         for path in set(local.rglob("*")) - set(written):
             if path.is_file():
                 path.unlink()
         for path in written:
+            to.encoding.encode(path, to.stored, task.connection)
             path.rename(path.with_name(names()))
-        files = self.storage.upload(local, target)
+        files = self.storage.upload(local, to.location)
         partitions = [
-            Partition(_partition_values(where.relative_to(local)), _below(target, where, local))
+            Partition(
+                _partition_values(where.relative_to(local)), _below(to.location, where, local)
+            )
             for where in sorted(folders)
         ]
-        return _Written(sum(written.values()), files, partitions if keys else [])
+        return _Written(sum(written.values()), files, partitions if to.keys else [])
 
 
-def _new_parameters(codec: str, task: Task) -> dict[str, str]:
+def _new_parameters(encoding: Encoding, task: Task) -> dict[str, str]:
+    classification = {TEXT.name: "csv"}.get(encoding.form.name, encoding.form.name.lower())
+    kept = {PARQUET.name: "parquet.compression", ORC.name: "orc.compress"}
     return {
         "EXTERNAL": "TRUE",
-        "classification": "parquet",
-        "parquet.compression": codec.upper(),
+        "classification": classification,
+        kept.get(encoding.form.name, "write.compression"): encoding.codec.upper(),
         "presto_query_id": task.id,
     }
 
@@ -243,10 +254,10 @@ def _partition_values(where: Path) -> tuple[str, ...]:
     return tuple(unquote(part.partition("=")[2]) for part in where.parts)
 
 
-def _file_names() -> Callable[[], str]:
+def _file_names(suffix: str) -> Callable[[], str]:
     """Names as Athena gives them: a time, a query, a random part; no order to read from."""
     stamp = f"{datetime.now(UTC):%Y%m%d_%H%M%S}_{secrets.token_hex(3)}"
-    return lambda: f"{stamp}_{secrets.token_hex(16)}"
+    return lambda: f"{stamp}_{secrets.token_hex(16)}{suffix}"
 
 
 def _new_columns(fields: Sequence[Field]) -> list[Column]:
@@ -301,58 +312,10 @@ def _check_order(columns: Sequence[Column], keys: Sequence[str]) -> None:
         raise QueryFailed("INVALID_TABLE_PROPERTY", "Table contains only partition columns")
 
 
-_KNOWN_PROPERTIES = {
-    "external_location",
-    "format",
-    "partitioned_by",
-    "write_compression",
-    "parquet_compression",
-    "compression",
-    "table_type",
-    "is_external",
-}
-
-
-def _check_properties(properties: Properties) -> None:
-    for name in properties:
-        if name not in _KNOWN_PROPERTIES:
-            raise unsupported(f"the table property {name}")
-    if _text(properties, "table_type").upper() not in {"", "HIVE"}:
-        raise unsupported(f"table_type {_text(properties, 'table_type')}")
-    if _text(properties, "format").upper() not in {"", "PARQUET"}:
-        raise unsupported(f"CTAS in the format {_text(properties, 'format')}")
-
-
-def _text(properties: Properties, name: str) -> str:
-    found = properties.get(name, "")
-    return found if isinstance(found, str) else ""
-
-
-def _texts(properties: Properties, name: str) -> list[str]:
-    found = properties.get(name, ())
-    return [found.lower()] if isinstance(found, str) else [item.lower() for item in found]
-
-
-def _codec(properties: Properties) -> str:
-    """Athena's default for Parquet is gzip."""
-    names = ("write_compression", "parquet_compression", "compression")
-    wanted = next((_text(properties, name) for name in names if name in properties), "GZIP")
-    if wanted.upper() not in _CODECS:
-        raise unsupported(f"Parquet compressed by {wanted}")
-    return _CODECS[wanted.upper()]
-
-
-def _table_codec(table: Table) -> str:
-    names = ("write.compression", "parquet.compression", "parquet.compress", "compressionType")
-    wanted = next((table.parameters[name] for name in names if name in table.parameters), "GZIP")
-    return _CODECS.get(wanted.upper(), "gzip")
-
-
 def _check_insertable(table: Table) -> None:
     if table.view is not None:
         raise QueryFailed("NOT_SUPPORTED", "Inserting into views is not supported")
-    if "parquet" not in table.serde.lower():
-        raise unsupported(f"INSERT INTO '{table.full_name}': its SerDe is {table.serde}")
+    format_of(table)
 
 
 def _target_columns(table: Table, statement: Insert) -> list[Column]:

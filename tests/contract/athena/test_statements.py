@@ -184,13 +184,11 @@ LIMITS = [
         "NOT_SUPPORTED: Incorrect timestamp precision for timestamp(6); the configured precision is MILLISECONDS; column name: x",
     ),
     ("CREATE TABLE {t} WITH (bucket_count = 4) AS SELECT 1 AS x", "NOT_SUPPORTED: The local Athena does not support the table property bucket_count"),
-    ("CREATE TABLE {t} WITH (format = 'ORC') AS SELECT 1 AS x", "NOT_SUPPORTED: The local Athena does not support CTAS in the format ORC"),
     ("CREATE TABLE payments AS SELECT 1 AS x", "TABLE_ALREADY_EXISTS: line 1:14: Destination table"),
     ("INSERT INTO payments SELECT 1", "TYPE_MISMATCH: Insert query has mismatched column types: Table: [varchar, timestamp(3)"),
     ("INSERT INTO nothing SELECT 1", "TABLE_NOT_FOUND: line 1:13: Table"),
     ("DROP TABLE nothing", "FAILED: SemanticException [Error 10001]: Table not found"),
     ("CREATE EXTERNAL TABLE payments (x int) STORED AS PARQUET LOCATION '{full}'", "FAILED: Execution Error"),
-    ("CREATE EXTERNAL TABLE {t} (x int) STORED AS ORC LOCATION '{full}'", "NOT_SUPPORTED: The local Athena does not support tables stored as ORC"),
     ("CREATE VIEW payments AS SELECT 1 AS x", "TABLE_ALREADY_EXISTS"),
     ("SHOW PARTITIONS spend_nothing", "FAILED: SemanticException [Error 10001]: Table not found"),
 ]  # fmt: skip

@@ -12,8 +12,8 @@ from infra.local.athena.analyzer import Analyzer
 from infra.local.athena.catalog import Column, Partition, Table, View
 from infra.local.athena.dialect import parse_hive_type, parse_query
 from infra.local.athena.errors import QueryFailed
+from infra.local.athena.files import prune
 from infra.local.athena.queries import Planner
-from infra.local.athena.scan import prune
 from infra.local.athena.scope import Leaf
 
 

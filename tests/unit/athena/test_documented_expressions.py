@@ -11,7 +11,7 @@ from infra.local.athena.analyzer import Analyzer
 from infra.local.athena.catalog import Table
 from infra.local.athena.dialect import parse_query
 from infra.local.athena.errors import QueryFailed, from_duckdb
-from infra.local.athena.macros import MACROS
+from infra.local.athena.extensions import extend
 from infra.local.athena.operators import Typed
 from infra.local.athena.results import shown
 
@@ -302,8 +302,7 @@ DOCUMENTED = [*NUMBERS, *TEXTS, *TIMES, *COLLECTIONS, *AGGREGATES]
 def engine() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for macro in MACROS:
-            connection.execute(macro)
+        extend(connection)
         yield connection
 
 

@@ -180,10 +180,6 @@ REFUSED = [
         "NOT_SUPPORTED: The local Athena does not support ALTER TABLE RENAME",
     ),
     (
-        "CREATE EXTERNAL TABLE t (a int) ROW FORMAT DELIMITED LOCATION 's3://b/'",
-        "NOT_SUPPORTED: The local Athena does not support ROW FORMAT DELIMITED",
-    ),
-    (
         "CREATE EXTERNAL TABLE t (a int) CLUSTERED BY (a) INTO 2 BUCKETS LOCATION 's3://b/'",
         "NOT_SUPPORTED: The local Athena does not support CLUSTERED BY",
     ),
