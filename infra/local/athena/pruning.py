@@ -51,6 +51,7 @@ class Pruner:
                 found = self._narrowed(part, leaf)
                 if found is not None:
                     leaf.predicates.append(found)
+                    leaf.fixed.update(self._fixed(part, leaf))
 
     def _narrowed(self, node: exp.Expr, leaf: Leaf) -> str | None:
         """The part of a condition that the partition columns decide; None when none is."""
@@ -65,6 +66,22 @@ class Pruner:
             known = [part for part in parts if part is not None]
             return f"({' OR '.join(known)})" if len(known) == len(parts) else None
         return self._decided(node, leaf)
+
+    def _fixed(self, node: exp.Expr, leaf: Leaf) -> dict[str, list[str]]:
+        """A column and the literals that it must equal one of; empty for another condition."""
+        if isinstance(node, exp.In) and not node.args.get("query"):
+            column, items = node.this, node.expressions
+        elif isinstance(node, exp.EQ):
+            column, items = node.this, [node.expression]
+            if isinstance(column, exp.Literal):
+                column, items = node.expression, [node.this]
+        else:
+            return {}
+        if not isinstance(column, exp.Column) or not all(isinstance(i, exp.Literal) for i in items):
+            return {}
+        parts = tuple(part.name.lower() for part in column.parts)
+        item, _ = _PartitionScope(outer=self._writer.scope, leaf=leaf).resolve(parts, "")
+        return {item.sql[1:-1]: [literal.name for literal in items]}
 
     def _decided(self, node: exp.Expr, leaf: Leaf) -> str | None:
         if node.find(exp.Query, exp.Window, exp.Lambda) or not node.find(exp.Column):

@@ -12,6 +12,7 @@ from infra.local.athena.catalog import Catalog, Column, Table
 from infra.local.athena.files import Part, list_partitions, prune, reading
 from infra.local.athena.footers import FileColumns, Footers, check_types
 from infra.local.athena.formats import CSV, JSON, OPENX, ORC, PARQUET, TEXT, format_of
+from infra.local.athena.projection import is_projected, project
 from infra.local.athena.scope import Leaf
 from infra.local.athena.storage import Storage, folder
 from infra.local.athena.types import duck, quote
@@ -64,7 +65,10 @@ class Scanner:
         table = leaf.table
         if not table.partition_keys:
             return [(file, ()) for file in self._storage.files(folder(table.location))]
-        partitions = prune(leaf, self._catalog.partitions(table), connection)
+        if is_projected(table):
+            partitions = project(leaf, connection)
+        else:
+            partitions = prune(leaf, self._catalog.partitions(table), connection)
         return list_partitions(self._storage, partitions)
 
     def _parquet(

@@ -25,6 +25,8 @@ class Leaf:
     """Columns that the query really reads."""
     predicates: list[str] = field(default_factory=list)
     """Conditions on the partition columns that every row read must meet, in DuckDB's SQL."""
+    fixed: dict[str, list[str]] = field(default_factory=dict)
+    """Values that the query names for a partition column: it equals one of them."""
 
 
 @dataclass(frozen=True)

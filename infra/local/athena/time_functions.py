@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.functions import special
 from infra.local.athena.operators import Typed, cast, coerce, from_wall, local, shift
+from infra.local.athena.time_patterns import joda_pattern, mysql_pattern
 from infra.local.athena.types import (
     BIGINT,
     DATE,
@@ -212,46 +213,6 @@ def _zoned(kind: Type, zone: str) -> Type:
     return Type(kind.name, kind.precision, zone=plain)
 
 
-_MYSQL = {
-    "%a": "%a", "%b": "%b", "%c": "%-m", "%d": "%d", "%e": "%-d", "%f": "%f", "%H": "%H",
-    "%h": "%I", "%I": "%I", "%i": "%M", "%j": "%j", "%k": "%-H", "%l": "%-I", "%M": "%B",
-    "%m": "%m", "%p": "%p", "%r": "%I:%M:%S %p", "%S": "%S", "%s": "%S", "%T": "%H:%M:%S",
-    "%v": "%V", "%W": "%A", "%x": "%G", "%Y": "%Y", "%y": "%y", "%%": "%%",
-}  # fmt: skip
-_JODA = {
-    "yyyy": "%Y", "y": "%Y", "YYYY": "%Y", "yy": "%y", "xxxx": "%G", "MM": "%m", "M": "%-m",
-    "MMM": "%b", "MMMM": "%B", "dd": "%d", "d": "%-d", "DDD": "%j", "D": "%-j", "HH": "%H",
-    "H": "%-H", "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S",
-    "SSS": "%g", "SSSSSS": "%f", "EEE": "%a", "E": "%a", "EEEE": "%A", "a": "%p", "e": "%u",
-    "ww": "%V", "w": "%-V",
-}  # fmt: skip
-_JODA_TOKEN = re.compile(r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|(.)", re.DOTALL)
-
-
-def _mysql_pattern(pattern: str, where: str) -> str:
-    def one(match: re.Match[str]) -> str:
-        return _known(_MYSQL, match[0], "date_format", where)
-
-    return re.sub(r"%.", one, pattern)
-
-
-def _joda_pattern(pattern: str, where: str) -> str:
-    def one(match: re.Match[str]) -> str:
-        quoted, letters, _, other = match.groups()
-        if letters:
-            return _known(_JODA, letters, "format_datetime", where)
-        plain = other if quoted is None else quoted.replace("''", "'") or "'"
-        return plain.replace("%", "%%")
-
-    return _JODA_TOKEN.sub(one, pattern)
-
-
-def _known(known: Mapping[str, str], letter: str, name: str, where: str) -> str:
-    if letter not in known:
-        raise unsupported(f"'{letter}' in a pattern of {name}", where)
-    return known[letter]
-
-
 def _pattern(name: str, value: Typed, where: str) -> str:
     if value.literal is None:
         raise unsupported(f"{name} with a pattern that is no literal", where)
@@ -261,7 +222,7 @@ def _pattern(name: str, value: Typed, where: str) -> str:
 @special("date_format")
 def _date_format(arguments: Sequence[Typed], where: str) -> Typed:
     _expect("date_format", arguments, 2, where)
-    pattern = _mysql_pattern(_pattern("date_format", arguments[1], where), where)
+    pattern = mysql_pattern(_pattern("date_format", arguments[1], where), where)
     wall = local(_time("date_format", arguments[0], where))
     return Typed(f"strftime({wall.sql}, {text(pattern)})", VARCHAR)
 
@@ -269,7 +230,7 @@ def _date_format(arguments: Sequence[Typed], where: str) -> Typed:
 @special("format_datetime")
 def _format_datetime(arguments: Sequence[Typed], where: str) -> Typed:
     _expect("format_datetime", arguments, 2, where)
-    pattern = _joda_pattern(_pattern("format_datetime", arguments[1], where), where)
+    pattern = joda_pattern(_pattern("format_datetime", arguments[1], where), where)
     wall = local(_time("format_datetime", arguments[0], where))
     return Typed(f"strftime({wall.sql}, {text(pattern)})", VARCHAR)
 
@@ -277,14 +238,14 @@ def _format_datetime(arguments: Sequence[Typed], where: str) -> Typed:
 @special("date_parse")
 def _date_parse(arguments: Sequence[Typed], where: str) -> Typed:
     _expect("date_parse", arguments, 2, where)
-    pattern = _mysql_pattern(_pattern("date_parse", arguments[1], where), where)
+    pattern = mysql_pattern(_pattern("date_parse", arguments[1], where), where)
     return Typed(f"athena_parsed({arguments[0].sql}, {text(pattern)})", TIMESTAMP)
 
 
 @special("parse_datetime")
 def _parse_datetime(arguments: Sequence[Typed], where: str) -> Typed:
     _expect("parse_datetime", arguments, 2, where)
-    pattern = _joda_pattern(_pattern("parse_datetime", arguments[1], where), where)
+    pattern = joda_pattern(_pattern("parse_datetime", arguments[1], where), where)
     parsed = f"athena_parsed({arguments[0].sql}, {text(pattern)})"
     return Typed(from_wall(parsed, None), TIMESTAMP_TZ)
 

@@ -16,6 +16,7 @@ from infra.local.athena.encodings import Encoding, of_table
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.formats import ORC, PARQUET, TEXT, format_of
 from infra.local.athena.operators import Typed, coerce
+from infra.local.athena.projection import is_projected, is_templated
 from infra.local.athena.properties import (
     check_created,
     check_unloaded,
@@ -130,7 +131,7 @@ class Writer:
         return self._outcome(task, f"{task.output}{task.id}", written)
 
     def _register(self, table: Table, written: _Written) -> None:
-        if not table.partition_keys:
+        if not table.partition_keys or is_projected(table):
             return
         known = {partition.values for partition in self.catalog.partitions(table)}
         fresh = [partition for partition in written.partitions if partition.values not in known]
@@ -316,6 +317,8 @@ def _check_insertable(table: Table) -> None:
     if table.view is not None:
         raise QueryFailed("NOT_SUPPORTED", "Inserting into views is not supported")
     format_of(table)
+    if is_projected(table) and is_templated(table):
+        raise unsupported(f"INSERT INTO '{table.full_name}': its folders follow a template")
 
 
 def _target_columns(table: Table, statement: Insert) -> list[Column]:
