@@ -13,7 +13,11 @@ import click
 from mlops.cli.console import json_option, out, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from pipelines.data.imports import ImportReport, Progress
+    from mlops.aws import Aws
+    from mlops.settings import Settings
+    from pipelines.data.imports import ImportReport
+    from pipelines.data.staging import Progress
+    from pipelines.data.store import Store
 
 
 @click.group()
@@ -127,7 +131,7 @@ def list_(as_json: bool) -> None:
     from mlops.aws import Aws
     from mlops.objects import S3Documents
     from mlops.settings import load_settings
-    from pipelines.data.imports import list_manifests
+    from pipelines.data.manifests import list_manifests
 
     settings = load_settings()
     manifests = list_manifests(S3Documents(Aws(region=settings.region), settings.names.data_bucket))
@@ -159,33 +163,44 @@ def _import(
     max_bad_share: float = 0.05,
     dry_run: bool = False,
 ) -> ImportReport:
-    from mlops.athena import Athena
     from mlops.aws import Aws
-    from mlops.objects import S3Documents
     from mlops.settings import load_settings
-    from pipelines.data.imports import ImportOptions, import_payments
-    from pipelines.data.payments import PaymentsTable
+    from pipelines.data.imports import import_payments
+    from pipelines.data.units import ImportOptions
     from pipelines.data.validation import Rules
 
     settings = load_settings()
     aws = Aws(region=settings.region)
-    names = settings.names
     rules = Rules(
         now=settings.build_clock().now(),
         currency=settings.currency,
         file_currency=currency,
         timezone=timezone,
     )
-    table = PaymentsTable(names, aws, Athena(settings, aws))
     with _progress() as report:
         return import_payments(
             file,
             ImportOptions(rules, aws.identity, max_bad_share=max_bad_share, dry_run=dry_run),
-            table=table,
-            documents=S3Documents(aws, names.data_bucket),
-            data_url=f"s3://{names.data_bucket}",
+            store=_store(settings, aws),
             progress=report,
         )
+
+
+def _store(settings: Settings, aws: Aws) -> Store:
+    import uuid
+
+    from mlops.athena import Athena
+    from mlops.objects import S3Documents
+    from pipelines.data.payments import PaymentsTable
+    from pipelines.data.store import Store
+
+    names = settings.names
+    return Store(
+        table=PaymentsTable(names, aws, Athena(settings, aws)),
+        documents=S3Documents(aws, names.data_bucket),
+        data_url=f"s3://{names.data_bucket}",
+        new_id=lambda: uuid.uuid4().hex[:12],
+    )
 
 
 @contextmanager

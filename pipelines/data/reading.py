@@ -1,76 +1,102 @@
-"""Reading payment files in batches: Parquet with its types, CSV as text."""
+"""Reading payment files in batches, with what their folders say and which ids they repeat."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from mlops.errors import InputError
+from pipelines.data.folders import Folders
+from pipelines.data.formats import Format, open_format
 from pipelines.data.schema import COLUMNS, match_columns
 from pipelines.data.validation import Mask
 
-BATCH_ROWS = 131_072
-_MAGIC = b"PAR1"
 
-
-@dataclass
+@dataclass(frozen=True)
 class PaymentFile:
     """A file of payments that can be read more than once.
 
-    columns: the file's name of every declared column that it has.
-    rows: how many it says it holds; None where only reading tells.
+    columns: the name of every declared column that it has, in the file or from its folders.
     """
 
     path: Path
-    parquet: bool
+    format: Format
     columns: dict[str, str]
-    rows: int | None
-    ragged: list[str] = field(default_factory=list)
-    """Lines of a CSV with another number of fields; filled while reading."""
+    folders: Folders = field(default_factory=Folders)
+    constants: Mapping[str, str | None] = field(default_factory=dict)
+    """The declared columns that its folders name and the file lacks, with their one value."""
+
+    @property
+    def rows(self) -> int | None:
+        """How many it says it holds; None where only reading tells."""
+        return self.format.rows
+
+    @property
+    def ragged(self) -> Sequence[str]:
+        """Lines of a CSV with another number of fields; complete once all was read."""
+        return self.format.ragged
+
+    @property
+    def schema(self) -> dict[str, str]:
+        """Columns with their types as found."""
+        return self.format.schema
 
     def batches(self, names: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The file's rows, or some of its columns. Raises InputError where it is damaged."""
-        self.ragged.clear()
-        with _readable(self.path):
-            if self.parquet:
-                with pq.ParquetFile(self.path) as file:
-                    yield from file.iter_batches(BATCH_ROWS, columns=names)
-            else:
-                yield from _csv_batches(self.path, names, self.ragged)
+        """The file's rows, or some of its own columns. Raises InputError where it is damaged."""
+        with readable(self.path):
+            for batch in self.format.batches(names):
+                yield batch if names is not None else self._prepared(batch)
+
+    def _prepared(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """With the folders' columns, and text that writers left without that mark as text."""
+        for name in self.columns.values():
+            position = batch.schema.get_field_index(name)
+            if position >= 0 and _is_bytes(batch.schema.field(position).type):
+                batch = batch.set_column(position, name, batch.column(position).cast(pa.string()))
+        for name, value in self.constants.items():
+            column = pa.repeat(pa.scalar(value, pa.string()), batch.num_rows)
+            batch = batch.append_column(name, column)
+        return batch
 
 
-def open_payments(path: Path) -> PaymentFile:
-    """Find out what the file is and which columns it has.
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def open_payments(
+    path: Path, *, format_: str = "auto", folders: Folders | None = None
+) -> PaymentFile:
+    """Find out what the file is and which columns it has, itself or by its folders.
 
     Raises InputError naming the file when it is missing, unreadable, or lacks columns.
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}. Check the path.")
-    with _readable(path):
-        parquet = _is_parquet(path)
-        if parquet:
-            with pq.ParquetFile(path) as file:
-                names, rows = file.schema_arrow.names, file.metadata.num_rows
-        else:
-            names, rows = _csv_names(path), None
-    columns = match_columns(names)
+    with readable(path):
+        found = open_format(path, format_)
+    folders = folders or Folders()
+    names = list(found.schema)
+    have = {name.lower() for name in names}
+    constants = {name: v for name, v in folders.values.items() if name.lower() not in have}
+    columns = match_columns([*names, *constants])
     missing = [c for c in COLUMNS if c.required and c.name not in columns]
     if missing:
         wanted = ", ".join(" or ".join((c.name, *c.aliases)) for c in missing)
         raise InputError(
             f"{path} lacks {wanted}; it has {', '.join(names) or 'no columns'}. Rename its columns."
         )
-    return PaymentFile(path, parquet, columns, rows)
+    used = {name: constants[name] for name in columns.values() if name in constants}
+    return PaymentFile(path, found, columns, folders, used)
 
 
 def sha256(path: Path) -> str:
@@ -79,73 +105,61 @@ def sha256(path: Path) -> str:
 
 
 class RepeatedIds:
-    """Marks every occurrence of a payment id but the first; batches come in the file's order."""
+    """Marks every occurrence of a payment id but the first; batches come in the file's order.
+
+    Ids are told apart by a hash of 8 bytes; only those that share one are compared.
+    """
 
     def __init__(self, file: PaymentFile) -> None:
-        self._repeated = _repeated(file)
+        self._repeated = _repeated_hashes(file)
         self._met: set[str] = set()
 
     def mark(self, ids: pa.Array) -> Mask:
         marked = np.zeros(len(ids), dtype=bool)
-        candidates = pc.is_in(ids, value_set=self._repeated, skip_nulls=True)
-        for row in np.flatnonzero(candidates.to_numpy(zero_copy_only=False)):
+        if not len(self._repeated):
+            return marked
+        candidates = np.isin(_hashes(ids), self._repeated)
+        for row in np.flatnonzero(candidates):
             name = ids[row].as_py()
-            marked[row] = name in self._met
-            self._met.add(name)
+            if name is not None:
+                marked[row] = name in self._met
+                self._met.add(name)
         return marked
 
 
-def _repeated(file: PaymentFile) -> pa.Array:
+def _repeated_hashes(file: PaymentFile) -> npt.NDArray[np.uint64]:
     column = file.columns["payment_id"]
-    parts = [
-        pc.utf8_trim_whitespace(batch.column(0).cast(pa.string()))
-        for batch in file.batches([column])
-    ]
-    ids = pa.chunked_array(parts, pa.string())
-    if pc.count_distinct(ids).as_py() == len(ids):
-        return pa.array([], pa.string())
-    counts = ids.value_counts()
-    return counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if column in file.constants:
+        return np.array([], dtype=np.uint64)
+    parts = [_hashes(as_id(batch.column(0)).drop_null()) for batch in file.batches([column])]
+    hashes = np.sort(np.concatenate([*parts, np.array([], dtype=np.uint64)]))
+    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+
+
+def as_id(column: pa.Array) -> pa.Array:
+    return pc.utf8_trim_whitespace(column.cast(pa.string()))
+
+
+def _hashes(ids: pa.Array) -> npt.NDArray[np.uint64]:
+    texts = pc.fill_null(ids, "").to_numpy(zero_copy_only=False)
+    hashes: npt.NDArray[np.uint64] = pd.util.hash_array(texts, categorize=False)
+    return hashes
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Errors of a file's reader, told with the file and what may help."""
     try:
         yield
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as exc:
+    except InputError as exc:
+        raise InputError(f"{path}: {exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise InputError(
+            f"{path} cannot be read: it is neither Parquet nor ORC, and no text in UTF-8. "
+            "Write it as UTF-8."
+        ) from exc
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as exc:
         raise InputError(
             f"{path} cannot be read: {str(exc).splitlines()[0]} It may be truncated or no "
-            "Parquet or CSV at all; copy it again and compare sizes."
+            "Parquet, ORC or CSV at all; copy it again and compare sizes."
         ) from exc
-
-
-def _is_parquet(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC or path.suffix == ".parquet"
-
-
-def _csv_names(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file), [])
-
-
-def _csv_batches(
-    path: Path, names: list[str] | None, ragged: list[str]
-) -> Iterator[pa.RecordBatch]:
-    def keep(row: pa_csv.InvalidRow) -> str:
-        ragged.append(row.text or f"{row.actual_columns} fields")
-        return "skip"
-
-    as_text = dict.fromkeys(_csv_names(path), pa.string())
-    with pa_csv.open_csv(
-        path,
-        read_options=pa_csv.ReadOptions(block_size=16 << 20),
-        parse_options=pa_csv.ParseOptions(invalid_row_handler=keep),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=as_text,
-            include_columns=names,
-            null_values=["", "NULL", "null"],
-            strings_can_be_null=True,
-        ),
-    ) as reader:
-        yield from reader

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 TABLE = "payments"
+"""The view of what is current, which everybody reads."""
+ROWS_TABLE = f"{TABLE}_rows"
+"""The rows of every import, those that were corrected since included."""
 RAW_PREFIX = f"raw/{TABLE}/"
 QUARANTINE_PREFIX = f"quarantine/{TABLE}/"
 IMPORTS_PREFIX = f"imports/{TABLE}/"
+SHADOWED_PREFIX = f"imports/{TABLE}-shadowed/"
+"""Rows of current files that were refused because the table has their payments already."""
+RUNS_PREFIX = f"imports/{TABLE}-runs/"
 
 MONEY = pa.decimal128(18, 2)
 TIME = pa.timestamp("ms")
@@ -42,7 +48,7 @@ CREATED = Column("created", TIME, "timestamp")
 """When the platform took the row in; by its clock."""
 
 PARTITIONS = ("day", "import_id")
-"""Both string. The import is a partition so that all its files become visible at once."""
+"""Both string. The import is a partition so that its rows come and go by its id alone."""
 
 ARROW = pa.schema([(c.name, c.type) for c in (*COLUMNS, CREATED)])
 
@@ -63,10 +69,21 @@ def match_columns(found: list[str]) -> dict[str, str]:
 
 
 def create_table_sql(database: str, location: str) -> str:
-    """The external table; creating it twice does nothing."""
+    """The external table of all rows; creating it twice does nothing."""
     columns = ",\n  ".join(f"`{c.name}` {c.athena}" for c in (*COLUMNS, CREATED))
     partitions = ", ".join(f"`{name}` string" for name in PARTITIONS)
     return (
-        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{database}`.`{TABLE}` (\n  {columns}\n)\n"
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{database}`.`{ROWS_TABLE}` (\n  {columns}\n)\n"
         f"PARTITIONED BY ({partitions})\nSTORED AS PARQUET\nLOCATION '{location}'"
     )
+
+
+def select_sql(database: str, condition: str) -> str:
+    """The rows of the imports that meet a condition."""
+    columns = ", ".join(f'"{name}"' for name in (*ARROW.names, *PARTITIONS))
+    return f'SELECT {columns}\nFROM "{database}"."{ROWS_TABLE}"\nWHERE {condition}'
+
+
+def view_sql(database: str, condition: str) -> str:
+    """One statement replaces everything that readers see."""
+    return f'CREATE OR REPLACE VIEW "{database}"."{TABLE}" AS\n{select_sql(database, condition)}'

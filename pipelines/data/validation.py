@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.errors import InputError
+from pipelines.data.folders import Folders
 from pipelines.data.schema import COLUMNS, MONEY, TIME
 
 Mask = npt.NDArray[np.bool_]
+
+_NO_FOLDERS = Folders()
 
 _ZONE = r"(Z|[+-]\d{2}:?\d{2})$"
 _TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?\s*(Z|[+-]\d{2}:?\d{2})?$"
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _MOST = 1e16
 """Amounts from here on do not fit decimal(18,2)."""
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+"""Before, calendars and zones differ between the systems that write files (Spark's rebasing)."""
 _TRUE, _FALSE = ["1", "true", "t", "yes"], ["0", "false", "f", "no"]
 
 
@@ -87,11 +92,13 @@ def check(
     columns: dict[str, str],
     first_row: int,
     seen_twice: Callable[[pa.Array], Mask],
+    folders: Folders = _NO_FOLDERS,
 ) -> Checked:
     """Divide a batch into rows that fit and rows that do not.
 
     columns: the file's name of each declared column that it has.
     seen_twice: marks ids that another row of the file had before.
+    folders: what the rows may not contradict.
     """
     findings = _Findings(batch.num_rows)
     values = {
@@ -102,6 +109,9 @@ def check(
     }
     values["currency"] = _check_currency(values["currency"], rules, findings)
     findings.add("payment_id occurs before in the file", seen_twice(values["payment_id"]))
+    zone = rules.timezone or "UTC"
+    for reason, rows in folders.contradictions(batch, values["event_time"], zone):
+        findings.add(reason, rows)
     wrong = findings.any
     good = pa.RecordBatch.from_arrays(
         [values[c.name] for c in COLUMNS], names=[c.name for c in COLUMNS]
@@ -172,9 +182,14 @@ def _read_time(column: pa.Array, rules: Rules, findings: _Findings) -> pa.Array:
         times = _parsed_time(column, rules, findings)
     else:
         raise _wrong_type("event_time", column.type, "timestamps or ISO 8601 text")
-    late = pc.greater(times, pa.scalar(rules.now.replace(tzinfo=None), times.type))
+    late = pc.greater(times, _wall(rules.now))
     findings.add("event_time is in the future", _bools(late))
+    findings.add("event_time is before 1900", _bools(pc.less(times, _wall(_EARLIEST))))
     return times
+
+
+def _wall(moment: datetime) -> pa.Scalar:
+    return pa.scalar(moment.replace(tzinfo=None), TIME)
 
 
 def _typed_time(column: pa.Array, rules: Rules) -> pa.Array:
@@ -247,10 +262,21 @@ def _read_amount(column: pa.Array, _: Rules, findings: _Findings) -> pa.Array:
     findings.add("amount is no finite number", ~finite & ~missing)
     findings.add("amount is negative", finite & (number < 0))
     findings.add("amount is too large", finite & (np.abs(number) >= _MOST))
-    cents = np.where(finite & (np.abs(number) < _MOST), number, 0.0) * 100
-    fraction = np.abs(cents - np.rint(cents)) > np.maximum(1e-6, np.abs(cents) * 1e-12)
+    fits = finite & (np.abs(number) < _MOST)
+    if pa.types.is_decimal(column.type):
+        money, fraction = _exact(pc.if_else(pa.array(fits), column, None))
+    else:
+        cents = np.where(fits, number, 0.0) * 100
+        fraction = np.abs(cents - np.rint(cents)) > np.maximum(1e-6, np.abs(cents) * 1e-12)
+        money = _to_money(cents)
     findings.add("amount has more than 2 decimals", fraction)
-    return _to_money(cents)
+    return money
+
+
+def _exact(decimals: pa.Array) -> tuple[pa.Array, Mask]:
+    """Decimals as decimal(18,2), and which of them are not whole cents."""
+    rounded = pc.round(decimals, ndigits=2)
+    return rounded.cast(MONEY), _bools(pc.not_equal(rounded, decimals))
 
 
 def _to_money(cents: npt.NDArray[np.float64]) -> pa.Array:

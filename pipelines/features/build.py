@@ -18,7 +18,7 @@ from mlops.athena import Queries
 from mlops.errors import Conflict, InputError, NotFound
 from mlops.names import Names
 from mlops.objects import Document, Documents
-from pipelines.data.payments import Partition
+from pipelines.data.ledger import Ledger
 from pipelines.features.buildlog import (
     Build,
     BuildLog,
@@ -60,7 +60,7 @@ class BuildReport(BaseModel):
     rows: int | None
     """Rows of the days that were built; None in a dry run."""
     stale_from: date | None
-    """From here on snapshots lack payments that arrived late; rebuild them."""
+    """From here on snapshots lack payments that arrived late or were corrected; rebuild them."""
     dry_run: bool = False
 
 
@@ -71,28 +71,28 @@ def build_table(
     names: Names,
     queries: Queries,
     documents: Documents,
-    partitions: Sequence[Partition],
+    payments: Ledger,
     progress: Progress = lambda *_: None,
 ) -> BuildReport:
     """Build a table's missing days (all requested days when rebuilding) and show them at once.
 
-    documents: the data bucket; partitions: those of the payments.
+    documents: the data bucket.
     Raises NotFound without payments, InputError for days that cannot be built yet, and Conflict
     when someone else built the table meanwhile.
     """
     log, document = load_log(documents, table.name)
-    wanted = buildable(partitions, request)
+    wanted = buildable(payments.days, request)
     chunks = in_chunks([wanted] if request.rebuild else log.missing(wanted))
     generation = log.last_generation
     if chunks and (request.rebuild or generation is None):
         generation = log.next_generation
-    stale = log.stale_from(partitions, lookback=timedelta(days=SEEN_DAYS))
+    stale = log.stale_from(payments, lookback=timedelta(days=SEEN_DAYS))
     if request.dry_run:
         return _report(table, generation, chunks, None, stale, dry_run=True)
     writer = _Writer(table, names, queries)
     if chunks or log.unpublished:
         writer.create_table()
-    builds = _plan_builds(chunks, generation or "", request, partitions)
+    builds = _plan_builds(chunks, generation or "", request, payments)
     with _removed_on_failure(writer, builds, documents):
         _unload(writer, builds, progress)
         if builds:
@@ -100,21 +100,21 @@ def build_table(
             document = save_log(documents, log, replacing=document)
     if log.unpublished:
         log = _publish(writer, documents, log, document)
-    stale = log.stale_from(partitions, lookback=timedelta(days=SEEN_DAYS))
+    stale = log.stale_from(payments, lookback=timedelta(days=SEEN_DAYS))
     return _report(table, generation, chunks, writer.count(chunks), stale)
 
 
-def buildable(partitions: Sequence[Partition], request: BuildRequest) -> Days:
+def buildable(days: Sequence[date], request: BuildRequest) -> Days:
     """The requested days for which payments are there.
 
-    The snapshot of day D needs the payments up to D - 1, and that D has begun by the clock.
+    days: those with payments. The snapshot of day D needs the payments up to D - 1, and that D
+    has begun by the clock.
     """
-    if not partitions:
+    if not days:
         raise NotFound(
             "There are no payments to build features from. Import some: 'mlops data import FILE', "
             "or 'mlops data simulate'."
         )
-    days = [date.fromisoformat(p.day) for p in partitions]
     first, last = min(days) + timedelta(days=1), max(days) + timedelta(days=1)
     today = request.now.date()
     if request.last is not None and request.last > min(last, today):
@@ -231,7 +231,7 @@ def past_queries(documents: Documents, database: str, instant: datetime) -> dict
 
 
 def _plan_builds(
-    chunks: Sequence[Days], generation: str, request: BuildRequest, partitions: Sequence[Partition]
+    chunks: Sequence[Days], generation: str, request: BuildRequest, payments: Ledger
 ) -> list[Build]:
     return [
         Build(
@@ -240,7 +240,7 @@ def _plan_builds(
             days=days,
             created=request.now,
             built_by=request.built_by,
-            imports=tuple(sorted({p.import_id for p in partitions if p.day < str(days.last)})),
+            payments=payments.published,
         )
         for days in chunks
     ]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlops.errors import NotFound
 from mlops.objects import Document, Documents
-from pipelines.data.payments import Partition
+from pipelines.data.ledger import Ledger
 
 MAX_DAYS = 100
 """Athena writes at most 100 partitions in one statement."""
@@ -53,8 +53,8 @@ class Build(_Frozen):
     days: Days
     created: datetime
     built_by: str
-    imports: tuple[str, ...]
-    """The imports of payments that it saw."""
+    payments: int
+    """The commit of the payments that it saw: the ledger's, which says the imports."""
 
 
 class Current(_Frozen):
@@ -121,16 +121,14 @@ class BuildLog(_Frozen):
             gaps = [rest for gap in gaps for rest in gap.without(current.days)]
         return gaps
 
-    def stale_from(self, partitions: Iterable[Partition], *, lookback: timedelta) -> date | None:
-        """The first day whose snapshot lacks payments that arrived after it was built."""
-        newest: dict[date, Build] = {}
+    def stale_from(self, payments: Ledger, *, lookback: timedelta) -> date | None:
+        """The first day before which payments arrived or were corrected after it was built."""
+        seen: dict[date, int] = {}
         for build in self.builds:
-            newest.update(dict.fromkeys(build.days, build))
-        seen = {build.id: set(build.imports) for build in self.builds}
-        late = sorted((date.fromisoformat(p.day), p.import_id) for p in partitions)
-        for day in sorted(newest):
-            known = seen[newest[day].id]
-            if any(day - lookback <= d < day and i not in known for d, i in late):
+            seen.update(dict.fromkeys(build.days, build.payments))
+        changed = {commit: payments.days_changed_after(commit) for commit in set(seen.values())}
+        for day in sorted(seen):
+            if any(day - lookback <= late < day for late in changed[seen[day]]):
                 return day
         return None
 

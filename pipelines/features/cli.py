@@ -94,6 +94,7 @@ def build(
       mlops features build
       mlops features build customer_spend --from 2018-07-01 --to 2018-07-31 --rebuild
     """
+    from pipelines.data.ledger import load_ledger
     from pipelines.features.build import BuildRequest, build_table
     from pipelines.features.tables import TABLES, find_table
 
@@ -108,7 +109,7 @@ def build(
         dry_run=dry_run,
     )
     tables = [find_table(name) for name in table or TABLES]
-    partitions = session.payments.partitions()
+    payments, _ = load_ledger(session.data)
     with _progress() as report:
         reports = [
             build_table(
@@ -117,7 +118,7 @@ def build(
                 names=session.names,
                 queries=session.athena,
                 documents=session.data,
-                partitions=partitions,
+                payments=payments,
                 progress=report,
             )
             for wanted in tables
@@ -274,7 +275,7 @@ def _show_builds(reports: list[BuildReport], *, as_json: bool) -> None:
     for report in reports:
         if report.stale_from:
             out.print(
-                f"{report.table}: payments arrived late for the snapshots from "
+                f"{report.table}: payments arrived late or were corrected for the snapshots from "
                 f"{report.stale_from}. Correct them: mlops features build {report.table} --from "
                 f"{report.stale_from} --rebuild",
                 highlight=False,

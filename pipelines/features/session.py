@@ -15,7 +15,6 @@ from mlops.names import Names
 from mlops.objects import S3Documents
 from mlops.secrets import redis_password
 from mlops.settings import Settings
-from pipelines.data.payments import PaymentsTable
 from pipelines.features.upsync import RedisMarks, Stores
 
 
@@ -31,10 +30,6 @@ class Session:
     @cached_property
     def athena(self) -> Athena:
         return Athena(self.settings, self.aws)
-
-    @cached_property
-    def payments(self) -> PaymentsTable:
-        return PaymentsTable(self.names, self.aws, self.athena)
 
     @cached_property
     def data(self) -> S3Documents:

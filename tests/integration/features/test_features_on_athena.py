@@ -164,6 +164,7 @@ def test_joining_leaves_no_table_and_no_staged_object(place: Workplace) -> None:
     tables = place.aws.client("glue").get_tables(DatabaseName=names.database)["TableList"]
     assert {t["Name"] for t in tables} == {
         "payments",
+        "payments_rows",
         "customer_spend",
         "customer_spend_rows",
         "terminal_risk",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,69 +15,60 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops.errors import InputError, Unavailable
-from mlops.objects import MemoryDocuments
-from pipelines.data.imports import (
-    KNOWN,
-    RAGGED,
-    ImportOptions,
-    ImportReport,
-    import_payments,
-    list_manifests,
-)
-from pipelines.data.payments import Partition
+from mlops.objects import Document, MemoryDocuments
+from pipelines.data.imports import ImportReport, import_payments
+from pipelines.data.manifests import list_manifests
+from pipelines.data.memory import MemoryTable
+from pipelines.data.payments import Visible
+from pipelines.data.staging import KNOWN, RAGGED
+from pipelines.data.store import Store
+from pipelines.data.units import ImportOptions
 from pipelines.data.validation import Rules
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
 
 @dataclass
-class MemoryTable:
-    """A payments table that shows only what is registered; may fail to write one day."""
+class FailingDocuments(MemoryDocuments):
+    """A bucket that may fail to take one key."""
 
-    files: dict[Partition, pa.Table] = field(default_factory=dict)
-    registered: set[Partition] = field(default_factory=set)
     fail_on: str | None = None
 
-    def create(self) -> None:
-        """Nothing to make."""
-
-    def partitions(self) -> list[Partition]:
-        return sorted(self.registered, key=lambda p: (p.day, p.import_id))
-
-    def write(self, partition: Partition, body: bytes) -> None:
-        if partition.day == self.fail_on:
+    def put(self, key: str, body: bytes, *, etag: str | None = None) -> Document:
+        if self.fail_on and self.fail_on in key:
             raise Unavailable("S3 does not answer")
-        self.files[partition] = pq.read_table(io.BytesIO(body))
+        return super().put(key, body, etag=etag)
 
-    def register(self, partitions: Sequence[Partition]) -> None:
-        self.registered |= set(partitions)
 
-    def known_ids(self, ids: bytes, *, import_id: str) -> pa.Array:
-        asked = set(pq.read_table(io.BytesIO(ids))["payment_id"].to_pylist())
-        others = [p for p in self.registered if p.import_id != import_id]
-        stored = {i for p in others for i in self.files[p]["payment_id"].to_pylist()}
-        return pa.array(sorted(asked & stored), pa.string())
+@dataclass
+class FailingTable(MemoryTable):
+    """A table whose view may not be replaced."""
 
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [row for p in self.partitions() for row in self.files[p].to_pylist()]
+    fail_to_show: bool = False
+
+    def show(self, visible: Visible) -> None:
+        if self.fail_to_show:
+            raise Unavailable("Athena does not answer")
+        super().show(visible)
 
 
 @dataclass
 class Shop:
     """A table and its bucket."""
 
-    table: MemoryTable = field(default_factory=MemoryTable)
-    documents: MemoryDocuments = field(default_factory=MemoryDocuments)
+    documents: FailingDocuments = field(default_factory=FailingDocuments)
+    ids: Iterator[str] = field(default_factory=lambda: map("i{}".format, itertools.count()))
+
+    def __post_init__(self) -> None:
+        self.table = FailingTable(self.documents)
 
     def take(
         self, path: Path, *, max_bad_share: float = 0.05, dry_run: bool = False
     ) -> ImportReport:
         rules = Rules(now=NOW, currency="EUR", file_currency="EUR")
         options = ImportOptions(rules, "arn:someone", max_bad_share=max_bad_share, dry_run=dry_run)
-        return import_payments(
-            path, options, table=self.table, documents=self.documents, data_url="s3://data"
-        )
+        store = Store(self.table, self.documents, "s3://data", lambda: next(self.ids))
+        return import_payments(path, options, store=store)
 
     def quarantined(self) -> list[dict[str, Any]]:
         [key] = self.documents.keys("quarantine/")
@@ -117,9 +109,8 @@ def test_payments_are_divided_by_day(shop: Shop, tmp_path: Path) -> None:
     report = shop.take(parquet(tmp_path / "a.parquet", payments(ids(100))))
     assert report.state == "imported"
     assert report.manifest.days == ("2025-01-01", "2025-01-02", "2025-01-03")
-    for partition, rows in shop.table.files.items():
-        assert {f"{t:%Y-%m-%d}" for t in rows["event_time"].to_pylist()} == {partition.day}
-    assert {row["payment_id"] for row in shop.table.rows} == set(ids(100))
+    assert all(f"{row['event_time']:%Y-%m-%d}" == row["day"] for row in shop.table.rows())
+    assert {row["payment_id"] for row in shop.table.rows()} == set(ids(100))
 
 
 def test_csv_is_read_by_its_header(shop: Shop, tmp_path: Path) -> None:
@@ -129,7 +120,7 @@ def test_csv_is_read_by_its_header(shop: Shop, tmp_path: Path) -> None:
         "0012,2025-01-01T10:00:00Z,c1,t1,5.25,true,x\n"
     )
     shop.take(path)
-    assert shop.table.rows[0]["payment_id"] == "0012", "an id of digits stays text"
+    assert shop.table.rows()[0]["payment_id"] == "0012", "an id of digits stays text"
 
 
 def test_the_same_file_is_imported_once(shop: Shop, tmp_path: Path) -> None:
@@ -138,36 +129,47 @@ def test_the_same_file_is_imported_once(shop: Shop, tmp_path: Path) -> None:
     again = shop.take(path)
     assert again.state == "already imported"
     assert again.manifest == first.manifest
-    assert len(shop.table.rows) == 10
+    assert len(shop.table.rows()) == 10
 
 
 def test_an_interrupted_import_shows_nothing_and_completes_when_run_again(
     shop: Shop, tmp_path: Path
 ) -> None:
     path = parquet(tmp_path / "a.parquet", payments(ids(100)))
-    shop.table.fail_on = "2025-01-02"
+    shop.documents.fail_on = "day=2025-01-02"
     with pytest.raises(Unavailable):
         shop.take(path)
-    assert not shop.table.rows
+    assert not shop.table.rows()
     assert not list_manifests(shop.documents)
-    shop.table.fail_on = None
+    shop.documents.fail_on = None
     assert shop.take(path).state == "imported"
-    assert len(shop.table.rows) == 100
+    assert len(shop.table.rows()) == 100
 
 
-def test_an_import_interrupted_before_its_manifest_does_not_meet_its_own_rows(
+def test_an_interrupted_import_leaves_no_file(shop: Shop, tmp_path: Path) -> None:
+    shop.documents.fail_on = "imports/payments/"
+    with pytest.raises(Unavailable):
+        shop.take(parquet(tmp_path / "a.parquet", payments(ids(10))))
+    assert not shop.documents.stored
+
+
+def test_an_import_that_was_noted_but_not_shown_is_shown_by_the_next(
     shop: Shop, tmp_path: Path
 ) -> None:
-    path = parquet(tmp_path / "a.parquet", payments(ids(10)))
-    shop.take(path)
-    shop.documents.stored.clear()
-    assert shop.take(path).manifest.rows_refused == 0
+    shop.table.fail_to_show = True
+    with pytest.raises(Unavailable):
+        shop.take(parquet(tmp_path / "a.parquet", payments(ids(10))))
+    assert not shop.table.rows()
+    shop.table.fail_to_show = False
+    shop.take(parquet(tmp_path / "b.parquet", payments(ids(10, "q"))))
+    assert len(shop.table.rows()) == 20
+    assert len(list_manifests(shop.documents)) == 2
 
 
 def test_late_payments_of_a_day_are_added(shop: Shop, tmp_path: Path) -> None:
     shop.take(parquet(tmp_path / "a.parquet", payments(ids(30))))
     shop.take(parquet(tmp_path / "b.parquet", payments(ids(30, "late"), days=1)))
-    assert len(shop.table.rows) == 60
+    assert len(shop.table.rows()) == 60
     assert [m.file for m in list_manifests(shop.documents)] == ["a.parquet", "b.parquet"]
 
 
@@ -185,7 +187,7 @@ def test_ids_that_the_table_has_are_refused(shop: Shop, tmp_path: Path) -> None:
     report = shop.take(parquet(tmp_path / "b.parquet", payments(mixed)))
     assert report.manifest.reasons == {KNOWN: 1}
     assert shop.quarantined()[0]["payment_id"] == "p3"
-    assert len({row["payment_id"] for row in shop.table.rows}) == len(shop.table.rows) == 129
+    assert len({row["payment_id"] for row in shop.table.rows()}) == len(shop.table.rows()) == 129
 
 
 def test_bad_rows_are_kept_aside_and_the_others_imported(shop: Shop, tmp_path: Path) -> None:
@@ -202,14 +204,12 @@ def test_a_file_that_is_mostly_bad_is_refused_as_a_whole(shop: Shop, tmp_path: P
     path = parquet(tmp_path / "a.parquet", payments(ids(10), amount=-1.0))
     with pytest.raises(InputError, match=r"10 of 10 rows are bad.*10 x amount is negative"):
         shop.take(path)
-    assert not shop.table.files
     assert not shop.documents.stored
 
 
 def test_a_dry_run_imports_nothing(shop: Shop, tmp_path: Path) -> None:
     path = parquet(tmp_path / "a.parquet", payments(ids(10)))
     assert shop.take(path, dry_run=True).manifest.rows_imported == 10
-    assert not shop.table.files
     assert not shop.documents.stored
 
 
@@ -228,7 +228,7 @@ def test_a_parquet_file_damaged_in_the_middle_imports_nothing(shop: Shop, tmp_pa
     path.write_bytes(bytes(body))
     with pytest.raises(InputError, match=r"torn\.parquet cannot be read"):
         shop.take(path)
-    assert not shop.table.files
+    assert not shop.documents.stored
 
 
 def test_missing_columns_are_named(shop: Shop, tmp_path: Path) -> None:
@@ -265,4 +265,4 @@ def test_a_column_of_the_wrong_type_is_told_with_the_file(shop: Shop, tmp_path: 
     wrong = table.set_column(table.column_names.index("is_fraud"), "is_fraud", pa.array([0.5] * 3))
     with pytest.raises(InputError, match=r"typed\.parquet: Column is_fraud holds double"):
         shop.take(parquet(tmp_path / "typed.parquet", wrong))
-    assert not shop.table.files
+    assert not shop.documents.stored

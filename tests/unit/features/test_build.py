@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from mlops.errors import Conflict, InputError, JobFailed, NotFound, Unavailable
 from mlops.names import Names
 from mlops.objects import Document, MemoryDocuments
-from pipelines.data.payments import Partition
+from pipelines.data.ledger import Import, Ledger
 from pipelines.features.build import BuildReport, BuildRequest, build_table
 from pipelines.features.buildlog import load_log
 from pipelines.features.tables import CUSTOMER_SPEND, find_table
@@ -50,7 +49,7 @@ class RecordedQueries:
 class Workshop:
     queries: RecordedQueries = field(default_factory=RecordedQueries)
     documents: MemoryDocuments = field(default_factory=MemoryDocuments)
-    partitions: list[Partition] = field(default_factory=list)
+    payments: Ledger = field(default_factory=Ledger)
     ids: Any = field(default_factory=lambda: map("b{}".format, itertools.count()))
 
     def build(
@@ -79,7 +78,7 @@ class Workshop:
             names=NAMES,
             queries=self.queries,
             documents=self.documents,
-            partitions=self.partitions,
+            payments=self.payments,
         )
 
     def current(self) -> list[tuple[str, str, str]]:
@@ -87,13 +86,23 @@ class Workshop:
         return [(c.generation, str(c.days.first), str(c.days.last)) for c in log.current]
 
 
-def paid(days: int, import_id: str = "i1", start: date = FIRST) -> list[Partition]:
-    return [Partition(str(start + timedelta(days=n)), import_id) for n in range(days)]
+def paid(days: int, start: date = FIRST, *, after: Ledger | None = None) -> Ledger:
+    """A ledger with one more import, of these days."""
+    before = after or Ledger()
+    one = Import(
+        id=before.next_id("x"),
+        sha256=str(start),
+        file="f",
+        rows=1,
+        days=tuple(str(start + timedelta(days=n)) for n in range(days)),
+        created=datetime(2025, 1, 1, tzinfo=UTC),
+    )
+    return before.with_commit([one], (), now=one.created, arrivals={}).as_published()
 
 
 @pytest.fixture
 def workshop() -> Workshop:
-    return Workshop(partitions=paid(10))
+    return Workshop(payments=paid(10))
 
 
 def test_the_first_build_covers_every_day_after_a_payment(workshop: Workshop) -> None:
@@ -126,7 +135,7 @@ def test_a_second_run_builds_nothing(workshop: Workshop) -> None:
 
 def test_a_new_day_is_added_to_the_current_generation(workshop: Workshop) -> None:
     workshop.build()
-    workshop.partitions += paid(1, "i2", date(2025, 1, 11))
+    workshop.payments = paid(1, date(2025, 1, 11), after=workshop.payments)
     report = workshop.build()
     assert (str(report.first), report.days, report.generation) == ("2025-01-12", 1, "g0001")
     assert workshop.current() == [("g0001", "2025-01-02", "2025-01-12")]
@@ -138,7 +147,7 @@ def test_the_clock_bounds_what_is_built(workshop: Workshop) -> None:
 
 
 def test_a_backfill_of_many_days_takes_pieces_of_a_hundred(workshop: Workshop) -> None:
-    workshop.partitions = paid(250)
+    workshop.payments = paid(250)
     assert workshop.build().days == 250
     assert workshop.queries.kinds().count("UNLOAD") == 3
     assert workshop.current() == [("g0001", "2025-01-02", "2025-09-08")]
@@ -232,29 +241,29 @@ def test_two_builds_at_once_do_not_both_count(
 
 def test_late_payments_are_reported_until_the_days_are_rebuilt(workshop: Workshop) -> None:
     workshop.build()
-    workshop.partitions += paid(1, "late", date(2025, 1, 6))
+    workshop.payments = paid(1, date(2025, 1, 6), after=workshop.payments)
     stale = workshop.build().stale_from
     assert stale == date(2025, 1, 7)
     assert workshop.build(first=stale, rebuild=True).stale_from is None
 
 
 @pytest.mark.parametrize(
-    ("partitions", "last", "message"),
+    ("payments", "last", "message"),
     [
         (paid(10), date(2025, 3, 1), "payments reach to 2025-01-10"),
         (paid(400), date(2026, 1, 15), "clock stands at 2026-01-01"),
     ],
 )
 def test_a_day_that_cannot_be_built_yet_is_refused(
-    workshop: Workshop, partitions: Sequence[Partition], last: date, message: str
+    workshop: Workshop, payments: Ledger, last: date, message: str
 ) -> None:
-    workshop.partitions = list(partitions)
+    workshop.payments = payments
     with pytest.raises(InputError, match=message):
         workshop.build(last=last)
 
 
 def test_without_payments_the_remedy_is_named(workshop: Workshop) -> None:
-    workshop.partitions = []
+    workshop.payments = Ledger()
     with pytest.raises(NotFound, match="mlops data import FILE"):
         workshop.build()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlops.errors import Conflict
 from mlops.objects import MemoryDocuments
-from pipelines.data.payments import Partition
+from pipelines.data.ledger import Import, Ledger
 from pipelines.features.buildlog import (
     MAX_DAYS,
     Build,
@@ -30,14 +30,14 @@ def days(first: int, last: int) -> Days:
     return Days(first=DAY + timedelta(days=first), last=DAY + timedelta(days=last))
 
 
-def build(first: int, last: int, generation: str = "g0001", imports: tuple[str, ...] = ()) -> Build:
+def build(first: int, last: int, generation: str = "g0001", payments: int = 0) -> Build:
     return Build(
         id=f"{generation}-{first}",
         generation=generation,
         days=days(first, last),
         created=datetime(2025, 6, 1, tzinfo=UTC),
         built_by="arn:someone",
-        imports=imports,
+        payments=payments,
     )
 
 
@@ -89,22 +89,55 @@ def test_chunks_are_the_same_days_in_pieces_that_athena_takes(first: int, length
     assert max(len(chunk) for chunk in chunks) <= MAX_DAYS
 
 
+def brought(commit: int, day: int, *, until: int | None = None) -> Import:
+    return Import(
+        id=f"{commit:08d}-x",
+        sha256=f"{commit}",
+        file="f",
+        rows=1,
+        days=(str(DAY + timedelta(days=day)),),
+        created=datetime(2025, 6, 1, tzinfo=UTC),
+        retracted_in=until,
+    )
+
+
+def ledger(*imports: Import, commits: int = 2) -> Ledger:
+    return Ledger(commits=commits, published=commits, imports=imports)
+
+
 def test_payments_that_arrive_late_make_the_days_after_them_stale() -> None:
-    built = log(build(1, 9, imports=("a",)))
-    partitions = [Partition(str(DAY), "a"), Partition(str(DAY + timedelta(days=4)), "late")]
-    assert built.stale_from(partitions, lookback=YEAR) == DAY + timedelta(days=5)
+    built = log(build(1, 9, payments=1))
+    late = ledger(brought(1, 0), brought(2, 4))
+    assert built.stale_from(late, lookback=YEAR) == DAY + timedelta(days=5)
+
+
+def test_payments_that_are_retracted_make_the_days_after_them_stale() -> None:
+    built = log(build(1, 9, payments=1))
+    corrected = ledger(brought(1, 0), brought(1, 6, until=2))
+    assert built.stale_from(corrected, lookback=YEAR) == DAY + timedelta(days=7)
+
+
+def test_payments_that_came_and_went_make_nothing_stale() -> None:
+    built = log(build(1, 9, payments=1))
+    mistaken = ledger(brought(1, 0), brought(2, 4, until=3), commits=3)
+    assert built.stale_from(mistaken, lookback=YEAR) is None
+
+
+def test_payments_that_readers_do_not_see_yet_make_nothing_stale() -> None:
+    built = log(build(1, 9, payments=1))
+    noted = ledger(brought(1, 0), brought(2, 4)).model_copy(update={"published": 1})
+    assert built.stale_from(noted, lookback=YEAR) is None
 
 
 def test_payments_of_new_days_make_nothing_stale() -> None:
-    built = log(build(1, 9, imports=("a",)))
-    partitions = [Partition(str(DAY), "a"), Partition(str(DAY + timedelta(days=9)), "next")]
-    assert built.stale_from(partitions, lookback=YEAR) is None
+    built = log(build(1, 9, payments=1))
+    assert built.stale_from(ledger(brought(1, 0), brought(2, 9)), lookback=YEAR) is None
 
 
 def test_a_rebuild_heals_stale_days() -> None:
-    built = log(build(1, 9, imports=("a",)), build(5, 9, "g0002", imports=("a", "late")))
-    late = Partition(str(DAY + timedelta(days=4)), "late")
-    assert built.stale_from([late], lookback=YEAR) is None
+    built = log(build(1, 9, payments=1), build(5, 9, "g0002", payments=2))
+    late = ledger(brought(1, 0), brought(2, 4))
+    assert built.stale_from(late, lookback=YEAR) is None
 
 
 def test_the_log_is_replaced_only_if_nobody_did_meanwhile() -> None:

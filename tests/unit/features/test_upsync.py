@@ -115,7 +115,7 @@ class Bench:
             days=days,
             created=at("2018-09-01"),
             built_by="arn:someone",
-            imports=(),
+            payments=0,
         )
         self.data.stored.clear()
         save_log(self.data, BuildLog(table="spend").with_builds([build]), replacing=None)
