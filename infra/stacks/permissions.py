@@ -106,7 +106,7 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
         write_objects("Apply", names.artifact_bucket, "feast/", "workflows/"),
-        delete_objects("Unapply", names.artifact_bucket, "feast/plans/"),
+        delete_objects("Unapply", names.artifact_bucket, "feast/plans/", "feast/flows/"),
         list_bucket("ListArtifacts", names.artifact_bucket),
         *query(names),
         read_catalog(names),

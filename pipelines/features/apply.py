@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from feast.protos.feast.core.Registry_pb2 import Registry
 from pydantic import BaseModel
 
+from mlops.downsync.flow import FLOWS, Flow, flow_body, flow_key
 from mlops.errors import NotFound, Refused
 from mlops.feast import REGISTRY_KEY, load_registry
 from mlops.objects import Document, Documents
@@ -19,6 +21,7 @@ from pipelines.features.definitions import (
     compile_plan,
     compile_registry,
 )
+from pipelines.features.flows import compile_flows
 
 
 class ApplyPlan(BaseModel):
@@ -28,6 +31,8 @@ class ApplyPlan(BaseModel):
     changes: tuple[Change, ...]
     services: tuple[str, ...]
     """Services whose compiled plan is new or differs."""
+    flows: tuple[str, ...] = ()
+    """Views whose way to or from the online store is new, differs, or ends."""
 
     @property
     def deletions(self) -> list[Change]:
@@ -35,7 +40,7 @@ class ApplyPlan(BaseModel):
 
     @property
     def empty(self) -> bool:
-        return not self.changes and not self.services
+        return not self.changes and not self.services and not self.flows
 
 
 def plan_changes(definitions: Definitions, documents: Documents) -> ApplyPlan:
@@ -44,8 +49,7 @@ def plan_changes(definitions: Definitions, documents: Documents) -> ApplyPlan:
     Raises InputError or Refused for definitions that could not be applied.
     """
     current, _ = load_registry(documents)
-    desired, plans = _compiled(definitions)
-    return _plan(definitions, current, desired, plans, documents)
+    return _plan(definitions, current, _compiled(definitions), documents)
 
 
 def apply_changes(
@@ -57,8 +61,8 @@ def apply_changes(
     Raises Refused when something would be deleted and `allow_delete` is false.
     """
     current, document = load_registry(documents)
-    desired, plans = _compiled(definitions)
-    plan = _plan(definitions, current, desired, plans, documents)
+    desired = _compiled(definitions)
+    plan = _plan(definitions, current, desired, documents)
     if plan.deletions and not allow_delete:
         names = ", ".join(f"{c.kind} '{c.name}'" for c in plan.deletions)
         raise Refused(
@@ -66,33 +70,58 @@ def apply_changes(
             "'mlops features apply --allow-delete'."
         )
     if plan.changes:
-        _save_registry(documents, merge(current, desired), replacing=document)
+        _save_registry(documents, merge(current, desired.registry), replacing=document)
     for service in plan.services:
-        save_plan(documents, plans[service])
+        save_plan(documents, desired.plans[service])
+    for view in plan.flows:
+        _save_flow(documents, view, desired.flows.get(view))
     for change in plan.deletions:
         if change.kind == KINDS["feature_services"]:
             documents.delete(plan_key(change.name))
     return plan
 
 
-def _compiled(definitions: Definitions) -> tuple[Registry, dict[str, FeaturePlan]]:
+@dataclass(frozen=True)
+class _Compiled:
+    """What the definitions come to."""
+
+    registry: Registry
+    plans: dict[str, FeaturePlan]
+    flows: dict[str, Flow]
+
+
+def _compiled(definitions: Definitions) -> _Compiled:
     check_rules(definitions)
     plans = {service.name: compile_plan(service, definitions) for service in definitions.services}
-    return compile_registry(definitions), plans
+    return _Compiled(compile_registry(definitions), plans, compile_flows(definitions))
 
 
 def _plan(
-    definitions: Definitions,
-    current: Registry,
-    desired: Registry,
-    plans: dict[str, FeaturePlan],
-    documents: Documents,
+    definitions: Definitions, current: Registry, desired: _Compiled, documents: Documents
 ) -> ApplyPlan:
     return ApplyPlan(
         project=definitions.project,
-        changes=tuple(compare(current, desired)),
-        services=tuple(_changed_plans(plans.values(), documents)),
+        changes=tuple(compare(current, desired.registry)),
+        services=tuple(_changed_plans(desired.plans.values(), documents)),
+        flows=tuple(_changed_flows(desired.flows, documents)),
     )
+
+
+def _changed_flows(desired: Mapping[str, Flow], documents: Documents) -> list[str]:
+    applied = {key: documents.get(key).body for key in documents.keys(FLOWS)}
+    wanted = {flow_key(view): flow_body(flow) for view, flow in desired.items()}
+    return [
+        key.removeprefix(FLOWS).removesuffix(".json")
+        for key in sorted(applied.keys() | wanted.keys())
+        if applied.get(key) != wanted.get(key)
+    ]
+
+
+def _save_flow(documents: Documents, view: str, flow: Flow | None) -> None:
+    if flow is None:
+        documents.delete(flow_key(view))
+    else:
+        documents.put(flow_key(view), flow_body(flow))
 
 
 def _changed_plans(plans: Iterable[FeaturePlan], documents: Documents) -> list[str]:

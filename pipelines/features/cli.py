@@ -241,6 +241,8 @@ def _show_plan(found: ApplyPlan, *, as_json: bool, done: bool) -> None:
             out.print(f"    {path}: {before} -> {after}", highlight=False, markup=False)
     for service in found.services:
         out.print(f"~ compiled plan {service}", highlight=False)
+    for view in found.flows:
+        out.print(f"~ pushes and logs of {view}", highlight=False)
     if found.empty:
         out.print("Nothing to change.")
         return

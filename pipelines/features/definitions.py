@@ -190,7 +190,7 @@ def _planned_view(view: Any, projection: Any, entities: Mapping[str, Any]) -> Pl
     return PlannedView(
         name=view.name,
         join_keys=tuple(entities[name].join_key for name in view.entities),
-        features=tuple(_planned(field) for field in projection.features),
+        features=tuple(planned_field(field) for field in projection.features),
         ttl_seconds=int(view.ttl.total_seconds()) if view.ttl else 0,
         publication_delay_seconds=int(publication_delay(view).total_seconds()),
         owner=view.owner,
@@ -199,7 +199,7 @@ def _planned_view(view: Any, projection: Any, entities: Mapping[str, Any]) -> Pl
 
 def _request_fields(computed: Iterable[Any]) -> list[PlannedField]:
     fields = [
-        _planned(field)
+        planned_field(field)
         for view in computed
         for source in view.source_request_sources.values()
         for field in source.schema
@@ -223,7 +223,7 @@ def _planned_transformations(
             function=function,
             sha256=hashes[function],
             inputs=tuple(_inputs(view)),
-            outputs=tuple(_planned(field) for field in view.features),
+            outputs=tuple(planned_field(field) for field in view.features),
         )
 
 
@@ -233,7 +233,8 @@ def _inputs(view: Any) -> list[str]:
     return list(dict.fromkeys([*request, *stored]))
 
 
-def _planned(field: Any) -> PlannedField:
+def planned_field(field: Any) -> PlannedField:
+    """A Feast field as plans have it."""
     return PlannedField(name=field.name, dtype=str(field.dtype), pii=_is_personal(field))
 
 

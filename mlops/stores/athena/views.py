@@ -58,12 +58,16 @@ class Request:
 
 def publication_delay(view: Any) -> timedelta:
     """How long after its event time a row can be online at the earliest; from the view's tag."""
-    written = view.tags.get(DELAY_TAG, "0s")
+    return duration_tag(view, DELAY_TAG)
+
+
+def duration_tag(view: Any, tag: str) -> timedelta:
+    """The duration that a view's tag says; none where it has no such tag. Raises InputError."""
+    written = view.tags.get(tag, "0s")
     match = _DELAY.match(written.strip())
     if match is None:
         raise InputError(
-            f"View '{view.name}': {DELAY_TAG} is '{written}'. Write it as '0s', '15m', '6h' or "
-            "'1d'."
+            f"View '{view.name}': {tag} is '{written}'. Write it as '0s', '15m', '6h' or '1d'."
         )
     return int(match[1]) * _UNITS[match[2]]
 

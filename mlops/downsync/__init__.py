@@ -1,0 +1,1 @@
+"""Downsync: what was served and pushed online, on its way to the offline store."""
