@@ -17,6 +17,7 @@ from infra.stacks.delivery import ADMINISTERED
 from infra.stacks.foundation import Foundation
 from infra.stacks.functions import Functions
 from infra.stacks.identity import Identity
+from infra.stacks.jobs import Jobs
 from infra.stacks.network import Network
 from infra.stacks.profile import Profile, profile_of
 from infra.stacks.storage import Storage
@@ -33,25 +34,22 @@ def build(app: cdk.App, names: Names, profile: Profile) -> dict[str, cdk.Stack]:
     stacks["foundation"] = Foundation(
         app, f"{names.prefix}-foundation", names=names, profile=profile, env=env
     )
+    network = Network(app, f"{names.prefix}-network", names=names, profile=profile, env=env)
+    stacks["network"] = network
     if profile.cache_node is not None:
-        stacks |= _online_store(app, names, profile, env)
+        stacks["cache"] = Cache(
+            app, f"{names.prefix}-cache", names=names, profile=profile, network=network, env=env
+        )
     stacks["functions"] = Functions(
         app, f"{names.prefix}-functions", names=names, profile=profile, env=env
+    )
+    stacks["jobs"] = Jobs(
+        app, f"{names.prefix}-jobs", names=names, profile=profile, network=network, env=env
     )
     stacks["storage"] = Storage(
         app, f"{names.prefix}-storage", names=names, profile=profile, env=env
     )
     return stacks
-
-
-def _online_store(
-    app: cdk.App, names: Names, profile: Profile, env: cdk.Environment
-) -> dict[str, cdk.Stack]:
-    network = Network(app, f"{names.prefix}-network", names=names, profile=profile, env=env)
-    cache = Cache(
-        app, f"{names.prefix}-cache", names=names, profile=profile, network=network, env=env
-    )
-    return {"network": network, "cache": cache}
 
 
 def synthesize(names: Names, out: Path) -> None:

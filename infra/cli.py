@@ -184,7 +184,7 @@ def _tell_of_absent(names: Names) -> None:
 
     if profile_of(names.env).cache_node is None:
         err.print(
-            f"{names.prefix}-network, {names.prefix}-cache: not part of '{names.env}'; "
+            f"{names.prefix}-cache: not part of '{names.env}'; "
             "its online store is the redis-server of 'mlops local up'",
             style="dim",
             highlight=False,

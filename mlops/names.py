@@ -14,6 +14,8 @@ class Role(StrEnum):
     APPROVER = "approver"
     TRAINING_JOB = "training-job"
     WORKFLOW = "workflow"
+    FEATURE_JOB = "feature-job"
+    SCHEDULER = "scheduler"
     WORKFLOW_DEPLOYER = "workflow-deployer"
     MODEL_DEPLOYER = "model-deployer"
     SERVING = "serving"
@@ -89,6 +91,15 @@ class Names:
         return f"arn:aws:kinesis:{self.region}:{self.account}:stream/{self.downsync_stream}"
 
     @property
+    def feature_jobs(self) -> str:
+        """Batch compute environment, job queue and job definition of jobs that load features."""
+        return f"{self.prefix}-features"
+
+    @property
+    def feature_job_logs(self) -> str:
+        return f"/aws/batch/{self.feature_jobs}"
+
+    @property
     def redis_secret(self) -> str:
         """Secrets Manager name of the Redis password."""
         return f"{self.prefix}/redis"
@@ -112,6 +123,11 @@ class Names:
 
     def state_machine_arn(self, workflow: str) -> str:
         return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.prefix}-{workflow}"
+
+    def image(self, purpose: str) -> str:
+        """The container image of jobs or services, in the account's own registry."""
+        registry = f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
+        return f"{registry}/{self.prefix}-{purpose}:latest"
 
     def model_group(self, model: str) -> str:
         return f"{self.prefix}-{model}"

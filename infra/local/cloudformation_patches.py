@@ -69,3 +69,21 @@ def keep_streams_in(streams: Streams) -> None:
         "update": updated,
         "delete": lambda name, _: streams.delete(name),
     }
+
+
+def keep_redis_password(secret: str, password: str) -> None:
+    """On AWS the online store is made with the secret's password; here it has one already."""
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS[SECRET]
+    create: Create = handlers["create"]
+
+    def created(
+        logical_id: str, properties: Mapping[str, Any], stack: str
+    ) -> tuple[str, dict[str, Any]]:
+        if properties.get("Name") != secret:
+            return create(logical_id, properties, stack)
+        rest = {k: v for k, v in properties.items() if k != "GenerateSecretString"}
+        return create(logical_id, {**rest, "SecretString": password}, stack)
+
+    handlers["create"] = created

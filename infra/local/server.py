@@ -23,10 +23,12 @@ from infra.local import ministack_backend, redis
 from infra.local.routes import Backend
 from infra.local.service import JsonService
 from infra.local.settings import ACCOUNT, HOST, REGION, StateDir
+from mlops.names import Names
 
 if TYPE_CHECKING:
     from infra.local.batch.service import Batch
 
+LOCAL = Names(project="mlops", env="local", account=ACCOUNT, region=REGION)
 PORT_IN_USE = 98
 STATE_IN_USE = 97
 """Exit codes for a port and a state directory that another process holds."""
@@ -98,6 +100,7 @@ class _Server(uvicorn.Server):
 
 async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
     from infra.local.calls import CallRecord
+    from infra.local.cloudformation_patches import keep_redis_password
     from infra.local.moto_backend import StepFunctions
     from infra.local.router import Router
     from infra.local.snapshots import Snapshots
@@ -108,6 +111,7 @@ async def _serve(state: StateDir, listener: socket.socket, port: int) -> None:
     await ministack.startup()
     calls = CallRecord(state.calls)
     snapshots = Snapshots(step_functions, state.ministack)
+    keep_redis_password(LOCAL.redis_secret, redis_server.password)
     services, batch = _own_services(f"http://{HOST}:{port}", state)
     router = Router(ministack, step_functions, services, calls=calls, snapshots=snapshots)
     config = uvicorn.Config(

@@ -22,6 +22,7 @@ def deploy_stacks(names: Names) -> tuple[Grant, ...]:
         *_catalog(names),
         _records(names),
         _stream(names),
+        *_jobs(names),
         *_online_store(names),
     )
 
@@ -146,7 +147,10 @@ def _functions(names: Names) -> tuple[Grant, ...]:
                 "logs:TagResource",
                 "logs:UntagResource",
             ),
-            (_arn(names, "logs", f"log-group:/aws/lambda/{names.prefix}-*"),),
+            tuple(
+                _arn(names, "logs", f"log-group:/aws/{kind}/{names.prefix}-*")
+                for kind in ("lambda", "batch")
+            ),
         ),
         Grant("FindLogs", ("logs:DescribeLogGroups",), ("*",)),
         Grant(
@@ -248,6 +252,67 @@ def _stream(names: Names) -> Grant:
             "kinesis:UpdateStreamMode",
         ),
         (names.downsync_stream_arn,),
+    )
+
+
+def _jobs(names: Names) -> tuple[Grant, ...]:
+    """What Batch runs jobs on, never the jobs; and the schedule."""
+    kinds = ("compute-environment", "job-queue", "job-definition")
+    return (
+        Grant(
+            "Jobs",
+            (
+                "batch:CreateComputeEnvironment",
+                "batch:CreateJobQueue",
+                "batch:DeleteComputeEnvironment",
+                "batch:DeleteJobQueue",
+                "batch:DeregisterJobDefinition",
+                "batch:ListTagsForResource",
+                "batch:RegisterJobDefinition",
+                "batch:TagResource",
+                "batch:UntagResource",
+                "batch:UpdateComputeEnvironment",
+                "batch:UpdateJobQueue",
+            ),
+            tuple(_arn(names, "batch", f"{kind}/{names.prefix}-*") for kind in kinds),
+        ),
+        Grant(
+            "FindJobs",
+            (
+                "batch:DescribeComputeEnvironments",
+                "batch:DescribeJobDefinitions",
+                "batch:DescribeJobQueues",
+            ),
+            ("*",),
+        ),
+        Grant(
+            "Schedules",
+            (
+                "scheduler:CreateSchedule",
+                "scheduler:DeleteSchedule",
+                "scheduler:GetSchedule",
+                "scheduler:UpdateSchedule",
+            ),
+            (_arn(names, "scheduler", f"schedule/default/{names.prefix}-*"),),
+        ),
+        Grant(
+            "RunJobsAsTheirRole",
+            ("iam:PassRole",),
+            (names.role_arn(Role.FEATURE_JOB),),
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+        Grant(
+            "ScheduleAsScheduler",
+            ("iam:PassRole",),
+            (names.role_arn(Role.SCHEDULER),),
+            {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        ),
+        Grant(
+            "LetBatchBeItself",
+            ("iam:CreateServiceLinkedRole",),
+            (f"arn:aws:iam::{names.account}:role/aws-service-role/batch.amazonaws.com/*",),
+            {"StringEquals": {"iam:AWSServiceName": "batch.amazonaws.com"}},
+        ),
     )
 
 

@@ -90,12 +90,12 @@ class Functions(cdk.Stack):
             self,
             f"{identifier}Logs",
             log_group_name=f"/aws/lambda/{function}",
-            retention=_RETENTION[self._profile.log_days],
+            retention=RETENTION[self._profile.log_days],
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
 
 
-_RETENTION = {
+RETENTION = {
     7: logs.RetentionDays.ONE_WEEK,
     14: logs.RetentionDays.TWO_WEEKS,
     90: logs.RetentionDays.THREE_MONTHS,

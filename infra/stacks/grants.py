@@ -202,6 +202,20 @@ def jobs(names: Names) -> tuple[str, ...]:
     )
 
 
+def run_feature_jobs(names: Names) -> tuple[Grant, ...]:
+    """Submit Batch jobs that load features, and wait for them or end them."""
+    place = (
+        _arn(names, "batch", f"job-queue/{names.feature_jobs}"),
+        _arn(names, "batch", f"job-definition/{names.feature_jobs}"),
+        _arn(names, "batch", f"job-definition/{names.feature_jobs}:*"),
+    )
+    return (
+        Grant("RunFeatureJobs", ("batch:SubmitJob",), place),
+        Grant("EndFeatureJobs", ("batch:TerminateJob",), (_arn(names, "batch", "job/*"),)),
+        Grant("WatchFeatureJobs", ("batch:DescribeJobs",), ("*",)),
+    )
+
+
 def pull_images(names: Names) -> tuple[Grant, ...]:
     """Read the environment's images from ECR."""
     return (

@@ -12,6 +12,8 @@ from mlops.names import Names, Role
 TRUSTED = {
     Role.TRAINING_JOB: "sagemaker.amazonaws.com",
     Role.WORKFLOW: "states.amazonaws.com",
+    Role.FEATURE_JOB: "ecs-tasks.amazonaws.com",
+    Role.SCHEDULER: "scheduler.amazonaws.com",
     Role.WORKFLOW_DEPLOYER: "lambda.amazonaws.com",
     Role.MODEL_DEPLOYER: "lambda.amazonaws.com",
     Role.SERVING: "ecs-tasks.amazonaws.com",
@@ -20,7 +22,12 @@ TRUSTED = {
 }
 """The service that assumes a role; people and Jenkins come from the account itself."""
 
-SOURCED = {"sagemaker.amazonaws.com", "states.amazonaws.com", "ecs-tasks.amazonaws.com"}
+SOURCED = {
+    "ecs-tasks.amazonaws.com",
+    "sagemaker.amazonaws.com",
+    "scheduler.amazonaws.com",
+    "states.amazonaws.com",
+}
 """Services that say for whom they ask, so that no other account can have them act as ours."""
 
 

@@ -1,4 +1,4 @@
-"""The private network of the online store: subnets that no route leads out of."""
+"""The private network of the online store and its jobs: subnets that no route leads out of."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from mlops.names import Names
 VPC_CIDR = "10.64.0.0/16"
 ZONES = 2
 REDIS_PORT = 6379
+SERVICES = ("athena", "ecr.api", "ecr.dkr", "glue", "logs", "secretsmanager", "sts")
+"""What jobs in the private subnets ask, beside S3 and DynamoDB."""
 
 
 class Network(cdk.Stack):
-    """VPC, a subnet per zone, gateways to S3 and DynamoDB, and the clients' security group.
+    """VPC, a subnet per zone, endpoints of AWS's services, and the clients' security group.
 
     Plain resources: the construct library's own VPC asks AWS for zones while it synthesises, and
     empties the default security group with a Lambda.
@@ -27,7 +29,7 @@ class Network(cdk.Stack):
             scope,
             name,
             env=env,
-            description="Private network of the online store",
+            description="Private network of the online store and of jobs",
             termination_protection=profile.keep_data,
         )
         self._vpc = ec2.CfnVPC(
@@ -43,6 +45,7 @@ class Network(cdk.Stack):
         for service in ("s3", "dynamodb"):
             self._gateway(service)
         self.clients = self._clients(names)
+        self._endpoints(names)
         self.store = self._store(names)
         self._tell()
 
@@ -72,6 +75,38 @@ class Network(cdk.Stack):
             route_table_ids=[self._routes.ref],
         )
 
+    def _endpoints(self, names: Names) -> None:
+        """An address inside the subnets for each service that has no gateway."""
+        group = ec2.CfnSecurityGroup(
+            self,
+            "Endpoints",
+            vpc_id=self._vpc.ref,
+            group_name=f"{names.prefix}-endpoints",
+            group_description="Endpoints of AWS services",
+            security_group_ingress=[self._from_clients(443)],
+            security_group_egress=[_NOWHERE],
+        )
+        for service in SERVICES:
+            ec2.CfnVPCEndpoint(
+                self,
+                f"Endpoint{''.join(part.title() for part in service.split('.'))}",
+                vpc_id=self._vpc.ref,
+                vpc_endpoint_type="Interface",
+                service_name=f"com.amazonaws.{self.region}.{service}",
+                subnet_ids=self.subnets,
+                security_group_ids=[group.attr_group_id],
+                private_dns_enabled=True,
+            )
+
+    def _from_clients(self, port: int) -> ec2.CfnSecurityGroup.IngressProperty:
+        return ec2.CfnSecurityGroup.IngressProperty(
+            ip_protocol="tcp",
+            from_port=port,
+            to_port=port,
+            source_security_group_id=self.clients,
+            description="Clients of the online store",
+        )
+
     def _clients(self, names: Names) -> str:
         """What the proxy, and the jobs that load features, wear."""
         group = ec2.CfnSecurityGroup(
@@ -95,15 +130,7 @@ class Network(cdk.Stack):
             vpc_id=self._vpc.ref,
             group_name=f"{names.prefix}-online-store",
             group_description="The online store",
-            security_group_ingress=[
-                ec2.CfnSecurityGroup.IngressProperty(
-                    ip_protocol="tcp",
-                    from_port=REDIS_PORT,
-                    to_port=REDIS_PORT,
-                    source_security_group_id=self.clients,
-                    description="Clients of the online store",
-                )
-            ],
+            security_group_ingress=[self._from_clients(REDIS_PORT)],
             security_group_egress=[_NOWHERE],
         )
         return group.attr_group_id

@@ -26,6 +26,7 @@ from infra.stacks.grants import (
     read_objects,
     read_records,
     read_secret,
+    run_feature_jobs,
     see_shards,
     state_machines,
     take_events,
@@ -37,9 +38,16 @@ from mlops.names import Names, Role
 READABLE = ("raw/", "features/", "imports/", "downsync/tables/")
 """What of the data bucket queries of people and jobs read."""
 
+UPSYNC = "upsync"
+"""The workflow that loads features on schedule."""
+
 JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
 
 UNSCOPED = {
+    "batch:DescribeComputeEnvironments": "Batch describes on all resources only",
+    "batch:DescribeJobDefinitions": "Batch describes on all resources only",
+    "batch:DescribeJobQueues": "Batch describes on all resources only",
+    "batch:DescribeJobs": "Batch describes on all resources only",
     "sagemaker:ListModelPackageGroups": "SageMaker knows no resource for listing groups",
     "sagemaker:ListModelPackages": "SageMaker knows no resource for listing packages",
     "ecr:GetAuthorizationToken": "a registry's token belongs to no repository",
@@ -73,7 +81,7 @@ def _data_scientist(names: Names) -> tuple[Grant, ...]:
         read_records(names),
         *_run_workflows(names),
         see_shards(names),
-        read_logs(names, *JOB_LOGS),
+        read_logs(names, *JOB_LOGS, names.feature_job_logs),
     )
 
 
@@ -106,7 +114,9 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
         write_objects("Apply", names.artifact_bucket, "feast/", "workflows/"),
-        delete_objects("Unapply", names.artifact_bucket, "feast/plans/", "feast/flows/"),
+        delete_objects(
+            "Unapply", names.artifact_bucket, "feast/plans/", "feast/flows/", "feast/upsync/"
+        ),
         list_bucket("ListArtifacts", names.artifact_bucket),
         *query(names),
         read_catalog(names),
@@ -115,7 +125,7 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         *read_models(names),
         *_run_workflows(names),
         see_shards(names),
-        read_logs(names, *JOB_LOGS),
+        read_logs(names, *JOB_LOGS, names.feature_job_logs),
         *_deploy_infrastructure(names),
     )
 
@@ -200,7 +210,7 @@ def _training_job(names: Names) -> tuple[Grant, ...]:
 
 
 def _workflow(names: Names) -> tuple[Grant, ...]:
-    """Starts the jobs of a run as the training role, reads their metrics, registers the model."""
+    """Starts the jobs of a run, reads what they wrote down, registers the model."""
     return (
         Grant(
             "RunJobs",
@@ -222,7 +232,8 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
             {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
         _await_jobs(names),
-        read_objects("ReadMetrics", names.artifact_bucket, "runs/"),
+        *run_feature_jobs(names),
+        read_objects("ReadMetrics", names.artifact_bucket, "runs/", "feast/upsync/"),
         write_objects("RecordRun", names.artifact_bucket, "runs/"),
         list_bucket("ListRuns", names.artifact_bucket),
         Grant(
@@ -241,12 +252,38 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
 
 def _await_jobs(names: Names) -> Grant:
     """Step Functions waits for '.sync' jobs by rules of its own making."""
-    rules = ("StepFunctionsGetEventsForSageMakerTrainingJobsRule",)
+    rules = (
+        "StepFunctionsGetEventsForBatchJobsRule",
+        "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
+    )
     return Grant(
         "AwaitJobs",
         ("events:DescribeRule", "events:PutRule", "events:PutTargets"),
         tuple(f"arn:aws:events:{names.region}:{names.account}:rule/{rule}" for rule in rules),
     )
+
+
+def _feature_job(names: Names) -> tuple[Grant, ...]:
+    """Loads features from their tables into Redis, and writes down how far."""
+    return (
+        read_objects("ReadData", names.data_bucket, *READABLE),
+        list_bucket("ListData", names.data_bucket),
+        read_objects("ReadArtifacts", names.artifact_bucket, "feast/", "workflows/"),
+        write_objects("RecordRuns", names.artifact_bucket, "feast/upsync/", "feast/registry.db"),
+        delete_objects("ForgetRuns", names.artifact_bucket, "feast/upsync/"),
+        list_bucket("ListArtifacts", names.artifact_bucket),
+        *query(names),
+        read_catalog(names),
+        read_secret("LoadFeatures", names, names.redis_secret),
+        *pull_images(names),
+        write_logs(names, names.feature_job_logs),
+    )
+
+
+def _scheduler(names: Names) -> tuple[Grant, ...]:
+    """Starts the workflow that loads features, when it is time."""
+    machine = (names.state_machine_arn(UPSYNC),)
+    return (Grant("StartUpsync", ("states:StartExecution",), machine),)
 
 
 def _workflow_deployer(names: Names) -> tuple[Grant, ...]:
@@ -325,6 +362,8 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.APPROVER: _approver,
     Role.TRAINING_JOB: _training_job,
     Role.WORKFLOW: _workflow,
+    Role.FEATURE_JOB: _feature_job,
+    Role.SCHEDULER: _scheduler,
     Role.WORKFLOW_DEPLOYER: _workflow_deployer,
     Role.MODEL_DEPLOYER: _model_deployer,
     Role.SERVING: _serving,

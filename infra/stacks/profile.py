@@ -26,6 +26,11 @@ class Profile:
     """ElastiCache node type; None where Redis is run by someone else."""
     stream_shards: int | None = None
     """None lets AWS add and remove shards by demand."""
+    job_vcpus: int = 4
+    """How much jobs that load features may use at once."""
+    upsync_every: str = "1 hour"
+    """How often features are loaded: a number and a unit, as EventBridge Scheduler has it."""
+    upsync_enabled: bool = True
     cache_replicas: int = 0
     cache_snapshots: int = 0
     """Daily snapshots of the online store that are kept."""
@@ -45,6 +50,7 @@ PROFILES = {
         stream_hours=24,
         stream_shards=2,
         cache_node=None,
+        upsync_enabled=False,
     ),
     "dev": Profile(
         keep_data=False,
@@ -64,6 +70,7 @@ PROFILES = {
         scan_limit_gib=1024,
         stream_hours=48,
         cache_node="cache.r7g.large",
+        job_vcpus=16,
         cache_replicas=1,
         cache_snapshots=1,
     ),
@@ -75,6 +82,8 @@ PROFILES = {
         scan_limit_gib=5120,
         stream_hours=168,
         cache_node="cache.r7g.xlarge",
+        job_vcpus=64,
+        upsync_every="15 minutes",
         cache_replicas=2,
         cache_snapshots=7,
     ),

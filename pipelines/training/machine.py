@@ -39,9 +39,7 @@ class Site:
         return self.settings.names
 
     def image(self, purpose: str) -> str:
-        names = self.names
-        registry = f"{names.account}.dkr.ecr.{names.region}.amazonaws.com"
-        return f"{registry}/{names.prefix}-{purpose}:latest"
+        return self.names.image(purpose)
 
     @property
     def job_environment(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from infra.synth import Stack, synthesize
 from mlops.aws import Aws
 from mlops.errors import JobFailed, Refused
 from mlops.names import Names, Role
+from tests.local_aws import eventually
 
 if TYPE_CHECKING:
     from infra.local.lifecycle import LocalAws
@@ -122,6 +123,32 @@ def test_the_uploads_of_the_artifact_bucket_reach_the_deployer(platform: LocalAw
     )
     (call,) = answer["LambdaFunctionConfigurations"]
     assert call["LambdaFunctionArn"] == names.function_arn("workflow-deployer")
+
+
+def test_a_feature_job_reaches_the_online_store_as_its_role(platform: LocalAws) -> None:
+    names, batch = platform.names, platform.client("batch")
+    code = (
+        "import boto3, redis; secrets = boto3.client('secretsmanager')\n"
+        f"password = secrets.get_secret_value(SecretId='{names.redis_secret}')['SecretString']\n"
+        f"print(redis.Redis(port={platform.redis_port}, password=password).ping())"
+    )
+    job_id = batch.submit_job(
+        jobName="ping",
+        jobQueue=names.feature_jobs,
+        jobDefinition=names.feature_jobs,
+        containerOverrides={"command": ["python3", "-c", code]},
+    )["jobId"]
+
+    def ended() -> dict[str, Any] | None:
+        (found,) = batch.describe_jobs(jobs=[job_id])["jobs"]
+        return dict(found) if found["status"] in {"SUCCEEDED", "FAILED"} else None
+
+    job = eventually(ended, what="the job's end", seconds=60)
+    stream = job["container"]["logStreamName"]
+    events = platform.client("logs").get_log_events(
+        logGroupName=names.feature_job_logs, logStreamName=stream
+    )["events"]
+    assert [event["message"] for event in events] == ["True"], job
 
 
 def test_prod_deploys_whole_and_its_stacks_are_protected(

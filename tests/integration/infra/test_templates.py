@@ -58,13 +58,13 @@ def test_templates_pass_cfn_lint(prod: list[Stack], local: list[Stack], tmp_path
 
 def test_stacks_are_deployed_in_the_order_of_their_needs(prod: list[Stack]) -> None:
     assert [stack.name.removeprefix("mlops-prod-") for stack in prod] == [
-        *("identity", "foundation", "network", "cache", "functions", "storage")
+        *("identity", "foundation", "network", "cache", "functions", "jobs", "storage")
     ]
 
 
 def test_the_local_online_store_is_no_part_of_the_local_stacks(local: list[Stack]) -> None:
     types = {resource["Type"] for stack in local for resource in stack.resources.values()}
-    assert not [kind for kind in types if "ElastiCache" in kind or "EC2" in kind]
+    assert not [kind for kind in types if "ElastiCache" in kind]
 
 
 def test_no_template_needs_a_resource_that_edits_behind_cloudformation(prod: list[Stack]) -> None:
@@ -250,6 +250,31 @@ def test_no_route_leads_out_of_the_network(prod: list[Stack]) -> None:
     }
 
 
+def test_jobs_run_in_the_private_subnets_as_their_role(prod: list[Stack]) -> None:
+    resources = the(prod, "AWS::Batch::ComputeEnvironment")["ComputeResources"]
+    assert resources["Type"] == "FARGATE"
+    assert len(resources["Subnets"]) == 2
+    container = the(prod, "AWS::Batch::JobDefinition")["ContainerProperties"]
+    assert container["JobRoleArn"] == PROD.role_arn(Role.FEATURE_JOB)
+    assert container["NetworkConfiguration"] == {"AssignPublicIp": "DISABLED"}
+    assert "Secrets" not in container
+
+
+def test_jobs_reach_the_services_that_they_ask(prod: list[Stack]) -> None:
+    endpoints = [e["Properties"] for e in of_type(prod, "AWS::EC2::VPCEndpoint")]
+    inside = {e["ServiceName"].rpartition(".")[2] for e in endpoints if "SubnetIds" in e}
+    assert {"athena", "glue", "logs", "secretsmanager", "sts"} <= inside
+
+
+def test_features_are_loaded_on_schedule_but_not_on_a_laptop(
+    prod: list[Stack], local: list[Stack]
+) -> None:
+    schedule = the(prod, "AWS::Scheduler::Schedule")
+    assert schedule["Target"]["Arn"] == PROD.state_machine_arn("upsync")
+    assert (schedule["State"], schedule["ScheduleExpression"]) == ("ENABLED", "rate(15 minutes)")
+    assert the(local, "AWS::Scheduler::Schedule")["State"] == "DISABLED"
+
+
 def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
     roles = {r["Properties"]["RoleName"]: r["Properties"] for r in of_type(prod, "AWS::IAM::Role")}
     assert set(roles) == {PROD.role_name(role) for role in Role}
@@ -267,6 +292,8 @@ def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
         (Role.WORKFLOW_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
         (Role.MODEL_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
         (Role.SERVING, {"Service": "ecs-tasks.amazonaws.com"}),
+        (Role.FEATURE_JOB, {"Service": "ecs-tasks.amazonaws.com"}),
+        (Role.SCHEDULER, {"Service": "scheduler.amazonaws.com"}),
         (Role.INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
     ],
 )

@@ -35,7 +35,8 @@ def test_a_roles_grants_name_their_actions_and_resources(role: Role) -> None:
 def test_a_role_reaches_its_own_environment_only(role: Role) -> None:
     shared = (
         *("/aws/sagemaker/", "StepFunctionsGetEvents", ":catalog", "datacatalog/AwsDataCatalog"),
-        *("aws-service-role/elasticache.amazonaws.com", ":processing-job/*", ":training-job/*"),
+        *("aws-service-role/elasticache.amazonaws.com", "aws-service-role/batch.amazonaws.com"),
+        *(":processing-job/*", ":training-job/*", f"batch:{NAMES.region}:{NAMES.account}:job/*"),
     )
     ours = (NAMES.prefix, f"/{NAMES.database}")
     for resource in {resource for grant in grants_of(role, NAMES) for resource in grant.resources}:
@@ -91,6 +92,7 @@ def test_nobody_rewrites_the_record() -> None:
 def test_secrets_are_read_where_they_are_used() -> None:
     assert holders("secretsmanager:GetSecretValue") == {
         Role.JENKINS,
+        Role.FEATURE_JOB,
         Role.SERVING,
         Role.INFRASTRUCTURE,
     }
@@ -120,8 +122,11 @@ def test_nobody_can_change_roles_or_the_network() -> None:
         if action.startswith(("iam:", "ec2:")) and ":Describe" not in action
     }
     assert changing == {"iam:PassRole", "iam:CreateServiceLinkedRole"}
-    (made,) = [g for _, g in EVERY_GRANT if "iam:CreateServiceLinkedRole" in g.actions]
-    assert made.conditions == {"StringEquals": {"iam:AWSServiceName": "elasticache.amazonaws.com"}}
+    made = [g.conditions for _, g in EVERY_GRANT if "iam:CreateServiceLinkedRole" in g.actions]
+    assert made == [
+        {"StringEquals": {"iam:AWSServiceName": f"{service}.amazonaws.com"}}
+        for service in ("batch", "elasticache")
+    ]
 
 
 def test_passing_a_role_names_the_role_and_the_service() -> None:
