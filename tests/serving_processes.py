@@ -13,22 +13,27 @@ import httpx
 
 from mlops.clock import FixedClock
 from mlops.deployment import DeployedVersion
+from mlops.downsync.log import EventLog
+from mlops.downsync.producer import Producer, ProducerLimits
+from mlops.downsync.stream import MemorySink
 from mlops.objects import MemoryDocuments
 from mlops.plan import FeaturePlan, save_plan
 from mlops.stores.online import MemoryOnlineStore
+from serving.downsync_metrics import DownsyncMetrics
 from serving.edge import Edge
 from serving.inference.app import InferenceDependencies
 from serving.inference.app import create_app as create_inference
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.repository import ModelRepository, bucket_loader
 from serving.inference.settings import InferenceSettings
-from serving.proxy.app import ProxyDependencies
+from serving.proxy.app import Downsync, ProxyDependencies
 from serving.proxy.app import create_app as create_proxy
 from serving.proxy.catalog import Catalog, watch_plans
 from serving.proxy.inference import HttpInference
 from serving.proxy.keys import ApiKeys, Doorkeeper
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
+from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
 from serving.watching import watch_deployments
 from tests.serving_examples import (
@@ -82,6 +87,8 @@ class Services:
     repository: ModelRepository
     catalog: Catalog
     way: BreakableTransport
+    sink: MemorySink
+    downsync: Downsync
     proxy: httpx.AsyncClient
     inference: httpx.AsyncClient
 
@@ -95,8 +102,9 @@ class Services:
         deploy(self.documents, version, history=history)
 
     async def follow(self) -> None:
-        """What the two polling loops do."""
+        """What the polling loops do."""
         self.repository.refresh()
+        self.downsync.flows.refresh()
         await self.catalog.refresh()
 
     async def predict(self, *instances: Any, explain: bool = False) -> httpx.Response:
@@ -141,13 +149,18 @@ async def serving(
         watch_deployments(documents), watch_plans(documents), lambda _: models, store, port, repo
     )
     catalog.retry_seconds = 0.0
-    proxy_metrics = ProxyMetrics()
+    proxy_metrics, clock, sink = ProxyMetrics(), FixedClock(NOW), MemorySink()
+    producer = Producer(sink, limits=ProducerLimits(flush_seconds=0.01))
+    downsync = Downsync(watch_flows(documents), EventLog(producer))
+    proxy_metrics.registry.register(DownsyncMetrics(downsync.log))
+    served = ServedLog(downsync.flows.current, downsync.log, clock)
     proxy = create_proxy(
         ProxyDependencies(
-            Predictor(catalog, port, FixedClock(NOW), proxy_metrics),
+            Predictor(catalog, port, clock, proxy_metrics, served),
             store,
             Doorkeeper(keys, pause_seconds=0.0),
             proxy_metrics,
+            downsync,
             ProxySettings(poll_seconds=3600, keys_poll_seconds=3600, **limits or {}),
         )
     )
@@ -161,6 +174,8 @@ async def serving(
             repository,
             catalog,
             way,
+            sink,
+            downsync,
             await stack.enter_async_context(
                 client_of(proxy, "http://proxy", headers={"X-Api-Key": key})
             ),

@@ -1,6 +1,6 @@
 """Events as they stand in a stream's records: JSON, versioned.
 
-    {"v": 1, "project": "payments", "events": [EVENT, …]}
+    {"v": 1, "events": [EVENT, …]}
 
     EVENT = {"id": "…", "kind": "served", "view": "customer_spend", "schema": "3f0c…",
              "time": 1533722400000000, "created": 1533722400012345,
@@ -122,26 +122,19 @@ def _written(values: Mapping[str, Any], writers: Mapping[str, Any]) -> dict[str,
     }
 
 
-def pack(project: str, events: Sequence[bytes]) -> bytes:
+def pack(events: Sequence[bytes]) -> bytes:
     """A record that holds these encoded events."""
-    return record_start(project) + b",".join(events) + RECORD_END
+    return b'{"v":%d,"events":[' % VERSION + b",".join(events) + b"]}"
 
 
-def record_start(project: str) -> bytes:
-    return b'{"v":%d,"project":%s,"events":[' % (VERSION, orjson.dumps(project))
-
-
-RECORD_END = b"]}"
-
-
-def unpack(data: bytes, project: str) -> Iterator[dict[str, Any] | Unreadable]:
+def unpack(data: bytes) -> Iterator[dict[str, Any] | Unreadable]:
     """What a record holds, event by event, in order."""
     try:
         record = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         yield Unreadable(f"the record is no JSON: {exc}", data)
         return
-    problem = _problem_of(record, project)
+    problem = _problem_of(record)
     if problem:
         yield Unreadable(problem, record)
         return
@@ -149,13 +142,11 @@ def unpack(data: bytes, project: str) -> Iterator[dict[str, Any] | Unreadable]:
         yield event if isinstance(event, dict) else Unreadable("the event is no object", event)
 
 
-def _problem_of(record: Any, project: str) -> str | None:
+def _problem_of(record: Any) -> str | None:
     if not isinstance(record, dict) or not isinstance(record.get("events"), list):
         return "the record has no events"
     if record.get("v") != VERSION:
         return f"the record has version {record.get('v')!r}; this consumer reads {VERSION}"
-    if record.get("project") != project:
-        return f"the record is of project {record.get('project')!r}, not '{project}'"
     return None
 
 

@@ -14,6 +14,8 @@ from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp
 
+from mlops.downsync.flow import Flow
+from mlops.downsync.log import EventLog
 from mlops.errors import MlopsError
 from mlops.stores.online import OnlineStore
 from serving.answers import answer_errors, json_response
@@ -26,11 +28,19 @@ from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Prediction, Predictions, Predictor, describe_features
 from serving.proxy.schema import PREDICT_ANSWERS, PREDICT_BODY
 from serving.proxy.settings import ProxySettings
-from serving.watching import repeating
+from serving.watching import DocumentWatcher, repeating
 
 _KEY = APIKeyHeader(name="X-Api-Key", auto_error=False, description="mlops serve create-key NAME")
 _CHECK_SECONDS = 2.0
 """How long readiness waits for what it asks."""
+
+
+@dataclass(frozen=True)
+class Downsync:
+    """The way of values to the offline store."""
+
+    flows: DocumentWatcher[Flow]
+    log: EventLog
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class ProxyDependencies:
     store: OnlineStore
     doorkeeper: Doorkeeper
     metrics: ProxyMetrics
+    downsync: Downsync
     settings: ProxySettings
 
 
@@ -64,6 +75,10 @@ def create_app(dependencies: ProxyDependencies) -> ASGIApp:
 
 def _lifespan(dependencies: ProxyDependencies) -> Any:
     settings, catalog = dependencies.settings, dependencies.predictor.catalog
+    producer = dependencies.downsync.log.producer
+
+    async def flows() -> None:
+        await asyncio.to_thread(dependencies.downsync.flows.refresh)
 
     async def follow() -> None:
         await catalog.refresh()
@@ -75,8 +90,10 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
         async with (
             repeating(keys, seconds=settings.keys_poll_seconds, name="read API keys"),
             repeating(follow, seconds=settings.poll_seconds, name="follow deployments"),
+            repeating(flows, seconds=settings.poll_seconds, name="follow flows"),
         ):
             yield
+        await asyncio.to_thread(producer.close, settings.downsync_drain_seconds)
         await dependencies.predictor.inference.close()
         await dependencies.store.close()
 

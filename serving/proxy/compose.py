@@ -5,18 +5,23 @@ from __future__ import annotations
 import httpx
 
 from mlops.aws import Aws
+from mlops.downsync.log import EventLog
+from mlops.downsync.producer import Producer, ProducerLimits
+from mlops.downsync.stream import KinesisSink
 from mlops.objects import S3Documents
 from mlops.secrets import redis_password
 from mlops.settings import Settings
 from mlops.stores.connection import RedisLimits, connect_redis_async, redis_address
 from mlops.stores.feast_redis import FeastRedisStore
 from serving.buckets import open_s3_bucket
-from serving.proxy.app import ProxyDependencies
+from serving.downsync_metrics import DownsyncMetrics
+from serving.proxy.app import Downsync, ProxyDependencies
 from serving.proxy.catalog import Catalog, watch_plans
 from serving.proxy.inference import HttpInference
 from serving.proxy.keys import Doorkeeper, FileKeys, KeyStore, SecretKeys
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
+from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
 from serving.server import KEEP_ALIVE_SECONDS
 from serving.watching import watch_deployments
@@ -40,12 +45,16 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
         repo=settings.feature_repo,
         retry_seconds=section.retry_seconds,
     )
-    metrics = ProxyMetrics()
+    metrics, clock = ProxyMetrics(), settings.build_clock()
+    downsync = Downsync(watch_flows(documents), build_log(settings, section, aws))
+    metrics.registry.register(DownsyncMetrics(downsync.log))
+    served = ServedLog(downsync.flows.current, downsync.log, clock)
     return ProxyDependencies(
-        predictor=Predictor(catalog, inference, settings.build_clock(), metrics),
+        predictor=Predictor(catalog, inference, clock, metrics, served),
         store=store,
         doorkeeper=Doorkeeper(open_keys(settings, section, aws)),
         metrics=metrics,
+        downsync=downsync,
         settings=section,
     )
 
@@ -56,6 +65,12 @@ def build_store(settings: Settings, section: ProxySettings, password: str) -> Fe
     )
     client = connect_redis_async(settings, password, limits=limits)
     return FeastRedisStore(client, address=redis_address(settings))
+
+
+def build_log(settings: Settings, section: ProxySettings, aws: Aws) -> EventLog:
+    limits = ProducerLimits(section.downsync_buffer_bytes, section.downsync_flush_seconds)
+    sink = KinesisSink(aws, settings.names.downsync_stream)
+    return EventLog(Producer(sink, limits=limits))
 
 
 def build_client(section: ProxySettings) -> httpx.AsyncClient:

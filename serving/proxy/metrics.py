@@ -36,7 +36,7 @@ class ProxyMetrics:
         )
         self._stage_seconds = Histogram(
             "mlops_proxy_stage_seconds",
-            "Time of a prediction by stage: parse, features, assemble, inference.",
+            "Time of a prediction by stage: parse, features, assemble, inference, log.",
             ["stage", "model", "version"],
             buckets=_BUCKETS,
             registry=registry,

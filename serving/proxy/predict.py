@@ -17,6 +17,7 @@ from serving.proxy.inference import Inference, VersionGone
 from serving.proxy.instances import Instance
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.served import ServedModel
+from serving.proxy.served_log import ServedLog
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Predictor:
     inference: Inference
     clock: Clock
     metrics: ProxyMetrics
+    log: ServedLog
 
     async def predict(
         self, endpoint: str, instances: Sequence[Any], *, request_id: str
@@ -91,6 +93,10 @@ class Predictor:
             assembled = assemble(model, instances, rows)
         complete = [one for one in assembled if one.error is None]
         scores = iter(await self._infer(model, complete, request_id))
+        with self.metrics.stage("log", model.endpoint, model.version):
+            found = zip(instances, rows, assembled, strict=True)
+            served = ((instance, row) for instance, row, one in found if one.error is None)
+            self.log.record(model, served, request_id=request_id)
         return [_prediction(one, None if one.error else next(scores)) for one in assembled]
 
     async def _read(self, model: ServedModel, instances: Sequence[Instance]) -> list[FeatureRow]:

@@ -11,7 +11,7 @@ from mlops.deployment import DeployedVersion
 from mlops.errors import Refused
 from mlops.manifest import Manifest, check_plan
 from mlops.plan import FeaturePlan, PlannedTransformation, Transformation, load_transformations
-from mlops.stores.online import OnlineReader, OnlineStore
+from mlops.stores.online import OnlineReader, OnlineStore, ViewRead, view_reads
 from serving.proxy.instances import InstanceSchema
 
 _NUMERIC = frozenset({"Bool", "Float32", "Float64", "Int32", "Int64"})
@@ -42,6 +42,11 @@ class ServedModel:
     @property
     def version(self) -> int:
         return self.deployed.version
+
+    @cached_property
+    def reads(self) -> list[ViewRead]:
+        """The same, by view."""
+        return view_reads(self.plan, self.references)
 
     @cached_property
     def is_trained_on_this_plan(self) -> bool:

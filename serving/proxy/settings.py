@@ -35,6 +35,11 @@ class ProxySettings(Section):
     max_instances: Annotated[int, Field(ge=1, le=10_000)] = 500
     max_depth: Annotated[int, Field(ge=3, le=100)] = 8
     """How deep the JSON of a body may nest."""
+    downsync_buffer_bytes: Annotated[int, Field(ge=0)] = 32 * 1024 * 1024
+    """What may wait for the stream; more is dropped, and counted."""
+    downsync_flush_seconds: Seconds = 0.5
+    downsync_drain_seconds: Seconds = 5.0
+    """How long what waits may be sent after the last request."""
     drain_seconds: Seconds = 15.0
     """How long requests under way may take after SIGTERM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
