@@ -8,15 +8,23 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from infra.local.athena import calls, logic, values
+from infra.local.athena import (
+    calls,
+    json_functions,
+    logic,
+    regexp_functions,
+    text_functions,
+    values,
+)
 from infra.local.athena.catalog import Table
-from infra.local.athena.errors import unsupported
+from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.expressions import Expressions
 from infra.local.athena.query import (
     Cte,
     Ctes,
     Query,
     alias_columns,
+    calls_itself,
     coerced,
     limit_clause,
     matching_types,
@@ -28,9 +36,18 @@ from infra.local.athena.query import (
 from infra.local.athena.relations import Relations
 from infra.local.athena.scope import Leaf, Needs, Relation, Scope, position
 from infra.local.athena.select import SelectClause, check_clauses
-from infra.local.athena.types import quote
+from infra.local.athena.types import quote, text
 
-_WRITERS = (calls, logic, values)  # imported, they say how expressions are written
+MAX_RECURSION = 10
+"""Steps of WITH RECURSIVE, as Trino's max_recursion_depth has it."""
+_WRITERS = (
+    calls,
+    json_functions,
+    logic,
+    regexp_functions,
+    text_functions,
+    values,
+)  # imported, they say how expressions are written
 
 Lookup = Callable[[tuple[str, ...], str], Table]
 """Finds a table by its written name; the second argument is the position for messages."""
@@ -72,18 +89,49 @@ class Analyzer:
         with_ = node.args.get("with_")
         if with_ is None:
             return "", ctes
-        if with_.args.get("recursive"):
-            raise unsupported("WITH RECURSIVE", position(with_))
         ctes, written = dict(ctes), []
         references = Counter(
             table.name.lower() for table in node.find_all(exp.Table) if not table.db
         )
         for part in with_.expressions:
             name = part.alias.lower()
+            if with_.args.get("recursive") and calls_itself(part):
+                written += self._recursive(part, parent, ctes)
+                continue
             query = named(self.query(part.this, parent, ctes), alias_columns(part))
             ctes[name] = Cte(self.alias(), query, references[name] == 1)
             written.append(f"{quote(ctes[name].name)} AS ({query.sql})")
         return f"WITH {', '.join(written)} ", ctes
+
+    def _recursive(self, part: exp.CTE, parent: Scope | None, ctes: Ctes) -> list[str]:
+        """A query that reads itself, step after step, as deep as Trino goes by default."""
+        union, columns, name = part.this, alias_columns(part), part.alias.lower()
+        if not isinstance(union, exp.Union) or not columns:
+            raise QueryFailed(
+                "INVALID_RECURSIVE_REFERENCE",
+                f"{position(part)}A recursive query is a UNION of two, with column aliases",
+            )
+        step = named(self.query(union.this, parent, ctes), columns)
+        kinds, fields = [item.type for item in step.fields], step.fields
+        steps, written = [self.alias()], []
+        written.append(f"{quote(steps[0])} AS ({step.sql})")
+        while len(steps) <= MAX_RECURSION + 1:
+            inside = {**ctes, name: Cte(steps[-1], replace_sql(step, ""), once=False)}
+            found = self.query(union.expression, parent, inside)
+            matching_types(Query("", fields), found, "UNION", position(union))
+            steps.append(self.alias())
+            written.append(f"{quote(steps[-1])} AS ({coerced(found, kinds)})")
+        complaint = (
+            f"NOT_SUPPORTED: Recursion depth limit exceeded ({MAX_RECURSION}). Use "
+            "'max_recursion_depth' session property to modify the limit"
+        )
+        parts = [f"SELECT * FROM {quote(one)}" for one in steps[:-1]]
+        check = ", ".join(f"error({text(complaint)})" for _ in fields)
+        every = "" if union.args.get("distinct") else " ALL"
+        total = f" UNION{every} ".join([*parts, f"SELECT {check} FROM {quote(steps[-1])}"])
+        needs = Needs(relations={Relation([], needs=step.needs)})
+        ctes[name] = Cte(self.alias(), Query(total, fields, needs), once=False)
+        return [*written, f"{quote(ctes[name].name)} AS ({total})"]
 
     def _wrapped(self, node: exp.Subquery, parent: Scope | None, ctes: Ctes) -> Query:
         inner = self.query(node.this, parent, ctes)
@@ -109,6 +157,8 @@ class Analyzer:
         left = self.query(node.this, parent, ctes)
         right = self.query(node.expression, parent, ctes)
         word = type(node).__name__.upper()
+        if node.args.get("by_name"):
+            raise unsupported(f"{word} CORRESPONDING", position(node))
         kinds = matching_types(left, right, word, position(node))
         fields = [
             merged_field(a, b, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from infra.local.athena import collection_functions
+from infra.local.athena import lambda_functions
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.expressions import NO_COMMON, Expressions, writes
 from infra.local.athena.function_names import NOT_YET
@@ -12,7 +12,7 @@ from infra.local.athena.functions import FUNCTIONS, Clauses, Function, call
 from infra.local.athena.macros import silent
 from infra.local.athena.operators import Typed, together
 from infra.local.athena.scope import position
-from infra.local.athena.types import VARCHAR, text
+from infra.local.athena.types import BIGINT, VARCHAR, text
 
 
 @writes(exp.Substring)
@@ -50,11 +50,13 @@ def _call(
     after: str = "",
 ) -> Typed:
     name, where = name.lower(), position(node)
-    if name in {"coalesce", "nullif", "try", "typeof"}:
+    if name in _FORMS:
         return _form(writer, name, arguments, where)
+    if name == "normalize" and len(arguments) == 2:
+        arguments = [arguments[0], exp.Literal.string(arguments[1].name.upper())]
     function = _known(name, where)
     if any(isinstance(argument, exp.Lambda) for argument in arguments):
-        return collection_functions.with_lambdas(writer, name, arguments, where)
+        return lambda_functions.with_lambdas(writer, name, arguments, where, tail)
     if function.kind == "scalar":
         if tail:
             raise QueryFailed("FUNCTION_NOT_WINDOW", f"{where}Not a window function: {name}")
@@ -62,6 +64,9 @@ def _call(
     if function.kind == "window" and " OVER " not in tail:
         raise QueryFailed("SYNTAX_ERROR", f"{where}Window function {name} requires an OVER clause")
     return _aggregate(writer, function, arguments, where, tail, after)
+
+
+_FORMS = {"coalesce", "nullif", "try", "typeof", "grouping"}
 
 
 def _aggregate(
@@ -87,6 +92,8 @@ def _aggregate(
 
 def _form(writer: Expressions, name: str, arguments: list[exp.Expr], where: str) -> Typed:
     values = [writer.write(argument) for argument in arguments]
+    if name == "grouping":
+        return Typed(f"CAST(grouping({', '.join(v.sql for v in values)}) AS BIGINT)", BIGINT)
     if name == "try":
         return tried(values[0])
     if name == "typeof":
@@ -105,7 +112,7 @@ def _form(writer: Expressions, name: str, arguments: list[exp.Expr], where: str)
 
 
 @writes(exp.GroupConcat)
-def _listagg(writer: Expressions, node: exp.GroupConcat) -> Typed:
+def _listagg(writer: Expressions, node: exp.GroupConcat, tail: str = "") -> Typed:
     value, order = node.this, ""
     if isinstance(value, exp.Order):
         order = f" ORDER BY {', '.join(writer.ordered(item) for item in value.expressions)}"
@@ -114,7 +121,7 @@ def _listagg(writer: Expressions, node: exp.GroupConcat) -> Typed:
     inner = writer.write(value.expressions[0] if distinct else value)
     separator = writer.write(node.args["separator"]).sql if node.args.get("separator") else "''"
     word = "DISTINCT " if distinct else ""
-    return Typed(f"string_agg({word}{inner.sql}, {separator}{order})", VARCHAR)
+    return Typed(f"string_agg({word}{inner.sql}, {separator}{order}){tail}", VARCHAR)
 
 
 @writes(exp.Filter)
@@ -140,22 +147,16 @@ def _with_tail(writer: Expressions, node: exp.Expr, tail: str, after: str) -> Ty
         return _with_tail(writer, node.this, tail, " IGNORE NULLS")
     if isinstance(node, exp.RespectNulls):
         return _with_tail(writer, node.this, tail, "")
+    if isinstance(node, exp.GroupConcat) and " OVER " not in tail:
+        return _listagg(writer, node, tail)
     if not isinstance(node, exp.Anonymous):
         raise unsupported(f"a window over {node.sql('trino')}", position(node))
     return _call(writer, node.name, node.expressions, node, tail, after)
 
 
 def _over(writer: Expressions, node: exp.Window) -> str:
-    if name := node.args.get("alias"):
-        return _over(writer, _named_window(writer, name.name, node))
-    base = node.args.get("this")
-    inherited = (
-        [_over(writer, _named_window(writer, base.name, node))]
-        if isinstance(base, exp.Identifier)
-        and base.name.lower() in writer.windows
-        and writer.windows[base.name.lower()] is not node
-        else []
-    )
+    base = node.args.get("alias")
+    inherited = [_over(writer, _named_window(writer, base.name, node))] if base else []
     parts = [*inherited, *_over_parts(writer, node)]
     return " ".join(parts)
 

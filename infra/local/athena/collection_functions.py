@@ -1,21 +1,24 @@
-"""Arrays, maps and rows: constructors, subscripts, and functions that take a lambda."""
+"""Arrays, maps, rows and numbers: constructors, subscripts, functions that no template says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from sqlglot import exp
-
-from infra.local.athena.errors import QueryFailed, unsupported
-from infra.local.athena.functions import FUNCTIONS, Function, special
-from infra.local.athena.operators import Typed, coerce, together
-from infra.local.athena.scope import Field
-from infra.local.athena.types import BIGINT, BOOLEAN, Type, array, duck, quote, row_names
-
-if TYPE_CHECKING:
-    from infra.local.athena.expressions import Expressions
+from infra.local.athena.errors import QueryFailed
+from infra.local.athena.functions import special
+from infra.local.athena.operators import Typed, arithmetic, as_text, coerce, together
+from infra.local.athena.types import (
+    BIGINT,
+    DOUBLE,
+    UNKNOWN,
+    VARCHAR,
+    Type,
+    array,
+    duck,
+    quote,
+    row_names,
+    text,
+)
 
 
 @special("row")
@@ -81,8 +84,6 @@ for _name in ("round", "floor", "ceil", "ceiling"):
 
 @special("mod")
 def _mod(arguments: Sequence[Typed], where: str) -> Typed:
-    from infra.local.athena.operators import arithmetic
-
     return arithmetic("%", arguments[0], arguments[1], where)
 
 
@@ -96,6 +97,122 @@ def _zip(arguments: Sequence[Typed], where: str) -> Typed:
     longest = f"list_max([{', '.join(f'len({one})' for one in lists)}])"
     parts = ", ".join(f"'{n}': ({one})[i]" for n, one in zip(names, lists, strict=True))
     return Typed(f"[{{{parts}}} FOR i IN generate_series(1, {longest})]", array(kind))
+
+
+@special("concat_ws")
+def _concat_ws(arguments: Sequence[Typed], where: str) -> Typed:
+    """NULL texts are left out; a NULL separator gives NULL."""
+    texts = all(a.type.is_text or a.type == UNKNOWN for a in arguments)
+    if len(arguments) == 2 and arguments[1].type.name == "array":
+        return Typed(_ws(arguments[0].sql, arguments[1].sql), VARCHAR)
+    if len(arguments) < 2 or not texts:
+        raise QueryFailed("TYPE_MISMATCH", f"{where}Unexpected parameters for function concat_ws")
+    separator, *items = (coerce(a, VARCHAR).sql for a in arguments)
+    return Typed(_ws(separator, f"[{', '.join(items)}]"), VARCHAR)
+
+
+def _ws(separator: str, items: str) -> str:
+    return f"CASE WHEN {separator} IS NOT NULL THEN array_to_string({items}, {separator}) END"
+
+
+@special("array_join")
+def _array_join(arguments: Sequence[Typed], where: str) -> Typed:
+    """Items as their casts to text; NULL ones are left out or replaced."""
+    fits = len(arguments) in {2, 3} and arguments[0].type.name == "array"
+    if not fits:
+        raise QueryFailed("TYPE_MISMATCH", f"{where}Unexpected parameters for function array_join")
+    item = as_text(Typed("x", arguments[0].type.args[0])) if arguments[0].type.args else "x"
+    if len(arguments) == 3:
+        item = f"coalesce({item}, {arguments[2].sql})"
+    items = f"list_transform({arguments[0].sql}, lambda x: {item})"
+    return Typed(f"array_to_string({items}, {arguments[1].sql})", VARCHAR)
+
+
+@special("map")
+def _map(arguments: Sequence[Typed], where: str) -> Typed:
+    if not arguments:
+        kind = Type("map", args=(UNKNOWN, UNKNOWN))
+        return Typed(f"CAST(MAP {{}} AS {duck(kind)})", kind)
+    fits = len(arguments) == 2 and all(a.type.name == "array" for a in arguments)
+    if not fits:
+        raise QueryFailed("TYPE_MISMATCH", f"{where}map takes an array of keys and one of values")
+    kind = Type("map", args=tuple(a.type.args[0] for a in arguments))
+    return Typed(f"MAP({arguments[0].sql}, {arguments[1].sql})", kind)
+
+
+@special("multimap_from_entries")
+def _multimap_from_entries(arguments: Sequence[Typed], where: str) -> Typed:
+    entries = arguments[0].type
+    if entries.name != "array" or len(entries.args[0].args) != 2:
+        raise QueryFailed("TYPE_MISMATCH", f"{where}it takes an array of rows of two")
+    key, value = (quote(name) for name in row_names(entries.args[0]))
+    pairs = f"list_transform({arguments[0].sql}, lambda x: {{'k': x.{key}, 'v': x.{value}}})"
+    keys, values = entries.args[0].args
+    return Typed(f"athena_multimap({pairs})", Type("map", args=(keys, array(values))))
+
+
+@special("format")
+def _format(arguments: Sequence[Typed], where: str) -> Typed:
+    if not arguments or not arguments[0].type.is_text:
+        raise QueryFailed("TYPE_MISMATCH", f"{where}Unexpected parameters for function format")
+    values = ", ".join(f"CAST({a.sql} AS VARCHAR)" for a in arguments[1:])
+    kinds = ", ".join(text(str(a.type)) for a in arguments[1:])
+    return Typed(
+        f"athena_format({arguments[0].sql}, CAST([{values}] AS VARCHAR[]), "
+        f"CAST([{kinds}] AS VARCHAR[]))",
+        VARCHAR,
+    )
+
+
+@special("truncate")
+def _truncate(arguments: Sequence[Typed], where: str) -> Typed:
+    """Digits dropped: all behind the point, or of a decimal those behind so many."""
+    value = arguments[0]
+    kind = value.type
+    if len(arguments) == 1 and kind.name == "decimal":
+        whole = Type("decimal", max((kind.precision or 0) - (kind.scale or 0), 1), 0)
+        return Typed(f"CAST(trunc({value.sql}) AS {duck(whole)})", whole)
+    if len(arguments) == 1 and kind.is_number:
+        return Typed(f"trunc({coerce(value, DOUBLE).sql})", DOUBLE)
+    if len(arguments) == 2 and kind.name == "decimal":
+        digits = f"CAST({arguments[1].sql} AS INTEGER)"
+        return Typed(f"CAST(trunc({value.sql}, {digits}) AS {duck(kind)})", kind)
+    raise QueryFailed(
+        "TYPE_MISMATCH", f"{where}Unexpected parameters ({kind}) for function truncate"
+    )
+
+
+def _shifting(name: str) -> None:
+    def write(arguments: Sequence[Typed], where: str) -> Typed:
+        kind = arguments[0].type
+        if not kind.is_integer:
+            raise QueryFailed("TYPE_MISMATCH", f"{where}{name} shifts integers, not {kind}")
+        bits = {"tinyint": 8, "smallint": 16, "integer": 32, "bigint": 64}[kind.name]
+        value, shift = (coerce(a, BIGINT).sql for a in arguments)
+        sql = f"athena_{name.removeprefix('bitwise_')}({value}, {shift}, {bits})"
+        return Typed(f"CAST({sql} AS {duck(kind)})", kind)
+
+    special(name)(write)
+
+
+for _name in ("bitwise_left_shift", "bitwise_right_shift", "bitwise_right_shift_arithmetic"):
+    _shifting(_name)
+
+
+def _random(arguments: Sequence[Typed], where: str) -> Typed:
+    """A double below 1, or an integer below n, or from m to below n."""
+    if not arguments:
+        return Typed("random()", DOUBLE)
+    if not all(a.type.is_integer for a in arguments):
+        raise QueryFailed("TYPE_MISMATCH", f"{where}random takes integers")
+    low, high = (*arguments, arguments[0])[:2] if len(arguments) > 1 else (None, arguments[0])
+    start = low.sql if low is not None else "0"
+    sql = f"({start} + floor(random() * ({high.sql} - {start})))"
+    return Typed(f"CAST({sql} AS {duck(high.type)})", high.type)
+
+
+special("random")(_random)
+special("rand")(_random)
 
 
 def subscript(value: Typed, index: Typed, where: str) -> Typed:
@@ -112,100 +229,3 @@ def subscript(value: Typed, index: Typed, where: str) -> Typed:
         name = quote(row_names(value.type)[position_])
         return Typed(f"({value.sql}).{name}", value.type.args[position_])
     raise QueryFailed("TYPE_MISMATCH", f"{where}Cannot use {value.type} for subscript")
-
-
-LambdaCall = Callable[["_Lambdas", list[exp.Expr]], Typed]
-
-
-class _Lambdas:
-    """Writes lambda bodies inside the expressions of a scope."""
-
-    def __init__(self, expressions: Expressions, where: str) -> None:
-        self.expressions = expressions
-        self.where = where
-
-    def value(self, node: exp.Expr) -> Typed:
-        return self.expressions.write(node)
-
-    def array(self, node: exp.Expr) -> tuple[str, Type]:
-        found = self.value(node)
-        if found.type.name != "array":
-            raise QueryFailed("TYPE_MISMATCH", f"{self.where}{found.type} is not an array")
-        return found.sql, found.type.args[0]
-
-    def body(self, node: exp.Expr, kinds: Sequence[Type]) -> tuple[str, Typed]:
-        """The lambda's parameters and its body, in DuckDB's words."""
-        if not isinstance(node, exp.Lambda):
-            raise unsupported(f"{node.sql('trino')} where a lambda is expected", self.where)
-        names = [parameter.name.lower() for parameter in node.expressions]
-        scope = self.expressions.scope
-        inner = replace(
-            scope,
-            lambdas={
-                **scope.lambdas,
-                **{
-                    name: Field(name, kind, quote(name))
-                    for name, kind in zip(names, kinds, strict=True)
-                },
-            },
-        )
-        self.expressions.scope = inner
-        try:
-            return ", ".join(quote(name) for name in names), self.value(node.this)
-        finally:
-            self.expressions.scope = scope
-
-
-def _transform(lambdas: _Lambdas, arguments: list[exp.Expr]) -> Typed:
-    items, kind = lambdas.array(arguments[0])
-    names, body = lambdas.body(arguments[1], [kind])
-    return Typed(f"list_transform({items}, lambda {names}: {body.sql})", array(body.type))
-
-
-def _filter(lambdas: _Lambdas, arguments: list[exp.Expr]) -> Typed:
-    items, kind = lambdas.array(arguments[0])
-    names, body = lambdas.body(arguments[1], [kind])
-    return Typed(f"list_filter({items}, lambda {names}: {body.sql})", array(kind))
-
-
-def _matches(template: str) -> LambdaCall:
-    def write(lambdas: _Lambdas, arguments: list[exp.Expr]) -> Typed:
-        items, kind = lambdas.array(arguments[0])
-        names, body = lambdas.body(arguments[1], [kind])
-        tested = f"list_transform({items}, lambda {names}: {body.sql})"
-        return Typed(template.format(tested), BOOLEAN)
-
-    return write
-
-
-def _reduce(lambdas: _Lambdas, arguments: list[exp.Expr]) -> Typed:
-    items, kind = lambdas.array(arguments[0])
-    start = lambdas.value(arguments[1])
-    names, step = lambdas.body(arguments[2], [start.type, kind])
-    start = coerce(start, step.type)
-    names, step = lambdas.body(arguments[2], [start.type, kind])
-    if kind != start.type:
-        raise unsupported(f"reduce of {kind} into {start.type}", lambdas.where)
-    reduced = f"list_reduce({items}, lambda {names}: {step.sql}, {start.sql})"
-    final_names, final = lambdas.body(arguments[3], [start.type])
-    return Typed(f"list_transform([{reduced}], lambda {final_names}: {final.sql})[1]", final.type)
-
-
-_LAMBDA_CALLS: dict[str, LambdaCall] = {
-    "transform": _transform,
-    "filter": _filter,
-    "any_match": _matches("coalesce(list_bool_or({0}), FALSE)"),
-    "all_match": _matches("coalesce(list_bool_and({0}), TRUE)"),
-    "none_match": _matches("NOT coalesce(list_bool_or({0}), FALSE)"),
-    "reduce": _reduce,
-}
-for _name in _LAMBDA_CALLS:
-    FUNCTIONS.setdefault(_name, Function(_name, "scalar"))
-
-
-def with_lambdas(
-    expressions: Expressions, name: str, arguments: list[exp.Expr], where: str
-) -> Typed:
-    if name not in _LAMBDA_CALLS:
-        raise unsupported(f"the function {name} with a lambda", where)
-    return _LAMBDA_CALLS[name](_Lambdas(expressions, where), arguments)

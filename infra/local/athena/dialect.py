@@ -15,7 +15,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.trino import TrinoParser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from infra.local.athena.errors import QueryFailed
+from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.types import Type, from_sqlglot
 
 _SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM", "LISTAGG")
@@ -32,6 +32,55 @@ def _called(name: str) -> Callable[[TrinoParser], exp.Expr]:
     return parse
 
 
+def _json_value(parser: TrinoParser) -> exp.Expr:
+    return parser._parse_json_value(json_path=False)
+
+
+def _json_exists(parser: TrinoParser) -> exp.Expr:
+    document = parser._parse_bitwise()
+    parser._match(TokenType.COMMA)
+    path = parser._parse_bitwise()
+    if parser._match_text_seq("PASSING"):
+        raise unsupported("PASSING in JSON_EXISTS")
+    handling = next(
+        (
+            w
+            for w in ("TRUE", "FALSE", "UNKNOWN", "ERROR")
+            if parser._match_text_seq(w, "ON", "ERROR")
+        ),
+        None,
+    )
+    return exp.JSONExists(this=document, path=path, on_condition=handling)
+
+
+def _json_array(parser: TrinoParser) -> exp.Expr:
+    items = parser._parse_csv(lambda: parser._parse_format_json(parser._parse_assignment()))
+    handling = parser._parse_on_handling("NULL", "NULL", "ABSENT")
+    if parser._match_text_seq("RETURNING"):
+        raise unsupported("RETURNING of JSON_ARRAY")
+    return exp.JSONArray(expressions=items, null_handling=handling)
+
+
+def _all(parser: TrinoParser) -> exp.Expr:
+    """ALL (VALUES …) beside ALL (SELECT …), which is all that sqlglot takes."""
+    if query := parser._parse_select():
+        return exp.All(this=query)
+    values = parser._parse_derived_table_values()
+    if values is None:
+        return exp.Anonymous(this="all", expressions=parser._parse_csv(parser._parse_assignment))
+    return exp.All(this=exp.Subquery(this=values))
+
+
+_SYNTAX: dict[str, Callable[[TrinoParser], exp.Expr]] = {
+    "JSON_VALUE": _json_value,
+    "JSON_EXISTS": _json_exists,
+    "JSON_ARRAY": _json_array,
+    "JSON_QUERY": TrinoParser._parse_json_query,
+    "JSON_OBJECT": lambda parser: parser._parse_json_object(agg=False),
+    "ALL": _all,
+}
+
+
 class PlainTrino(Trino):
     """Trino, but a function call is a name with arguments: nothing is guessed about it."""
 
@@ -39,7 +88,10 @@ class PlainTrino(Trino):
 
     class Parser(TrinoParser):
         FUNCTIONS: ClassVar = {}
-        FUNCTION_PARSERS: ClassVar = {name: _called(name) for name in _SPECIAL_SYNTAX}
+        FUNCTION_PARSERS: ClassVar = {
+            **{name: _called(name) for name in _SPECIAL_SYNTAX},
+            **_SYNTAX,
+        }
 
 
 def _single_words(keywords: dict[str, TokenType]) -> dict[str, TokenType]:

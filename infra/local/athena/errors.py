@@ -60,6 +60,9 @@ def from_duckdb(error: duckdb.Error) -> QueryFailed:
     text = _PYTHON.sub(r"\1", str(error).removeprefix("Invalid Input Error: "))
     if isinstance(error, duckdb.InvalidInputException) and (own := _OWN.match(text)):
         return QueryFailed(own[1], own[2])
+    for part, (code, message) in _MEANT.items():
+        if part in text:
+            return QueryFailed(code, message or text)
     if cast := _CAST.search(text):
         return QueryFailed("INVALID_CAST_ARGUMENT", f"Cannot cast '{cast[1]}' to {cast[2]}")
     if grouped := _GROUPED.search(text):
@@ -70,6 +73,20 @@ def from_duckdb(error: duckdb.Error) -> QueryFailed:
     return _by_kind(error, text)
 
 
+_MEANT = {
+    "More than one row returned by a subquery": (
+        "SUBQUERY_MULTIPLE_ROWS",
+        "Scalar sub-query has returned multiple rows",
+    ),
+    "Map keys must be unique": (
+        "INVALID_FUNCTION_ARGUMENT",
+        "Duplicate map keys are not allowed",
+    ),
+    "Map keys can not be NULL": ("INVALID_FUNCTION_ARGUMENT", "map key cannot be null"),
+    "out of range for the destination type": ("NUMERIC_VALUE_OUT_OF_RANGE", ""),
+    "regex": ("INVALID_FUNCTION_ARGUMENT", ""),
+}
+"""Parts of the engine's messages, and what Trino says then; '' keeps the engine's words."""
 _NOT_PARQUET = ("No magic bytes found", "too small to be a Parquet file", "Invalid footer")
 
 

@@ -74,6 +74,8 @@ _NAMED = {
     "json": JSON,
     "interval": DAY_INTERVAL,
     "months": MONTH_INTERVAL,
+    "decimal(1,0)": decimal(1, 0),
+    "decimal(38,0)": decimal(38, 0),
 }
 _LINE = re.compile(r"(\w+)\((.*?)\) -> (.*?) = (.*)")
 

@@ -134,13 +134,15 @@ def _scalar_subquery(writer: Expressions, node: exp.Subquery) -> Typed:
 
 def _subquery_of(writer: Expressions, node: exp.Expr) -> Query:
     inner = node.this if isinstance(node, exp.Subquery) and not _has_clauses(node) else node
+    if isinstance(inner, exp.Values):
+        inner = exp.select("*").from_(inner)
     if not isinstance(inner, exp.Query):
         raise unsupported(node.sql("trino"), position(node))
     return writer.subqueries(inner, writer.scope)
 
 
 @writes(exp.Like)
-def _like(writer: Expressions, node: exp.Like) -> Typed:
+def _like(writer: Expressions, node: exp.Like, escape: str = "") -> Typed:
     value, pattern = writer.write(node.this), writer.write(node.expression)
     for part in (value, pattern):
         if not part.type.is_text and part.type != UNKNOWN:
@@ -149,13 +151,15 @@ def _like(writer: Expressions, node: exp.Like) -> Typed:
                 f"{position(node)}Left side of LIKE expression must evaluate to a varchar "
                 f"(actual: {part.type})",
             )
-    return Typed(f"({value.sql} LIKE {pattern.sql})", BOOLEAN)
+    word = "NOT LIKE" if node.args.get("negate") else "LIKE"
+    return Typed(f"({value.sql} {word} {pattern.sql}{escape})", BOOLEAN)
 
 
 @writes(exp.Escape)
 def _escape(writer: Expressions, node: exp.Escape) -> Typed:
-    like, escape = writer.write(node.this), writer.write(node.expression)
-    return Typed(f"({like.sql[1:-1]} ESCAPE {escape.sql})", BOOLEAN)
+    if not isinstance(node.this, exp.Like):
+        raise unsupported(node.sql("trino"), position(node))
+    return _like(writer, node.this, f" ESCAPE {writer.write(node.expression).sql}")
 
 
 @writes(exp.Case)

@@ -1,4 +1,4 @@
-"""Small functions of Trino's that DuckDB lacks, as macros; each also as its silent TRY variant."""
+"""Small functions of Trino's that the engine lacks, as macros, each with its silent variant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def silent(sql: str) -> str:
     return sql.replace(_PREFIX, _SILENT)
 
 
-def _checks(name: str, argument: str, valid: str, complaint: str) -> list[str]:
+def checks(name: str, argument: str, valid: str, complaint: str) -> list[str]:
     """A macro that passes a valid value on, and raises or yields NULL for any other."""
     start = f"({argument}) AS CASE WHEN {argument} IS NULL OR {valid} THEN {argument} ELSE"
     return [
@@ -19,94 +19,153 @@ def _checks(name: str, argument: str, valid: str, complaint: str) -> list[str]:
     ]
 
 
-def _pair(name: str, body: str, **errors: str) -> list[str]:
+def pair(name: str, body: str, **errors: str) -> list[str]:
     """A macro whose errors, in braces, are NULL in its silent variant."""
-    quiet = dict.fromkeys(errors, "NULL")
-    return [
-        f"CREATE MACRO {_PREFIX}{name}{body.format(**errors)}",
-        f"CREATE MACRO {_SILENT}{name}{body.format(**quiet)}",
-    ]
+    loud, quiet = body, silent(body)
+    for place, error in errors.items():
+        loud = loud.replace(f"{{{place}}}", error)
+        quiet = quiet.replace(f"{{{place}}}", "NULL")
+    return [f"CREATE MACRO {_PREFIX}{name}{loud}", f"CREATE MACRO {_SILENT}{name}{quiet}"]
 
 
-def _same(name: str, body: str) -> list[str]:
-    return [f"CREATE MACRO {prefix}{name}{body}" for prefix in (_PREFIX, _SILENT)]
+def same(name: str, body: str) -> list[str]:
+    return [f"CREATE MACRO {_PREFIX}{name}{body}", f"CREATE MACRO {_SILENT}{name}{silent(body)}"]
 
 
 _TIMESTAMP = r"'\d+-\d{1,2}-\d{1,2}( \d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?)?'"
 _DATE = r"'[+-]?\d+-\d{1,2}-\d{1,2}'"
 
+_BLANKS = "'" + "".join(map(chr, [*range(9, 14), *range(28, 33), 0x1680, *range(0x2000, 0x2007),
+    *range(0x2008, 0x200B), 0x2028, 0x2029, 0x205F, 0x3000])) + "'"  # fmt: skip
+"""What Java calls whitespace."""
+_NUMBER = r"'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(NaN|Infinity)'"
+
 MACROS = [
-    *_checks("not_zero", "x", "x <> 0", "'DIVISION_BY_ZERO: Division by zero'"),
-    *_checks(
+    *same("blanks", f"() AS {_BLANKS}"),
+    *pair(
+        "split_part",
+        "(x, d, i) AS CASE WHEN i <= 0 THEN {index} WHEN i <= len(string_split(x, d)) "
+        "THEN split_part(x, d, i) END",
+        index="error('INVALID_FUNCTION_ARGUMENT: Index must be greater than zero')",
+    ),
+    *same(
+        "pairs",
+        "(x, e, k) AS CASE WHEN x = '' THEN [] ELSE list_transform(string_split(x, e), "
+        "lambda p: {'k': split_part(p, k, 1), 'v': substr(p, strpos(p, k) + length(k))}) END",
+    ),
+    *same(
+        "bucket",
+        "(x, a, b, n) AS CASE WHEN a < b THEN CASE WHEN x < a THEN 0 WHEN x >= b THEN n + 1 "
+        "ELSE CAST(floor((x - a) / ((b - a) / n)) AS BIGINT) + 1 END "
+        "ELSE CASE WHEN x > a THEN 0 WHEN x <= b THEN n + 1 "
+        "ELSE CAST(floor((a - x) / ((a - b) / n)) AS BIGINT) + 1 END END",
+    ),
+    *same(
+        "wilson",
+        "(s, n, z, side) AS (s / n + z * z / (2 * n) + side * z * sqrt((s / n * (1 - s / n) "
+        "+ z * z / (4 * n)) / n)) / (1 + z * z / n)",
+    ),
+    *same(
+        "json_length",
+        "(x) AS CASE WHEN json_valid(x) AND json_type(x) = 'ARRAY' "
+        "THEN CAST(json_array_length(x) AS BIGINT) END",
+    ),
+    *checks(
+        "number_text",
+        "x",
+        f"regexp_full_match(trim(x), {_NUMBER})",
+        "'INVALID_CAST_ARGUMENT: Cannot cast ''' || x || ''' to a number'",
+    ),
+    *checks(
+        "boolean_text",
+        "x",
+        "lower(x) IN ('t', 'true', '1', 'f', 'false', '0')",
+        "'INVALID_CAST_ARGUMENT: Cannot cast ''' || x || ''' to BOOLEAN'",
+    ),
+    *checks(
+        "time_text",
+        "x",
+        r"regexp_full_match(trim(x), '\d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?')",
+        "'INVALID_CAST_ARGUMENT: Value cannot be cast to time: ' || x",
+    ),
+    *checks("not_zero", "x", "x <> 0", "'DIVISION_BY_ZERO: Division by zero'"),
+    *checks(
         "integer_text",
         "x",
         "regexp_full_match(x, '[+-]?[0-9]+')",
         "'INVALID_CAST_ARGUMENT: Cannot cast ''' || x || ''' to an integer'",
     ),
-    *_checks(
+    *checks(
         "timestamp_text",
         "x",
         f"regexp_full_match(trim(x), {_TIMESTAMP})",
         "'INVALID_CAST_ARGUMENT: Value cannot be cast to timestamp: ' || x",
     ),
-    *_checks(
+    *checks(
+        "iso_text",
+        "x",
+        r"regexp_full_match(x, '\d{4}-\d{2}-\d{2}(T(\d{2}(:\d{2}(:\d{2}([.,]\d+)?)?)?)?"
+        r"(Z|[+-]\d{2}(:?\d{2})?)?)?')",
+        "'INVALID_FUNCTION_ARGUMENT: Invalid format: \"' || x || '\"'",
+    ),
+    *checks(
         "date_text",
         "x",
         f"regexp_full_match(trim(x), {_DATE})",
         "'INVALID_CAST_ARGUMENT: Value cannot be cast to date: ' || x",
     ),
-    *_pair(
+    *pair(
         "inside",
         "(i, n) AS CASE WHEN i > n THEN {above} WHEN i < 1 THEN {below} ELSE i END",
         above="error('INVALID_FUNCTION_ARGUMENT: Array subscript must be less than or equal to "
         "array length: ' || i || ' > ' || n)",
         below="error('INVALID_FUNCTION_ARGUMENT: Array subscript is negative or zero: ' || i)",
     ),
-    *_pair(
+    *pair(
         "present",
         "(x, found) AS CASE WHEN found = FALSE THEN {missing} ELSE x END",
         missing="error('INVALID_FUNCTION_ARGUMENT: Key not present in map')",
     ),
-    *_pair(
+    *pair(
         "parsed",
         "(x, f) AS CASE WHEN x IS NULL THEN NULL ELSE coalesce(try_strptime(x, f), {invalid}) END",
         invalid="error('INVALID_FUNCTION_ARGUMENT: Invalid format: \"' || x || '\"')",
     ),
-    *_pair(
+    *pair(
         "csv_value",
         "(x, parsed, field) AS CASE WHEN x IS NULL OR parsed IS NOT NULL THEN parsed "
         "ELSE {invalid} END",
         invalid="error('HIVE_BAD_DATA: Error parsing field value ''' || x || ''' for field ' || "
         "field || ': For input string: \"' || x || '\"')",
     ),
-    *_pair(
+    *pair(
         "json_document",
         "(x, lenient) AS CASE WHEN x IS NULL THEN NULL WHEN json_valid(x) AND json_type(x) = "
         "'OBJECT' THEN x WHEN NOT lenient THEN {invalid} END",
         invalid="error('HIVE_CURSOR_ERROR: Row is not a valid JSON Object: ' || x)",
     ),
-    *_same(
+    *same(
         "lower_keys",
         r"""(x) AS CASE WHEN regexp_matches(x, '"[^"]*[A-Z][^"]*"\s*:') """
         "THEN athena_lowered_keys(x) ELSE x END",
     ),
     # Digits of the shortest text that reads back as the number, then one before the point.
-    *_same("mantissa", "(t) AS split_part(t, 'e', 1)"),
-    *_same("power_of", "(t) AS CAST(coalesce(nullif(split_part(t, 'e', 2), ''), '0') AS INTEGER)"),
-    *_same("digits", "(m) AS ltrim(replace(m, '.', ''), '0')"),
-    *_same(
+    *same("mantissa", "(t) AS split_part(t, 'e', 1)"),
+    *same("power_of", "(t) AS CAST(coalesce(nullif(split_part(t, 'e', 2), ''), '0') AS INTEGER)"),
+    *same("digits", "(m) AS ltrim(replace(m, '.', ''), '0')"),
+    *same(
         "exponent",
         "(m) AS CASE WHEN m LIKE '0.%' "
         "THEN length(ltrim(split_part(m, '.', 2), '0')) - length(split_part(m, '.', 2)) - 1 "
         "ELSE length(split_part(m, '.', 1)) - 1 END",
     ),
-    *_same(
+    *same(
         "science",
         "(t) AS substr(athena_digits(athena_mantissa(t)), 1, 1) || '.' || "
         "coalesce(nullif(rtrim(substr(athena_digits(athena_mantissa(t)), 2), '0'), ''), '0') || "
         "'E' || (athena_exponent(athena_mantissa(t)) + athena_power_of(t))",
     ),
-    *_same(
+    *same(
         "scientific",
         "(x) AS CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) AND x > 0 THEN 'Infinity' "
         "WHEN isinf(x) THEN '-Infinity' WHEN x = 0 THEN '0.0E0' "
@@ -114,7 +173,7 @@ MACROS = [
         "ELSE athena_science(CAST(x AS VARCHAR)) END",
     ),
     # Java's Double.toString: plain from 0.001 up to 10 million, scientific outside.
-    *_same(
+    *same(
         "java_double",
         "(x) AS CASE WHEN x = 0 OR (abs(x) >= 1e-3 AND abs(x) < 1e7) THEN CAST(x AS VARCHAR) "
         "ELSE athena_scientific(x) END",

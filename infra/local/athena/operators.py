@@ -39,8 +39,10 @@ class Typed:
 
 def coerce(value: Typed, target: Type) -> Typed:
     """The value as the wider type that Trino gives it unasked."""
-    if value.type == target or (value.type.is_text and target.is_text):
+    if value.type == target:
         return value
+    if value.type.is_text and target.is_text:
+        return Typed(value.sql, target, value.literal)
     if target.args and value.type.name == target.name:
         return Typed(_rebuilt(value, target, coerce), target)
     if duck(value.type) == duck(target) and value.type != UNKNOWN:
@@ -72,7 +74,9 @@ def arithmetic(operator: str, left: Typed, right: Typed, where: str) -> Typed:
     if left.type.is_number and right.type.is_number:
         return _numbers(operator, left, right)
     if UNKNOWN in (left.type, right.type):
-        return _numbers(operator, coerce(left, BIGINT), coerce(right, BIGINT))
+        known = next((t for t in (left.type, right.type) if t.is_number), BIGINT)
+        if left.type.is_number or right.type.is_number or left.type == right.type:
+            return _numbers(operator, coerce(left, known), coerce(right, known))
     found = _times(operator, left, right)
     if found is None:
         complaint = f"{where}Cannot apply operator: {left.type} {operator} {right.type}"
@@ -122,6 +126,8 @@ def decimal_result(operator: str, a: Type, b: Type) -> Type:
 
 def _times(operator: str, left: Typed, right: Typed) -> Typed | None:
     a, b = left.type, right.type
+    if "time" in (a.name, b.name):
+        return _clock(operator, left, right)
     if a.name in INTERVALS and b.is_number and operator in "*/":
         return Typed(f"({left.sql} {operator} {right.sql})", a)
     if b.name in INTERVALS and a.is_number and operator == "*":
@@ -134,6 +140,15 @@ def _times(operator: str, left: Typed, right: Typed) -> Typed | None:
         return shift(right, f"+ {left.sql}", within_day=a == DAY_INTERVAL)
     if a.is_time and b.is_time and operator == "-":
         return _difference(left, right)
+    return None
+
+
+def _clock(operator: str, left: Typed, right: Typed) -> Typed | None:
+    """A time of day moved by an interval; it wraps at midnight."""
+    if left.type.name == "time" and right.type == DAY_INTERVAL and operator in "+-":
+        return Typed(f"({left.sql} {operator} {right.sql})", left.type)
+    if left.type == DAY_INTERVAL and right.type.name == "time" and operator == "+":
+        return Typed(f"({right.sql} + {left.sql})", right.type)
     return None
 
 
@@ -201,6 +216,9 @@ def cast(value: Typed, target: Type, where: str = "") -> Typed:
         return _from_text(value, target)
     if target.is_time:
         return _to_time(value, target, where)
+    if target.name == "time" and source.name.startswith("timestamp"):
+        wall = _rounded(local(value).sql, source, target)
+        return Typed(f"CAST({wall} AS TIME)", target)
     return _to_other(value, target, where)
 
 
@@ -269,6 +287,9 @@ def as_text(value: Typed) -> str:
         return value.sql
     if kind in (DOUBLE, Type("real")):
         return f"athena_scientific({value.sql})"
+    if kind.name == "time":
+        moment = Typed(f"(DATE '1970-01-01' + {value.sql})", Type("timestamp", kind.precision))
+        return f"substr({_time_text(moment)}, 12)"
     if kind.name.startswith("timestamp"):
         return _time_text(value)
     if kind.args or kind.name in (*INTERVALS, "varbinary"):
@@ -297,9 +318,18 @@ def _from_text(value: Typed, target: Type) -> Typed:
             f"CAST(athena_timestamp_text({value.sql}) AS TIMESTAMP)", Type("timestamp", 6)
         )
         return _to_time(found, target, "")
-    if target == DATE:
-        return Typed(f"CAST(athena_date_text({value.sql}) AS DATE)", target)
-    return Typed(f"CAST({value.sql} AS {duck(target)})", target)
+    check = _TEXT_CHECKS.get(target.name)
+    sql = f"athena_{check}({value.sql})" if check else value.sql
+    return Typed(f"CAST({sql} AS {duck(target)})", target)
+
+
+_TEXT_CHECKS = {
+    "date": "date_text",
+    "time": "time_text",
+    "boolean": "boolean_text",
+    **dict.fromkeys(("double", "real", "decimal"), "number_text"),
+}
+"""What of the engine's leniency about texts is not Trino's."""
 
 
 def _to_time(value: Typed, target: Type, where: str) -> Typed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from infra.local.athena.errors import QueryFailed
+from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.expressions import direction
 from infra.local.athena.operators import Typed, coerce
 from infra.local.athena.scope import Field, Needs, position
@@ -68,14 +68,28 @@ def alias_columns(node: exp.Expr) -> list[str]:
     return [column.name for column in alias.args.get("columns") or ()]
 
 
+def calls_itself(part: exp.CTE) -> bool:
+    """Whether a query of WITH reads what it is called."""
+    name = part.alias.lower()
+    return any(not t.db and t.name.lower() == name for t in part.this.find_all(exp.Table))
+
+
 def limit_clause(node: exp.Expr) -> str:
     sql = ""
-    if limit := node.args.get("limit"):
+    limit = node.args.get("limit")
+    if limit is not None and not _is_all(limit):
+        options = limit.args.get("limit_options")
+        if options is not None and options.args.get("with_ties"):
+            raise unsupported("FETCH FIRST … WITH TIES", position(limit))
         count = limit.args.get("count") if isinstance(limit, exp.Fetch) else limit.expression
         sql += f" LIMIT {int(count.name) if count is not None else 1}"
     if offset := node.args.get("offset"):
         sql += f" OFFSET {int(offset.expression.name)}"
     return sql
+
+
+def _is_all(limit: exp.Expr) -> bool:
+    return isinstance(limit, exp.Limit) and limit.expression.name.upper() == "ALL"
 
 
 def ordinal(node: exp.Expr, fields: list[Field]) -> str:

@@ -46,6 +46,11 @@ class Relations:
 
     def relation(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> tuple[str, list[Relation]]:
         """SQL of one item of FROM, and the relations that it brings into scope."""
+        if sample := node.args.get("sample"):
+            whole = node.copy()
+            whole.set("sample", None)
+            sql, relations = self.relation(whole, scope, ctes)
+            return f"{sql} TABLESAMPLE {sampling(sample)}", relations
         if isinstance(node, exp.Table):
             return self._table(node, ctes)
         if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table):
@@ -137,7 +142,7 @@ class Relations:
         return " AND ".join(conditions)
 
     def _table(self, node: exp.Table, ctes: Ctes) -> tuple[str, list[Relation]]:
-        for clause in ("sample", "version", "when", "pivots"):
+        for clause in ("version", "when", "pivots"):
             if node.args.get(clause):
                 raise unsupported(node.sql("trino"), position(node))
         if not node.db and node.name.lower() in ctes:
@@ -277,6 +282,14 @@ class Relations:
             node.alias.lower() or None,
         )
         return f"LATERAL ({query.sql}) AS {quote(alias)}", [relation]
+
+
+def sampling(sample: exp.TableSample) -> str:
+    method, share = sample.args.get("method"), sample.args.get("percent")
+    name = method.name.upper() if method is not None else ""
+    if name not in {"BERNOULLI", "SYSTEM"} or not isinstance(share, exp.Literal):
+        raise unsupported(sample.sql("trino").strip(), position(sample))
+    return f"{name.lower()}({float(share.name)}%)"
 
 
 def _forget_origins(relations: list[Relation]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,9 +14,9 @@ from infra.local.athena.expressions import direction
 from infra.local.athena.grouping import check_grouped, is_grouped, makes_totals
 from infra.local.athena.pruning import Pruner
 from infra.local.athena.query import Ctes, Query, limit_clause, ordinal
-from infra.local.athena.relations import leaves_of
+from infra.local.athena.relations import leaves_of, sampling
 from infra.local.athena.scope import Field, Needs, Origin, Scope, position
-from infra.local.athena.types import quote
+from infra.local.athena.types import quote, row_names
 
 if TYPE_CHECKING:
     from infra.local.athena.analyzer import Analyzer
@@ -69,6 +69,11 @@ class SelectClause:
             return ""
         joins = self.node.args.get("joins") or []
         sql = self.analyzer.relations.joined(source.this, joins, self.scope, self.ctes)
+        if sample := self.node.args.get("sample"):
+            # Of VALUES and queries, sqlglot puts it here; it stands behind the last of them.
+            if joins:
+                raise unsupported("TABLESAMPLE of a join's last item", position(self.node))
+            sql += f" TABLESAMPLE {sampling(sample)}"
         self.always.relations.update(self.scope.relations)
         return f" FROM {sql}"
 
@@ -84,6 +89,8 @@ class SelectClause:
         for node in self.node.expressions:
             if star := _star(node):
                 self._expand(star, node)
+            elif row := _row_star(node):
+                self._expand_row(row, node.expressions)
             else:
                 self._output(node)
 
@@ -119,6 +126,25 @@ class SelectClause:
         items += [f for r in relations for f in r.fields if f.name not in merged]
         for item in items:
             self._add(replace(item, shown=item.shown or item.name, needs=Needs({item})), item.sql)
+
+    def _expand_row(self, node: exp.Dot, aliases: Sequence[exp.Expr]) -> None:
+        """(row).*: every field of the row, by other names where AS (…) gives them."""
+        with self._noting() as needs:
+            value = self.writer.write(node.this)
+        if value.type.name != "row":
+            raise QueryFailed("TYPE_MISMATCH", f"{position(node)}{value.type} is not a row")
+        names = row_names(value.type)
+        given = [alias.name for alias in aliases] or value.type.fields
+        if len(given) != len(names):
+            raise QueryFailed(
+                "MISMATCHED_COLUMN_ALIASES",
+                f"{position(node)}Column alias list has {len(given)} entries but relation has "
+                f"{len(names)} columns",
+            )
+        for name, own, kind in zip(names, given, value.type.args, strict=True):
+            shown = own or f"_col{len(self.fields)}"
+            item = Field(shown.lower(), kind, "", shown, needs=needs)
+            self._add(item, f"({value.sql}).{quote(name)}")
 
     def _group(self) -> str:
         group = self.node.args.get("group")
@@ -254,7 +280,7 @@ class SelectClause:
 def check_clauses(node: exp.Select) -> None:
     known = {
         "expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset",
-        "distinct", "with_", "windows", "kind", "hint",
+        "distinct", "with_", "windows", "kind", "hint", "sample",
     }  # fmt: skip
     if not node.expressions:
         raise QueryFailed("SYNTAX_ERROR", f"{position(node)}SELECT without columns")
@@ -272,6 +298,11 @@ def _star(node: exp.Expr) -> exp.Expr | None:
     if any(star.args.values()):
         raise unsupported(node.sql("trino"), position(node))
     return node
+
+
+def _row_star(node: exp.Expr) -> exp.Dot | None:
+    dot = node.this if isinstance(node, exp.Aliases) else node
+    return dot if isinstance(dot, exp.Dot) and isinstance(dot.expression, exp.Star) else None
 
 
 def _own_name(node: exp.Expr) -> str:

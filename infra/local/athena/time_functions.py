@@ -12,6 +12,7 @@ from infra.local.athena.time_patterns import joda_pattern, mysql_pattern
 from infra.local.athena.types import (
     BIGINT,
     DATE,
+    DOUBLE,
     INTEGER,
     TIMESTAMP,
     TIMESTAMP_TZ,
@@ -72,14 +73,31 @@ def _unit(name: str, value: Typed, where: str) -> str:
 
 def field_of(name: str, value: Typed, where: str) -> Typed:
     """A field of a time, by Trino's name, as its zone's clock and calendar show it."""
+    if name in _ZONE_FIELDS:
+        return _zone_field(name, _time(name, value, where))
     if name not in _FIELDS:
         raise unsupported(f"the time field {name}", where)
+    if value.type.name == "time" and name in {"hour", "minute", "second"}:
+        return Typed(f"CAST({name}({value.sql}) AS BIGINT)", BIGINT)
     wall = local(_time(name, value, where))
     return Typed(f"CAST({_FIELDS[name]}({wall.sql}) AS BIGINT)", BIGINT)
 
 
+_ZONE_FIELDS = {"timezone_hour": "// 60", "timezone_minute": "% 60"}
+
+
+def _zone_field(name: str, value: Typed) -> Typed:
+    return Typed(f"CAST(({offset_minutes(value)}) {_ZONE_FIELDS[name]} AS BIGINT)", BIGINT)
+
+
+def offset_minutes(value: Typed) -> str:
+    """SQL of how far the value's zone is before UTC at that moment, in minutes."""
+    seconds = f"epoch({local(value).sql}) - epoch(timezone('UTC', {value.sql}))"
+    return f"CAST(({seconds}) / 60 AS BIGINT)"
+
+
 def _register_fields() -> None:
-    for name in _FIELDS:
+    for name in (*_FIELDS, *_ZONE_FIELDS):
 
         def write(arguments: Sequence[Typed], where: str, name: str = name) -> Typed:
             _expect(name, arguments, 1, where)
@@ -161,7 +179,8 @@ def _from_iso8601_timestamp(arguments: Sequence[Typed], where: str) -> Typed:
         )
     offset = re.search(r"T.*([+-]\d\d:\d\d)$", value.literal or "")
     zone = offset[1] if offset and offset[1] not in {"+00:00", "-00:00"} else None
-    sql = f"date_trunc('milliseconds', CAST({value.sql} AS TIMESTAMPTZ))"
+    checked = f"athena_iso_text({value.sql})"
+    sql = f"date_trunc('milliseconds', CAST({checked} AS TIMESTAMPTZ))"
     return Typed(sql, Type(TIMESTAMP_TZ.name, 3, zone=zone))
 
 
@@ -171,11 +190,44 @@ def _to_iso8601(arguments: Sequence[Typed], where: str) -> Typed:
     value = _time("to_iso8601", arguments[0], where)
     if value.type == DATE:
         return cast(value, VARCHAR)
-    if value.type.name == TIMESTAMP_TZ.name and value.type.zone:
-        raise unsupported(f"to_iso8601 in the zone {value.type.zone}", where)
-    suffix = "Z" if value.type.name == TIMESTAMP_TZ.name else ""
-    digits = "%g" if (value.type.precision or 0) <= 3 else "%f"
-    return Typed(f"strftime({local(value).sql}, '%Y-%m-%dT%H:%M:%S.{digits}{suffix}')", VARCHAR)
+    precision = value.type.precision or 0
+    digits = "" if precision == 0 else ".%g" if precision <= 3 else ".%f"
+    shown = f"strftime({local(value).sql}, '%Y-%m-%dT%H:%M:%S{digits}')"
+    return Typed(f"({shown} || {_iso_zone(value)})", VARCHAR)
+
+
+def _iso_zone(value: Typed) -> str:
+    if value.type.name != TIMESTAMP_TZ.name:
+        return "''"
+    if value.type.zone is None:
+        return "'Z'"
+    minutes = offset_minutes(value)
+    return (
+        f"printf('%s%02d:%02d', CASE WHEN {minutes} < 0 THEN '-' ELSE '+' END, "
+        f"abs({minutes}) // 60, abs({minutes}) % 60)"
+    )
+
+
+@special("from_unixtime")
+def _from_unixtime(arguments: Sequence[Typed], where: str) -> Typed:
+    """Seconds since 1970, shown in UTC, in a zone, or at an offset of hours and minutes."""
+    if len(arguments) not in {1, 2, 3} or not arguments[0].type.is_number:
+        _expect("from_unixtime", [*arguments, *arguments][:4], 1, where)
+    seconds = coerce(arguments[0], DOUBLE).sql
+    sql = f"make_timestamptz(CAST(round({seconds} * 1000) AS BIGINT) * 1000)"
+    return Typed(sql, _zoned(TIMESTAMP_TZ, _unix_zone(arguments, where)))
+
+
+def _unix_zone(arguments: Sequence[Typed], where: str) -> str:
+    if len(arguments) == 1:
+        return "UTC"
+    if len(arguments) == 2 and arguments[1].literal is not None:
+        return arguments[1].literal
+    offsets = [a.sql.strip("()") for a in arguments[1:]]
+    if len(offsets) != 2 or not all(re.fullmatch(r"-?\d+", one) for one in offsets):
+        raise unsupported("from_unixtime in a zone that is no literal", where)
+    hours, minutes = map(int, offsets)
+    return f"{'-' if hours < 0 else '+'}{abs(hours):02d}:{abs(minutes):02d}"
 
 
 @special("at_timezone")
@@ -260,6 +312,12 @@ def current_time(precision: int) -> Typed:
     """The start of the query, with its zone (UTC)."""
     unit = "milliseconds" if precision <= 3 else "microseconds"
     return Typed(f"date_trunc('{unit}', now())", Type(TIMESTAMP_TZ.name, precision))
+
+
+@special("localtimestamp")
+def _localtimestamp(arguments: Sequence[Typed], where: str) -> Typed:
+    precision = int(arguments[0].sql) if arguments[0].type == INTEGER else 3
+    return cast(current_time(precision), Type("timestamp", precision))
 
 
 @special("current_timestamp")

@@ -111,6 +111,8 @@ def common(left: Type, right: Type) -> Type | None:
         return _common_text(left, right)
     if left.is_time and right.is_time:
         return _common_time(left, right)
+    if left.name == right.name == "time":
+        return max(left, right, key=lambda kind: kind.precision or 0)
     if left.name == right.name and left.args and len(left.args) == len(right.args):
         return _common_nested(left, right)
     return None
@@ -226,7 +228,6 @@ _SIMPLE = {
     exp.DType.BINARY: VARBINARY,
     exp.DType.DATE: DATE,
     exp.DType.JSON: JSON,
-    exp.DType.TIME: Type("time", 3),
 }
 
 
@@ -241,6 +242,8 @@ def from_sqlglot(kind: exp.DataType) -> Type:
     if kind.this in {exp.DType.VARCHAR, exp.DType.CHAR}:
         name = "varchar" if kind.this == exp.DType.VARCHAR else "char"
         return Type(name, params[0] if params else (1 if name == "char" else None))
+    if kind.this == exp.DType.TIME:
+        return Type("time", _micro(params[0] if params else 3))
     if kind.this in {exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ}:
         zoned = kind.this == exp.DType.TIMESTAMPTZ
         name = "timestamp with time zone" if zoned else "timestamp"

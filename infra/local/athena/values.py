@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
-from infra.local.athena import collection_functions, text_functions, time_functions
+from infra.local.athena import collection_functions, json_functions, time_functions
 from infra.local.athena.calls import tried
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.expressions import Expressions, writes
@@ -113,10 +115,41 @@ def _hex(writer: Expressions, node: exp.HexString) -> Typed:
 @writes(exp.Interval)
 def _interval(writer: Expressions, node: exp.Interval) -> Typed:
     unit = node.args.get("unit")
+    if isinstance(unit, exp.IntervalSpan):
+        return _interval_span(node, unit)
     if not isinstance(unit, exp.Var) or unit.name.upper() not in _INTERVAL_UNITS:
         raise unsupported(f"the interval {node.sql('trino')}", position(node))
     sql = f"INTERVAL {text(f'{node.this.name} {unit.name.lower()}')}"
     return Typed(sql, _INTERVAL_UNITS[unit.name.upper()])
+
+
+_SPAN_UNITS = ("DAY", "HOUR", "MINUTE", "SECOND")
+
+
+def _interval_span(node: exp.Interval, unit: exp.IntervalSpan) -> Typed:
+    """INTERVAL '1-2' YEAR TO MONTH, and '1 02:03:04.005' DAY TO SECOND and parts of it."""
+    first, last, digits = unit.this.name.upper(), unit.expression.name.upper(), node.this.name
+    sign, parts = ("-" if digits.startswith("-") else ""), re.split(r"[- :]", digits.lstrip("+-"))
+    units = ("YEAR", "MONTH") if first == "YEAR" else _SPAN_UNITS
+    named = units[units.index(first) : units.index(last) + 1] if {first, last} <= {*units} else ()
+    if len(named) != len(parts) or not all(re.fullmatch(r"\d+(\.\d+)?", p) for p in parts):
+        raise QueryFailed(
+            "INVALID_LITERAL", f"{position(node)}'{digits}' is not a valid INTERVAL literal"
+        )
+    sql = " + ".join(
+        f"INTERVAL '{sign}{part} {one.lower()}'" for part, one in zip(parts, named, strict=True)
+    )
+    return Typed(f"({sql})", MONTH_INTERVAL if first == "YEAR" else DAY_INTERVAL)
+
+
+@writes(exp.Localtime)
+def _localtime(writer: Expressions, node: exp.Localtime) -> Typed:
+    return cast(time_functions.current_time(3), Type("time", 3))
+
+
+@writes(exp.CurrentTime)
+def _current_time(writer: Expressions, node: exp.CurrentTime) -> Typed:
+    raise unsupported("current_time: it has no time with time zone", position(node))
 
 
 @writes(exp.Paren)
@@ -158,11 +191,15 @@ def _join_text(writer: Expressions, node: exp.DPipe) -> Typed:
 def _cast(writer: Expressions, node: exp.Cast) -> Typed:
     value, target = writer.write(node.this), from_sqlglot(node.args["to"])
     if target.name == "decimal" and value.literal is not None and "called" not in node.meta:
-        return number(value.literal if "." in value.literal else f"{value.literal}.")
+        digits = value.literal if "." in value.literal else f"{value.literal}."
+        return number(digits, leading=True)
     if value.literal is not None and target.name.startswith("timestamp"):
         return time_functions.timestamp_literal(value.literal, target, position(node))
+    if target.name == "time" and "called" not in node.meta:
+        kind = Type("time", min(len((value.literal or "").partition(".")[2]), 6))
+        return cast(value, kind, position(node))
     if target.name == "json" or value.type.name == "json":
-        return text_functions.cast_json(value, target, position(node))
+        return json_functions.cast_json(value, target, position(node))
     return cast(value, target, position(node))
 
 
@@ -203,13 +240,17 @@ def _bracket(writer: Expressions, node: exp.Bracket) -> Typed:
     return collection_functions.subscript(value, index, position(node))
 
 
-def number(digits: str) -> Typed:
-    """A number literal: with an exponent a double, with a point a decimal, else an integer."""
+def number(digits: str, *, leading: bool = False) -> Typed:
+    """A number literal: with an exponent a double, with a point a decimal, else an integer.
+
+    leading: whether zeros at the start count as digits of a decimal.
+    """
     if "e" in digits.lower():
         return Typed(f"CAST({digits} AS DOUBLE)", DOUBLE)
     if "." in digits:
         whole, _, fraction = digits.partition(".")
-        kind = decimal(max(len(whole.lstrip("0")) + len(fraction), 1), len(fraction))
+        counted = whole.lstrip("+-") if leading else whole.lstrip("0")
+        kind = decimal(max(len(counted) + len(fraction), 1), len(fraction))
         return Typed(f"CAST({digits} AS DECIMAL({kind.precision},{kind.scale}))", kind)
     small = int(digits) < 1 << 31
     return Typed(digits if small else f"CAST({digits} AS BIGINT)", INTEGER if small else BIGINT)

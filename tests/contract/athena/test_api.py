@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from tests.contract.athena.conftest import Shop
 
-SLOW = """SELECT count(*) FROM UNNEST(sequence(1, 100000)) AS a(x)
-CROSS JOIN UNNEST(sequence(1, 100000)) AS b(y) WHERE x * y % 7 = 3"""
+SLOW = """SELECT count(*) FROM UNNEST(sequence(1, 10000)) AS a(x)
+CROSS JOIN UNNEST(sequence(1, 10000)) AS b(y) CROSS JOIN UNNEST(sequence(1, 100)) AS c(z)
+WHERE x * y * z % 7 = 3"""
 
 
 def results(shop: Shop, id_: str, **arguments: Any) -> dict[str, Any]:
@@ -163,7 +164,10 @@ def test_a_workgroups_limit_of_bytes_cancels_a_query(
     shop: Shop, table_name: Callable[[], str]
 ) -> None:
     big, athena, name = table_name(), shop.client("athena"), f"{shop.database}-limited"
-    shop.made(f"CREATE TABLE {big} AS SELECT rand() AS r FROM UNNEST(sequence(1, 1500000)) AS t(x)")
+    shop.made(
+        f"CREATE TABLE {big} AS SELECT rand() AS r FROM UNNEST(sequence(1, 10000)) AS t(x) "
+        "CROSS JOIN UNNEST(sequence(1, 150)) AS u(y)"
+    )
     athena.create_work_group(Name=name, Configuration={"BytesScannedCutoffPerQuery": 10_000_000})
     status = shop.run(f"SELECT sum(r) FROM {big}", WorkGroup=name)["Status"]
     assert (status["State"], status["StateChangeReason"]) == (

@@ -152,7 +152,8 @@ def test_ninety_partitions_of_an_insert_are_one_file_each(shop: Shop, table_name
     name, location = table_name(), shop.folder()
     shop.rows(
         f"CREATE TABLE {name} WITH (external_location = '{location}', partitioned_by = ARRAY['p']) "
-        "AS SELECT x, x % 90 AS p FROM UNNEST(sequence(1, 90000)) AS t(x)"
+        "AS SELECT x, x % 90 AS p FROM (SELECT 10000 * y + x AS x "
+        "FROM UNNEST(sequence(1, 10000)) AS t(x) CROSS JOIN UNNEST(sequence(0, 8)) AS u(y))"
     )
     keys = shop.keys(location)
     assert len({key.rpartition("/")[0] for key in keys}) == 90
