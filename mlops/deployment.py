@@ -51,6 +51,12 @@ class Deployment(_Frozen):
         canary = self.canary.version if self.canary else None
         return [v for v in (self.stable, canary, self.shadow) if v is not None]
 
+    def use_of(self, version: int) -> str:
+        """What a version is used for: 'stable', 'canary', 'shadow' or ''."""
+        canary = self.canary.version if self.canary else None
+        places = {"stable": self.stable, "canary": canary, "shadow": self.shadow}
+        return next((p for p, v in places.items() if v and v.version == version), "")
+
 
 PREFIX = "deployments/"
 

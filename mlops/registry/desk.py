@@ -39,11 +39,7 @@ class Desk:
     def serves(self, version: ModelVersion) -> str:
         """What the version's endpoint uses it for: 'stable', 'canary', 'shadow' or ''."""
         deployment = self._deployment(version.model)
-        if deployment is None:
-            return ""
-        canary = deployment.canary.version if deployment.canary else None
-        places = {"stable": deployment.stable, "canary": canary, "shadow": deployment.shadow}
-        return next((p for p, v in places.items() if v and v.version == version.version), "")
+        return deployment.use_of(version.version) if deployment else ""
 
     def describe(self, version: ModelVersion) -> dict[str, Any]:
         """The version as JSON values, with what it serves."""
