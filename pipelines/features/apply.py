@@ -22,6 +22,8 @@ from pipelines.features.definitions import (
     compile_registry,
 )
 from pipelines.features.flows import compile_flows
+from pipelines.features.schemas.columns import Column
+from pipelines.features.supply import unsupplied
 
 
 class ApplyPlan(BaseModel):
@@ -33,6 +35,8 @@ class ApplyPlan(BaseModel):
     """Services whose compiled plan is new or differs."""
     flows: tuple[str, ...] = ()
     """Views whose way to or from the online store is new, differs, or ends."""
+    warnings: tuple[str, ...] = ()
+    """What views ask of feature tables in vain."""
 
     @property
     def deletions(self) -> list[Change]:
@@ -43,13 +47,20 @@ class ApplyPlan(BaseModel):
         return not self.changes and not self.services and not self.flows
 
 
-def plan_changes(definitions: Definitions, documents: Documents) -> ApplyPlan:
+def plan_changes(
+    definitions: Definitions,
+    documents: Documents,
+    *,
+    tables: Mapping[str, Iterable[Column]] | None = None,
+) -> ApplyPlan:
     """Compile the definitions and compare them with what is applied; changes nothing.
 
-    Raises InputError or Refused for definitions that could not be applied.
+    tables: the columns of feature tables, to warn of views that ask for others. Raises InputError
+    or Refused for definitions that could not be applied.
     """
     current, _ = load_registry(documents)
-    return _plan(definitions, current, _compiled(definitions), documents)
+    plan = _plan(definitions, current, _compiled(definitions), documents)
+    return plan.model_copy(update={"warnings": tuple(unsupplied(definitions.views, tables or {}))})
 
 
 def apply_changes(

@@ -1,13 +1,15 @@
 """Building feature tables: missing days by the clock, in chunks, swapped in at one step.
 
-A chunk is unloaded under a prefix of its own. Then the build log takes it in, by a conditional
-write; then its partitions are registered; then the view is replaced, and readers see it. Whatever
-is interrupted before the log leaves files that nobody reads; after the log, the next run finishes.
+A chunk is unloaded under a prefix of its own and checked against the schema. Then the build log
+takes it in, by a conditional write; then its partitions are registered; then the view is replaced,
+and readers see it. Whatever is interrupted before the log leaves files that nobody reads; after the
+log, the next run finishes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -15,22 +17,17 @@ from datetime import date, datetime, timedelta
 from pydantic import BaseModel
 
 from mlops.athena import Queries
-from mlops.errors import Conflict, InputError, NotFound
+from mlops.errors import InputError, NotFound
 from mlops.names import Names
-from mlops.objects import Document, Documents
+from mlops.objects import Documents
 from pipelines.data.ledger import Ledger
-from pipelines.features.buildlog import (
-    Build,
-    BuildLog,
-    Days,
-    in_chunks,
-    load_log,
-    save_log,
-)
-from pipelines.features.tables import SEEN_DAYS, TABLES, FeatureTable, snapshot_sql
-
-_PARTITIONS_PER_STATEMENT = 500
-_ATTEMPTS = 5
+from pipelines.features.buildlog import Build, BuildLog, Days, in_chunks, load_log, save_log
+from pipelines.features.catalog import CatalogTable, view_query
+from pipelines.features.publication import publish
+from pipelines.features.schemas.columns import SchemaVersion, first_version
+from pipelines.features.schemas.evolution import check_schema
+from pipelines.features.tables import SEEN_DAYS, TABLES, DeclaredTable
+from pipelines.features.verification import Footers, check_builds
 
 Progress = Callable[[str, int, int], None]
 """Called with a table's name, how many of its chunks are done, and how many there are."""
@@ -65,22 +62,25 @@ class BuildReport(BaseModel):
 
 
 def build_table(
-    table: FeatureTable,
+    table: DeclaredTable,
     request: BuildRequest,
     *,
     names: Names,
     queries: Queries,
     documents: Documents,
+    footers: Footers,
     payments: Ledger,
     progress: Progress = lambda *_: None,
 ) -> BuildReport:
     """Build a table's missing days (all requested days when rebuilding) and show them at once.
 
     documents: the data bucket.
-    Raises NotFound without payments, InputError for days that cannot be built yet, and Conflict
-    when someone else built the table meanwhile.
+    Raises NotFound without payments, InputError for days that cannot be built yet, Refused when the
+    declared schema is not the one on record or what was written does not fit it, and Conflict when
+    someone else built or evolved the table meanwhile.
     """
     log, document = load_log(documents, table.name)
+    check_schema(table, log)
     wanted = buildable(payments.days, request)
     chunks = in_chunks([wanted] if request.rebuild else log.missing(wanted))
     generation = log.last_generation
@@ -89,19 +89,21 @@ def build_table(
     stale = log.stale_from(payments, lookback=timedelta(days=SEEN_DAYS))
     if request.dry_run:
         return _report(table, generation, chunks, None, stale, dry_run=True)
-    writer = _Writer(table, names, queries)
-    if chunks or log.unpublished:
-        writer.create_table()
-    builds = _plan_builds(chunks, generation or "", request, payments)
-    with _removed_on_failure(writer, builds, documents):
-        _unload(writer, builds, progress)
-        if builds:
-            log = log.with_builds(builds)
+    catalog = CatalogTable(table, names, queries)
+    planned = log if log.recorded else log.with_schema(_first_schema(table, request))
+    builds = _plan_builds(chunks, generation or "", request, payments, planned)
+    if builds or not planned.is_published:
+        catalog.create(planned)
+    rows = 0
+    if builds or planned is not log:
+        with _removed_on_failure(catalog, builds, documents):
+            rows = _write(catalog, builds, planned, payments, footers, progress)
+            log = planned.with_builds(builds)
             document = save_log(documents, log, replacing=document)
-    if log.unpublished:
-        log = _publish(writer, documents, log, document)
+    if not log.is_published:
+        log = publish(catalog, documents, log, document)
     stale = log.stale_from(payments, lookback=timedelta(days=SEEN_DAYS))
-    return _report(table, generation, chunks, writer.count(chunks), stale)
+    return _report(table, generation, chunks, rows, stale)
 
 
 def buildable(days: Sequence[date], request: BuildRequest) -> Days:
@@ -133,92 +135,6 @@ def buildable(days: Sequence[date], request: BuildRequest) -> Days:
     return Days(first=first, last=last)
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """The statements of one table."""
-
-    table: FeatureTable
-    names: Names
-    queries: Queries
-
-    def create_table(self) -> None:
-        columns = ",\n  ".join(f"`{name}` {type_}" for name, type_ in self.table.columns.items())
-        self.queries.run(
-            f"CREATE EXTERNAL TABLE IF NOT EXISTS `{self._database}`.`{self.table.rows_table}` (\n"
-            f"  {columns}\n)\nPARTITIONED BY (`generation` string, `day` string)\n"
-            f"STORED AS PARQUET\nLOCATION 's3://{self.names.data_bucket}/{self._folder}'"
-        )
-
-    def unload(self, build: Build) -> None:
-        select = snapshot_sql(
-            self.table,
-            build.days.first,
-            build.days.last,
-            created=f"{build.created:%Y-%m-%d %H:%M:%S}.{build.created.microsecond // 1000:03d}",
-            database=self._database,
-        )
-        self.queries.run(
-            f"UNLOAD (\n{select}\n)\nTO '{self._prefix(build)}'\n"
-            "WITH (format = 'PARQUET', compression = 'SNAPPY', partitioned_by = ARRAY['day'])"
-        )
-
-    def register(self, builds: Iterable[Build]) -> None:
-        """Name every day of every build as a partition; doing it twice does nothing."""
-        clauses = [
-            f"PARTITION (generation = '{build.generation}', day = '{day}') "
-            f"LOCATION '{self._prefix(build)}day={day}/'"
-            for build in builds
-            for day in build.days
-        ]
-        for start in range(0, len(clauses), _PARTITIONS_PER_STATEMENT):
-            some = "\n".join(clauses[start : start + _PARTITIONS_PER_STATEMENT])
-            self.queries.run(
-                f"ALTER TABLE `{self._database}`.`{self.table.rows_table}` "
-                f"ADD IF NOT EXISTS\n{some}"
-            )
-
-    def replace_view(self, log: BuildLog) -> None:
-        """One statement swaps everything that readers see."""
-        query = view_query(self.table, log, self._database)
-        self.queries.run(
-            f'CREATE OR REPLACE VIEW "{self._database}"."{self.table.name}" AS\n{query}'
-        )
-
-    def count(self, chunks: Sequence[Days]) -> int:
-        if not chunks:
-            return 0
-        days = " OR ".join(f"\"day\" BETWEEN '{c.first}' AND '{c.last}'" for c in chunks)
-        view = f'"{self._database}"."{self.table.name}"'
-        rows = self.queries.rows(f"SELECT count(*) FROM {view} WHERE {days}")  # noqa: S608  # ours
-        return int(rows[0][0])
-
-    @property
-    def _database(self) -> str:
-        return self.names.database
-
-    def key_prefix(self, build: Build) -> str:
-        """Where in the data bucket a build's files are."""
-        return f"{self._folder}generation={build.generation}/build={build.id}/"
-
-    @property
-    def _folder(self) -> str:
-        return f"features/{self.table.name}/"
-
-    def _prefix(self, build: Build) -> str:
-        return f"s3://{self.names.data_bucket}/{self.key_prefix(build)}"
-
-
-def view_query(table: FeatureTable, log: BuildLog, database: str) -> str:
-    """What readers of a table see by its log: the current generation of each day."""
-    columns = ", ".join(table.columns)
-    current = "\n  OR ".join(
-        f"(generation = '{c.generation}' AND \"day\" BETWEEN '{c.days.first}' AND '{c.days.last}')"
-        for c in log.current
-    )
-    rows = f'"{database}"."{table.rows_table}"'
-    return f'SELECT {columns}, "day"\nFROM {rows}\nWHERE {current or "false"}'
-
-
 def past_queries(documents: Documents, database: str, instant: datetime) -> dict[str, str]:
     """By source: a query for the feature table as readers saw it at a past moment.
 
@@ -230,8 +146,16 @@ def past_queries(documents: Documents, database: str, instant: datetime) -> dict
     }
 
 
+def _first_schema(table: DeclaredTable, request: BuildRequest) -> SchemaVersion:
+    return first_version(table.schema, at=request.now, by=request.built_by)
+
+
 def _plan_builds(
-    chunks: Sequence[Days], generation: str, request: BuildRequest, payments: Ledger
+    chunks: Sequence[Days],
+    generation: str,
+    request: BuildRequest,
+    payments: Ledger,
+    log: BuildLog,
 ) -> list[Build]:
     return [
         Build(
@@ -241,21 +165,45 @@ def _plan_builds(
             created=request.now,
             built_by=request.built_by,
             payments=payments.published,
+            schema_version=log.schemas[-1].number,
         )
         for days in chunks
     ]
 
 
-def _unload(writer: _Writer, builds: Sequence[Build], progress: Progress) -> None:
+def _write(
+    catalog: CatalogTable,
+    builds: Sequence[Build],
+    log: BuildLog,
+    payments: Ledger,
+    footers: Footers,
+    progress: Progress,
+) -> int:
+    """Unload the builds and check them; how many rows there are. Raises Refused."""
     for done, build in enumerate(builds):
-        progress(writer.table.name, done, len(builds))
-        writer.unload(build)
-        progress(writer.table.name, done + 1, len(builds))
+        progress(catalog.table.name, done, len(builds))
+        catalog.unload(build, log.schemas[-1])
+        progress(catalog.table.name, done + 1, len(builds))
+    if not builds:
+        return 0
+    expected = _days_with_rows(builds, payments.days)
+    return check_builds(catalog, log.schemas[-1], builds, footers, expected=expected)
+
+
+def _days_with_rows(builds: Sequence[Build], days: Sequence[date]) -> list[date]:
+    """The days on which some entity must be known: it paid within the days that are remembered."""
+    paid = sorted(days)
+    found = []
+    for day in (day for build in builds for day in build.days):
+        before = bisect_left(paid, day)
+        if before and paid[before - 1] >= day - timedelta(days=SEEN_DAYS):
+            found.append(day)
+    return found
 
 
 @contextmanager
 def _removed_on_failure(
-    writer: _Writer, builds: Sequence[Build], documents: Documents
+    catalog: CatalogTable, builds: Sequence[Build], documents: Documents
 ) -> Iterator[None]:
     """What was written by a build that did not come into the log is removed again.
 
@@ -265,39 +213,17 @@ def _removed_on_failure(
     try:
         yield
     except BaseException:
-        log, _ = load_log(documents, writer.table.name)
+        log, _ = load_log(documents, catalog.table.name)
         logged = {build.id for build in log.builds}
         for build in builds:
-            keys = () if build.id in logged else list(documents.keys(writer.key_prefix(build)))
+            keys = () if build.id in logged else list(documents.keys(catalog.key_prefix(build)))
             for key in keys:
                 documents.delete(key)
         raise
 
 
-def _publish(
-    writer: _Writer, documents: Documents, log: BuildLog, document: Document | None
-) -> BuildLog:
-    """Show readers what the log says.
-
-    When the log changed meanwhile, the view that was just written may be behind it: again.
-    """
-    for _ in range(_ATTEMPTS):
-        writer.register(log.unpublished)
-        writer.replace_view(log)
-        try:
-            save_log(documents, log.as_published(), replacing=document)
-        except Conflict:
-            log, document = load_log(documents, writer.table.name)
-        else:
-            return log.as_published()
-    raise Conflict(
-        f"The build log of '{writer.table.name}' keeps changing. Wait for the other builds, then "
-        "run 'mlops features build' again."
-    )
-
-
 def _report(
-    table: FeatureTable,
+    table: DeclaredTable,
     generation: str | None,
     chunks: Sequence[Days],
     rows: int | None,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mlops.errors import NotFound
 from mlops.objects import Document, Documents
 from pipelines.data.ledger import Ledger
+from pipelines.features.schemas.columns import SchemaVersion
 
 MAX_DAYS = 100
 """Athena writes at most 100 partitions in one statement."""
@@ -55,6 +56,8 @@ class Build(_Frozen):
     built_by: str
     payments: int
     """The commit of the payments that it saw: the ledger's, which says the imports."""
+    schema_version: int = 1
+    """What its files hold."""
 
 
 class Current(_Frozen):
@@ -65,7 +68,10 @@ class Current(_Frozen):
 
 
 class BuildLog(_Frozen):
-    """Every build of a table, and what is current."""
+    """Every build of a table, what is current, and every version of its schema.
+
+    They are one document, so that one conditional write decides what the view is made from.
+    """
 
     version: Literal[1] = 1
     table: str
@@ -74,6 +80,12 @@ class BuildLog(_Frozen):
     """By day, without overlaps."""
     published: int = Field(default=0, ge=0)
     """How many builds have their partitions and are in the view."""
+    schemas: tuple[SchemaVersion, ...] = ()
+    """By number. None in the log of a table that was built before schemas were recorded."""
+    shown: int = Field(default=0, ge=0)
+    """The version that the view has."""
+    sweeps: int = Field(default=0, ge=0)
+    """Counts removals of unlogged files: a build that began before one cannot be logged after."""
 
     def with_builds(self, builds: Sequence[Build]) -> BuildLog:
         """The log after these builds; their days become current."""
@@ -89,17 +101,35 @@ class BuildLog(_Frozen):
             update={"builds": (*self.builds, *builds), "current": tuple(_merged(current))}
         )
 
+    def with_schema(self, version: SchemaVersion) -> BuildLog:
+        """The log after a change of the schema; readers see it when the view is replaced."""
+        return self.model_copy(update={"schemas": (*self.schemas, version)})
+
     def as_of(self, instant: datetime) -> BuildLog:
         """The log as it stood at a past moment: what readers saw then, in generations that stay."""
         then = [build for build in self.builds if build.created <= instant]
-        return BuildLog(table=self.table).with_builds(then).as_published()
+        known = max((build.schema_version for build in then), default=0)
+        schemas = tuple(v for v in self.schemas if v.at <= instant or v.number <= known)
+        past = BuildLog(table=self.table, schemas=schemas)
+        return past.with_builds(then).as_published()
 
     def as_published(self) -> BuildLog:
-        return self.model_copy(update={"published": len(self.builds)})
+        number = self.recorded.number if self.recorded else 0
+        return self.model_copy(update={"published": len(self.builds), "shown": number})
+
+    @property
+    def recorded(self) -> SchemaVersion | None:
+        """The newest version of the schema; None before the first build."""
+        return self.schemas[-1] if self.schemas else None
 
     @property
     def unpublished(self) -> tuple[Build, ...]:
         return self.builds[self.published :]
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the view shows every build, in the newest version of the schema."""
+        return self.as_published() == self
 
     @property
     def next_generation(self) -> str:
@@ -144,7 +174,15 @@ def in_chunks(gaps: Iterable[Days]) -> list[Days]:
 
 def snapshot_id(logs: Iterable[BuildLog]) -> str:
     """Names exactly the rows that readers of these tables see: lineage for a training set."""
-    seen = sorted((log.table, [b.id for b in log.builds], str(log.current)) for log in logs)
+    seen = sorted(
+        (
+            log.table,
+            [b.id for b in log.builds],
+            str(log.current),
+            log.recorded.sha256 if log.recorded else "",
+        )
+        for log in logs
+    )
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops.cli.console import json_option, out, print_json, print_table, progress
+from mlops.cli.console import err, json_option, out, print_json, print_table, progress
+from pipelines.features.schemas.cli import schema
 
 if TYPE_CHECKING:
     from pipelines.features.apply import ApplyPlan
@@ -27,6 +28,9 @@ _SIGNS = {"create": "+", "change": "~", "delete": "-"}
 @click.group()
 def features() -> None:
     """Plan and apply feature definitions, build their tables, and load them into Redis."""
+
+
+features.add_command(schema)
 
 
 @features.command()
@@ -46,9 +50,11 @@ def plan(detailed_exitcode: bool, as_json: bool) -> None:
       mlops features plan --detailed-exitcode --json
     """
     from pipelines.features.apply import plan_changes
+    from pipelines.features.supply import load_columns
 
     session = _session()
-    found = plan_changes(_definitions(session), session.artifacts)
+    tables = load_columns(session.data)
+    found = plan_changes(_definitions(session), session.artifacts, tables=tables)
     _show_plan(found, as_json=as_json, done=False)
     if detailed_exitcode and not found.empty:
         raise SystemExit(DELETIONS_EXIT if found.deletions else CHANGES_EXIT)
@@ -118,6 +124,7 @@ def build(
                 names=session.names,
                 queries=session.athena,
                 documents=session.data,
+                footers=session.footers,
                 payments=payments,
                 progress=report,
             )
@@ -232,6 +239,8 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show_plan(found: ApplyPlan, *, as_json: bool, done: bool) -> None:
+    for warning in found.warnings:
+        err.print(f"Warning: {warning}", highlight=False, soft_wrap=True)
     if as_json:
         print_json(found)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
 
@@ -13,9 +14,12 @@ from mlops.aws import Aws
 from mlops.feast import open_store
 from mlops.names import Names
 from mlops.objects import S3Documents
+from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.secrets import redis_password
 from mlops.settings import Settings
+from pipelines.features.schemas.consumers import Consumer, Users, find_consumers, load_users
 from pipelines.features.upsync import RedisMarks, Stores
+from pipelines.features.verification import S3Footers
 
 
 class Session:
@@ -38,6 +42,19 @@ class Session:
     @cached_property
     def artifacts(self) -> S3Documents:
         return S3Documents(self.aws, self.names.artifact_bucket)
+
+    @cached_property
+    def footers(self) -> S3Footers:
+        return S3Footers(self.aws)
+
+    @cached_property
+    def users(self) -> Users:
+        """Who may read feature tables, as of now."""
+        registry = SageMakerRegistry(self.aws, self.names)
+        return load_users(self.artifacts, self.names.artifact_bucket, registry)
+
+    def consumers(self, table: str, columns: Collection[str]) -> list[Consumer]:
+        return find_consumers(self.users, table, columns)
 
     def new_id(self) -> str:
         return uuid.uuid4().hex[:12]

@@ -10,16 +10,45 @@ on the order in which the engine adds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Protocol
 
 from mlops.errors import NotFound
 from pipelines.data.schema import TABLE as PAYMENTS
+from pipelines.features.schemas.columns import Column
 
 SEEN_DAYS = 365
 """How long an entity is remembered after its last payment."""
 WINDOWS = (1, 7, 30)
 """Days."""
+
+
+class DeclaredTable(Protocol):
+    """What building and evolving ask of a feature table."""
+
+    @property
+    def name(self) -> str:
+        """Of the view that readers see."""
+
+    @property
+    def rows_table(self) -> str:
+        """Of the table with all generations."""
+
+    @property
+    def key(self) -> str:
+        """The column that names the entity."""
+
+    @property
+    def schema(self) -> tuple[Column, ...]:
+        """The columns, without the partitions; `event_time` and `created` are among them."""
+
+    def snapshots(self, first: date, last: date, *, created: str, database: str) -> str:
+        """A SELECT of the columns and `day`, for the days first to last, both included.
+
+        created: 'YYYY-MM-DD HH:MM:SS.mmm', UTC.
+        """
 
 
 @dataclass(frozen=True)
@@ -34,21 +63,55 @@ class FeatureTable:
     """Name of the count features, with the window to be filled in."""
     ratio: str
     """Name of the features that are total by count."""
+    texts: tuple[str, str]
+    """What the two mean, with the window to be filled in."""
+    largest: float | None = None
+    """What a ratio cannot exceed; it is never negative."""
     delay_days: int = 0
     """The windows end this many days before the snapshot, because labels arrive late."""
+    windows: tuple[int, ...] = WINDOWS
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """New names of columns that have others on record."""
 
     @property
     def rows_table(self) -> str:
-        """All generations; readers use the view, which bears the table's name."""
         return f"{self.name}_rows"
 
     @property
-    def columns(self) -> dict[str, str]:
-        """Stored columns with their Athena types, without the partitions."""
-        counts = {self.count.format(days=w): "bigint" for w in WINDOWS}
-        ratios = {self.ratio.format(days=w): "double" for w in WINDOWS}
-        times = {"event_time": "timestamp", "created": "timestamp"}
-        return {self.key: "string", **times, **counts, **ratios}
+    def schema(self) -> tuple[Column, ...]:
+        moments = {
+            "event_time": "From when the row holds: 00:00 UTC of its day.",
+            "created": "When the row was built, by the platform's clock.",
+        }
+        return (
+            Column(name=self.key, type="string", required=True, description="Whom it describes."),
+            *(
+                Column(name=name, type="timestamp", required=True, description=words)
+                for name, words in moments.items()
+            ),
+            *(self._feature(self.count, self.texts[0], days, "bigint") for days in self.windows),
+            *(
+                self._feature(self.ratio, self.texts[1], days, "double", self.largest)
+                for days in self.windows
+            ),
+        )
+
+    def _feature(
+        self, pattern: str, words: str, days: int, kind: str, largest: float | None = None
+    ) -> Column:
+        name = pattern.format(days=days)
+        return Column(
+            name=name,
+            type=kind,
+            required=True,
+            minimum=0,
+            maximum=largest,
+            description=words.format(days=days),
+            formerly=self.renamed.get(name),
+        )
+
+    def snapshots(self, first: date, last: date, *, created: str, database: str) -> str:
+        return snapshot_sql(self, first, last, created=created, database=database)
 
 
 CUSTOMER_SPEND = FeatureTable(
@@ -57,6 +120,10 @@ CUSTOMER_SPEND = FeatureTable(
     daily="sum(amount)",
     count="customer_count_{days}d",
     ratio="customer_mean_amount_{days}d",
+    texts=(
+        "Payments, window {days} d.",
+        "Mean amount, window {days} d; 0 without payments.",
+    ),
 )
 TERMINAL_RISK = FeatureTable(
     name="terminal_risk",
@@ -64,6 +131,11 @@ TERMINAL_RISK = FeatureTable(
     daily="count_if(is_fraud)",
     count="terminal_count_{days}d",
     ratio="terminal_fraud_share_{days}d",
+    texts=(
+        "Payments, window {days} d, ending 7 d ago.",
+        "Share of frauds, window {days} d, ending 7 d ago; 0 without payments.",
+    ),
+    largest=1,
     delay_days=7,
 )
 TABLES = {table.name: table for table in (CUSTOMER_SPEND, TERMINAL_RISK)}
@@ -87,11 +159,11 @@ def snapshot_sql(
     The daily sums are laid out on a grid of every entity and day, so that a window is a number of
     rows.
     """
-    grid_first = first - timedelta(days=table.delay_days + max(WINDOWS))
+    grid_first = first - timedelta(days=table.delay_days + max(table.windows))
     seen_first = first - timedelta(days=SEEN_DAYS)
-    counts = ",\n  ".join(_count(table, days) for days in WINDOWS)
-    ratios = ",\n  ".join(_ratio(table, days) for days in WINDOWS)
-    windows = ",\n  ".join(_frame(table, days) for days in WINDOWS)
+    counts = ",\n  ".join(_count(table, days) for days in table.windows)
+    ratios = ",\n  ".join(_ratio(table, days) for days in table.windows)
+    windows = ",\n  ".join(_frame(table, days) for days in table.windows)
     return f"""WITH daily AS (
   SELECT {table.key} AS k, CAST("day" AS date) AS d, count(*) AS n, {table.daily} AS total
   FROM "{database}"."{PAYMENTS}"

@@ -155,9 +155,13 @@ class Run:
 
 def start_run(aws: Aws, *, database: str, base: str, now: datetime | None = None) -> Run:
     """A run of its own, named by when it began."""
+    return Run(Storage(aws), aws.client("glue"), database, base, new_id(now))
+
+
+def new_id(now: datetime | None = None) -> str:
+    """Says when it was made, so that a sweep knows how old is what bears it."""
     began = (now or datetime.now(UTC)).strftime(_STAMP)
-    id_ = f"{began}_{uuid.uuid4().hex[:12]}"
-    return Run(Storage(aws), aws.client("glue"), database, base, id_)
+    return f"{began}_{uuid.uuid4().hex[:12]}"
 
 
 def drop_table(glue: Any, database: str, table: str) -> None:

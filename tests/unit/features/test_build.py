@@ -3,51 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
-from mlops.errors import Conflict, InputError, JobFailed, NotFound, Unavailable
-from mlops.names import Names
+from mlops.errors import Conflict, InputError, JobFailed, NotFound, Refused, Unavailable
 from mlops.objects import Document, MemoryDocuments
-from pipelines.data.ledger import Import, Ledger
+from pipelines.data.ledger import Ledger
 from pipelines.features.build import BuildReport, BuildRequest, build_table
 from pipelines.features.buildlog import load_log
-from pipelines.features.tables import CUSTOMER_SPEND, find_table
-
-NAMES = Names("mlops", "test", "000000000000", "eu-west-1")
-FIRST = date(2025, 1, 1)
-
-
-@dataclass
-class RecordedQueries:
-    """Athena as a list of statements; may fail at one that contains a text."""
-
-    statements: list[str] = field(default_factory=list)
-    fail_at: str | None = None
-
-    def run(self, sql: str) -> None:
-        self.statements.append(sql)
-        if self.fail_at and self.fail_at in sql:
-            raise JobFailed("Athena: no")
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        self.statements.append(sql)
-        return [(7,)]
-
-    def kinds(self) -> list[str]:
-        return [sql.split()[0] for sql in self.statements]
-
-    @property
-    def view(self) -> str:
-        return next(s for s in reversed(self.statements) if s.startswith("CREATE OR REPLACE VIEW"))
+from pipelines.features.tables import CUSTOMER_SPEND, DeclaredTable, find_table
+from tests.feature_builds import NAMES, FixedFooters, RecordedQueries, paid
 
 
 @dataclass
 class Workshop:
+    table: DeclaredTable = CUSTOMER_SPEND
     queries: RecordedQueries = field(default_factory=RecordedQueries)
+    footers: FixedFooters = field(default_factory=FixedFooters)
     documents: MemoryDocuments = field(default_factory=MemoryDocuments)
     payments: Ledger = field(default_factory=Ledger)
     ids: Any = field(default_factory=lambda: map("b{}".format, itertools.count()))
@@ -73,31 +49,18 @@ class Workshop:
         )
         self.queries.statements.clear()
         return build_table(
-            CUSTOMER_SPEND,
+            self.table,
             request,
             names=NAMES,
             queries=self.queries,
             documents=self.documents,
+            footers=self.footers,
             payments=self.payments,
         )
 
     def current(self) -> list[tuple[str, str, str]]:
         log, _ = load_log(self.documents, "customer_spend")
         return [(c.generation, str(c.days.first), str(c.days.last)) for c in log.current]
-
-
-def paid(days: int, start: date = FIRST, *, after: Ledger | None = None) -> Ledger:
-    """A ledger with one more import, of these days."""
-    before = after or Ledger()
-    one = Import(
-        id=before.next_id("x"),
-        sha256=str(start),
-        file="f",
-        rows=1,
-        days=tuple(str(start + timedelta(days=n)) for n in range(days)),
-        created=datetime(2025, 1, 1, tzinfo=UTC),
-    )
-    return before.with_commit([one], (), now=one.created, arrivals={}).as_published()
 
 
 @pytest.fixture
@@ -108,12 +71,12 @@ def workshop() -> Workshop:
 def test_the_first_build_covers_every_day_after_a_payment(workshop: Workshop) -> None:
     report = workshop.build()
     assert (str(report.first), str(report.last), report.days) == ("2025-01-02", "2025-01-11", 10)
-    assert (report.generation, report.rows) == ("g0001", 7)
+    assert (report.generation, report.rows) == ("g0001", 70)
 
 
 def test_readers_see_a_build_last(workshop: Workshop) -> None:
     workshop.build()
-    assert workshop.queries.kinds() == ["CREATE", "UNLOAD", "ALTER", "CREATE", "SELECT"]
+    assert workshop.queries.kinds() == ["CREATE", "UNLOAD", "SHOW", "ALTER", "CREATE"]
     assert "generation = 'g0001' AND \"day\" BETWEEN '2025-01-02' AND '2025-01-11'" in (
         workshop.queries.view
     )
@@ -121,7 +84,11 @@ def test_readers_see_a_build_last(workshop: Workshop) -> None:
 
 def test_each_build_writes_under_a_prefix_of_its_own(workshop: Workshop) -> None:
     workshop.build()
-    unload, alter = workshop.queries.statements[1:3]
+    [unload, alter] = [
+        sql
+        for sql in workshop.queries.statements
+        if sql.startswith("UNLOAD") or "customer_spend_rows` ADD" in sql
+    ]
     prefix = "/features/customer_spend/generation=g0001/build=b0/"
     assert f"{prefix}'" in unload
     assert f"{prefix}day=2025-01-02/'" in alter
@@ -212,7 +179,7 @@ def test_a_build_whose_log_was_written_but_not_acknowledged_keeps_its_files(
     assert written in workshop.documents.stored
 
 
-@pytest.mark.parametrize("interrupted_at", ["ALTER TABLE", "CREATE OR REPLACE VIEW"])
+@pytest.mark.parametrize("interrupted_at", ["_rows` ADD IF", "CREATE OR REPLACE VIEW"])
 def test_a_build_interrupted_before_readers_saw_it_is_finished_by_the_next_run(
     workshop: Workshop, interrupted_at: str
 ) -> None:
@@ -221,7 +188,7 @@ def test_a_build_interrupted_before_readers_saw_it_is_finished_by_the_next_run(
         workshop.build()
     workshop.queries.fail_at = None
     assert workshop.build().days == 0
-    assert workshop.queries.kinds() == ["CREATE", "ALTER", "CREATE"]
+    assert workshop.queries.kinds() == ["CREATE", "SHOW", "ALTER", "CREATE"]
     assert "'2025-01-11'" in workshop.queries.view
 
 
@@ -271,3 +238,111 @@ def test_without_payments_the_remedy_is_named(workshop: Workshop) -> None:
 def test_an_unknown_table_is_refused_with_the_known_ones() -> None:
     with pytest.raises(NotFound, match="There are customer_spend, terminal_risk"):
         find_table("weather")
+
+
+# The schema
+
+
+WIDER = replace(CUSTOMER_SPEND, windows=(1, 7, 14, 30))
+
+
+def test_the_first_build_records_version_1_with_its_rows(workshop: Workshop) -> None:
+    workshop.build()
+    log, _ = load_log(workshop.documents, "customer_spend")
+    assert [(v.number, v.declared, v.by) for v in log.schemas] == [
+        (1, list(CUSTOMER_SPEND.schema), "arn:someone")
+    ]
+    assert {build.schema_version for build in log.builds} == {1}
+    assert log.is_published
+
+
+def test_a_table_built_before_schemas_were_recorded_gets_version_1(workshop: Workshop) -> None:
+    workshop.build()
+    log, document = load_log(workshop.documents, "customer_spend")
+    old = log.model_dump(mode="json", exclude={"schemas", "shown", "sweeps"})
+    body = json.dumps(old).encode()
+    assert document is not None
+    workshop.documents.put(document.key, body)
+    assert workshop.build().days == 0
+    log, _ = load_log(workshop.documents, "customer_spend")
+    assert [version.number for version in log.schemas] == [1]
+    assert workshop.queries.kinds() == ["CREATE", "SHOW", "CREATE"], "and nothing is unloaded"
+
+
+def test_a_build_is_refused_while_another_schema_is_declared(workshop: Workshop) -> None:
+    workshop.build("2025-01-05")
+    workshop.table = WIDER
+    with pytest.raises(Refused, match=r"added customer_count_14d.*schema evolve customer_spend"):
+        workshop.build()
+    assert workshop.queries.statements == []
+
+
+def test_other_words_about_a_column_stop_no_build(workshop: Workshop) -> None:
+    workshop.build("2025-01-05")
+    workshop.table = replace(CUSTOMER_SPEND, texts=("Payments.", "Mean."))
+    assert workshop.build().days == 6
+
+
+# What does not fit
+
+
+def test_what_was_written_is_looked_at_before_the_log_takes_it_in(workshop: Workshop) -> None:
+    seen: list[bool] = []
+    rows = workshop.queries.rows
+
+    def looking(sql: str) -> list[tuple[Any, ...]]:
+        if "feast_entity_df_" in sql:
+            seen.append(bool(workshop.documents.stored))
+        return rows(sql)
+
+    workshop.queries.rows = looking  # type: ignore[method-assign]  # a spy
+    workshop.build()
+    assert seen == [False]
+    assert "DROP TABLE" in "".join(workshop.queries.statements)
+
+
+RULES = [
+    "customer_id is null",
+    "event_time is null",
+    "created is null",
+    "customer_count_1d is null",
+    "customer_count_1d is below 0",
+]
+
+
+@pytest.mark.parametrize("number", range(len(RULES)))
+def test_rows_that_do_not_fit_are_refused_and_removed(workshop: Workshop, number: int) -> None:
+    workshop.queries.unfit[number] = 12
+    torn = "features/customer_spend/generation=g0001/build=b0/day=2025-01-02/part"
+    workshop.documents.stored[torn] = b""
+    words = rf"\(70 rows\).*version 1.*{RULES[number]} in 12 rows \(c1 at 2025-01-04.*: -3.5\)"
+    with pytest.raises(Refused, match=words):
+        workshop.build()
+    assert workshop.documents.stored == {}
+    assert "DROP TABLE" in workshop.queries.statements[-1]
+
+
+def test_a_row_that_is_there_twice_is_refused(workshop: Workshop) -> None:
+    workshop.queries.unfit[-1] = 1
+    with pytest.raises(Refused, match=r"\(customer_id, event_time\) is there more than once in 1 "):
+        workshop.build()
+
+
+def test_a_day_without_rows_is_refused_where_there_are_payments(workshop: Workshop) -> None:
+    workshop.queries.empty = {"2025-01-04", "2025-01-07"}
+    with pytest.raises(Refused, match=r"days without a row, .*: 2025-01-04, 2025-01-07\."):
+        workshop.build()
+
+
+def test_a_day_may_be_empty_when_nobody_paid_for_a_year(workshop: Workshop) -> None:
+    workshop.payments = paid(1, date(2026, 3, 1), after=paid(1))
+    workshop.queries.empty = {"2026-01-02", "2026-03-01"}
+    assert workshop.build("2026-03-02").days == 425
+
+
+def test_a_column_of_another_type_is_refused_by_its_name(workshop: Workshop) -> None:
+    types = {column.name: column.type for column in CUSTOMER_SPEND.schema}
+    workshop.footers.types = types | {"customer_count_7d": "decimal(38,0)"}
+    with pytest.raises(Refused, match=r"customer_count_7d was written as decimal\(38,0\) and is b"):
+        workshop.build()
+    assert workshop.documents.stored == {}
