@@ -40,6 +40,9 @@ class Documents(Protocol):
     def etags(self, prefix: str) -> dict[str, str]:
         """Every key under a prefix with its tag: one request says what changed since the last."""
 
+    def copy(self, source: str, target: str) -> None:
+        """The bytes of one key under another, overwritten. Raises NotFound."""
+
     def delete(self, key: str) -> None:
         """Deleting what is not there is no error."""
 
@@ -94,6 +97,14 @@ class S3Documents:
             for page in pages:
                 yield from page.get("Contents", ())
 
+    def copy(self, source: str, target: str) -> None:
+        with translated(f"Copying s3://{self.bucket}/{source} to {target}"):
+            self._s3.copy_object(
+                Bucket=self.bucket,
+                Key=target,
+                CopySource={"Bucket": self.bucket, "Key": source},
+            )
+
     def delete(self, key: str) -> None:
         with translated(f"Deleting s3://{self.bucket}/{key}"):
             self._s3.delete_object(Bucket=self.bucket, Key=key)
@@ -126,6 +137,9 @@ class MemoryDocuments:
 
     def etags(self, prefix: str) -> dict[str, str]:
         return {key: _tag(self.stored[key]) for key in self.keys(prefix)}
+
+    def copy(self, source: str, target: str) -> None:
+        self.put(target, self.get(source).body)
 
     def delete(self, key: str) -> None:
         self.stored.pop(key, None)

@@ -65,7 +65,7 @@ class Flow(_Frozen):
 
     def table(self, kind: Kind) -> str:
         """The table of the offline store."""
-        return f"{self.view}_{kind.value}"
+        return f"{self.view}_{kind.value}".lower()
 
 
 def flow_key(view: str) -> str:
