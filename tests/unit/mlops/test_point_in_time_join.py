@@ -196,7 +196,14 @@ def test_each_feature_table_is_read_once(athena: MemoryAthena) -> None:
     sql = join_sql(_join(Rules(ttl=1, by_created=True), [EntityRow(("1", "2"), 1)]))
     assert sql.count('"tests"."features"') == 1
     assert sql.count("v0_rows\n") == 1
-    assert sql.count("FROM v0_carried") == 1
+    assert sql.count("FROM v0_in_time\n") == 1
+
+
+def test_no_window_looks_backwards_for_what_is_not_null() -> None:
+    # Trino steps over nulls one by one, for every row anew: many entity rows of one key would take
+    # the square of their number.
+    sql = join_sql(_join(Rules(ttl=1, by_created=True), [EntityRow(("1", "2"), 1)]))
+    assert "IGNORE NULLS" not in sql
 
 
 @pytest.mark.parametrize(
