@@ -11,8 +11,8 @@ from mlops.aws import Aws, translated
 from mlops.errors import JobFailed, NotFound, Refused
 
 _FIRST_POLL = 0.1
-_LONGEST_POLL = 2.0
-_SLOWER = 1.25
+_LONGEST_POLL = 1.0
+_SLOWER = 1.1
 _RETRIES = 2
 _SHOWN = 300
 _TERABYTE = 10**12

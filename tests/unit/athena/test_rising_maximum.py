@@ -10,6 +10,7 @@ import pytest
 from tests.athena_engine import MemoryAthena
 
 SO_FAR = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+NEAR = "ROWS BETWEEN 2 PRECEDING AND CURRENT ROW"
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,7 @@ def test_it_answers_as_a_maximum_does(athena: MemoryAthena) -> None:
         f"max(CASE WHEN kind = 1 THEN kind END) OVER (ORDER BY at {SO_FAR})",
         f"min(CASE WHEN kind = 1 THEN at END) OVER (ORDER BY at {SO_FAR})",
         "max(CASE WHEN kind = 1 THEN at END) OVER (ORDER BY at)",
-        "max(CASE WHEN kind = 1 THEN at END) OVER "
-        "(ORDER BY at ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
+        f"max(CASE WHEN kind = 1 THEN at END) OVER (ORDER BY at {NEAR})",
     ],
 )
 def test_another_window_stays_what_it_is(athena: MemoryAthena, window: str) -> None:
