@@ -26,6 +26,23 @@ _Writer = TypeVar("_Writer", bound=Callable[..., Typed])
 _WRITERS: dict[type[exp.Expr], Callable[[Expressions, Any], Typed]] = {}
 
 
+_REFUSED: dict[type[exp.Expr], tuple[str, ...]] = {
+    exp.Between: ("symmetric",),
+    exp.Bracket: ("json_access", "safe"),
+    exp.Cast: ("action", "default", "format"),
+    exp.TryCast: ("action", "default", "format"),
+    exp.CurrentDate: ("this",),
+    exp.CurrentTimestamp: ("this",),
+    exp.Exists: ("expression",),
+    exp.In: ("field", "unnest", "is_global"),
+    exp.Is: ("negate",),
+    exp.StrPosition: ("position", "occurrence"),
+    exp.Trim: ("collation",),
+    exp.Window: ("first",),
+}
+"""What the parser understands of an expression and no writer looks at."""
+
+
 def writes(*kinds: type[exp.Expr]) -> Callable[[_Writer], _Writer]:
     """Register the function that writes expressions of these kinds."""
 
@@ -52,7 +69,7 @@ class Expressions:
     def write(self, node: exp.Expr) -> Typed:
         """Raises QueryFailed, as Athena would, for what does not resolve or fit."""
         writer = _WRITERS.get(type(node))
-        if writer is None:
+        if writer is None or any(node.args.get(part) for part in _REFUSED.get(type(node), ())):
             name = type(node).__name__
             raise unsupported(f"{name} ({node.sql('trino')})", position(node))
         return writer(self, node)

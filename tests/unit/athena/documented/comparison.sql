@@ -7,6 +7,10 @@ SELECT NULL BETWEEN 2 AND 4;  -- boolean => NULL
 SELECT 2 BETWEEN NULL AND 6;  -- boolean => NULL
 SELECT 2 BETWEEN 3 AND NULL;  -- boolean => false
 SELECT 8 BETWEEN NULL AND 6;  -- boolean => false
+SELECT 3 <= 3;  -- boolean => true
+SELECT 3 >= 4;  -- boolean => false
+SELECT 3 BETWEEN SYMMETRIC 6 AND 2;  -- ! NOT_SUPPORTED
+SELECT 'a' IS NOT NULL;  -- boolean => true
 SELECT 'Paul' BETWEEN 'John' AND 'Ringo';  -- boolean => true
 SELECT 'John' BETWEEN 2.3 AND 35.2;  -- ! TYPE_MISMATCH: line 1:8: Cannot check if varchar(4) is BETWEEN decimal(2,1)
 SELECT NULL IS NULL;  -- boolean => true
