@@ -112,7 +112,7 @@ def _concat_ws(arguments: Sequence[Typed], where: str) -> Typed:
 
 
 def _ws(separator: str, items: str) -> str:
-    return f"CASE WHEN {separator} IS NOT NULL THEN array_to_string({items}, {separator}) END"
+    return f"athena_joined({items}, {separator})"
 
 
 @special("array_join")
@@ -125,7 +125,7 @@ def _array_join(arguments: Sequence[Typed], where: str) -> Typed:
     if len(arguments) == 3:
         item = f"coalesce({item}, {arguments[2].sql})"
     items = f"list_transform({arguments[0].sql}, lambda x: {item})"
-    return Typed(f"array_to_string({items}, {arguments[1].sql})", VARCHAR)
+    return Typed(f"athena_joined({items}, {arguments[1].sql})", VARCHAR)
 
 
 @special("map")

@@ -95,7 +95,8 @@ COLLECTION_MACROS = [
     ),
     *same(
         "overlap",
-        "(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN list_has_any(a, b) THEN TRUE "
+        "(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN len(a) = 0 OR len(b) = 0 "
+        "THEN FALSE WHEN list_has_any(a, b) THEN TRUE "
         "WHEN list_count(a) < len(a) OR list_count(b) < len(b) THEN NULL ELSE FALSE END",
     ),
     *same(
@@ -149,8 +150,10 @@ COLLECTION_MACROS = [
     ),
     *same(
         "cosine",
-        "(a, b) AS list_sum(list_transform(map_keys(a), lambda k: coalesce(a[k] * b[k], 0e0))) / "
+        "(a, b) AS CASE WHEN list_count(map_values(a)) + list_count(map_values(b)) = "
+        "len(map_values(a)) + len(map_values(b)) THEN list_sum(list_transform(map_keys(a), "
+        "lambda k: coalesce(a[k] * b[k], 0e0))) / "
         "(sqrt(list_sum(list_transform(map_values(a), lambda x: x * x))) * "
-        "sqrt(list_sum(list_transform(map_values(b), lambda x: x * x))))",
+        "sqrt(list_sum(list_transform(map_values(b), lambda x: x * x)))) END",
     ),
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import ClassVar
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.hive import Hive
@@ -88,6 +88,17 @@ class PlainTrino(Trino):
 
     class Parser(TrinoParser):
         FUNCTIONS: ClassVar = {}
+        # Other dialects' :: and <=> are no SQL of Trino's.
+        COLUMN_OPERATORS: ClassVar = {
+            kind: parse
+            for kind, parse in TrinoParser.COLUMN_OPERATORS.items()
+            if kind == TokenType.DOT
+        }
+        EQUALITY: ClassVar = {
+            kind: node
+            for kind, node in TrinoParser.EQUALITY.items()
+            if kind != TokenType.NULLSAFE_EQ
+        }
         FUNCTION_PARSERS: ClassVar = {
             **{name: _called(name) for name in _SPECIAL_SYNTAX},
             **_SYNTAX,
@@ -131,10 +142,46 @@ def _tokenize(dialect: Dialect, sql: str) -> list[Token]:
         raise QueryFailed("SYNTAX_ERROR", f"line 1:1: {exc}") from exc
 
 
+_PLAIN = PlainTrino()
+
+
+_BEFORE_AN_EXPRESSION = frozenset({
+    TokenType.SELECT, TokenType.COMMA, TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.EQ,
+    TokenType.DPIPE, TokenType.ARROW, TokenType.WHERE, TokenType.AND, TokenType.OR,
+    TokenType.THEN, TokenType.ELSE, TokenType.DISTINCT,
+})  # fmt: skip
+
+
+def _check_tokens(sql: str, tokens: list[Token]) -> None:
+    """Refuse what the parser would read past, or read as no dialect of Trino's does."""
+    for token, following in pairwise(tokens):
+        kind, next_ = token.token_type, following.token_type
+        if kind == TokenType.GROUP_BY and next_ == TokenType.DISTINCT:
+            raise unsupported("GROUP BY DISTINCT", _where(following))
+        if next_ == TokenType.HEX_STRING and sql[following.start] == "0":
+            raise unsupported(f"the integer 0x{following.text}", _where(following))
+        if next_ == TokenType.L_BRACKET and kind in _BEFORE_AN_EXPRESSION:
+            message = f"{_where(following)}mismatched input '['; an array is ARRAY[…]"
+            raise QueryFailed("SYNTAX_ERROR", message)
+        touching = following.start == token.end + 1 and following.text[:1].isidentifier()
+        if kind == TokenType.NUMBER and touching:
+            raise QueryFailed(
+                "SYNTAX_ERROR",
+                f"{_where(following)}identifiers must not start with a digit; surround the "
+                "identifier with double quotes",
+            )
+
+
+def _where(token: Token) -> str:
+    return f"line {token.line}:{token.col - (token.end - token.start)}: "
+
+
 def parse_query(sql: str) -> exp.Query:
     """One query. Raises SYNTAX_ERROR with the place."""
     try:
-        found = sqlglot.parse(sql, dialect=PlainTrino)
+        tokens = _PLAIN.tokenize(sql)
+        _check_tokens(sql, tokens)
+        found = _PLAIN.parser().parse(tokens, sql)
     except (ParseError, TokenError) as exc:
         raise _syntax_error(exc) from exc
     parsed = [tree for tree in found if tree is not None]

@@ -53,6 +53,8 @@ _PYTHON: list[tuple[str, Callable[..., Any], Any, str]] = [
     ("right_shift_arithmetic", binary.shifted_right_signed, [_NUMBER] * 3, _NUMBER),
     ("bit_count", binary.bit_count, [_NUMBER, _NUMBER], _NUMBER),
     ("nth_position", texts.nth_position, [_TEXT, _TEXT, _NUMBER], _NUMBER),
+    ("hamming", texts.hamming, [_TEXT, _TEXT], _NUMBER),
+    ("levenshtein", texts.levenshtein, [_TEXT, _TEXT], _NUMBER),
     ("split", texts.split_limited, [_TEXT, _TEXT, _NUMBER], "VARCHAR[]"),
     ("soundex", texts.soundex, [_TEXT], _TEXT),
     ("luhn", texts.luhn_check, [_TEXT], "BOOLEAN"),

@@ -48,10 +48,13 @@ MACROS = [
         "THEN split_part(x, d, i) END",
         index="error('INVALID_FUNCTION_ARGUMENT: Index must be greater than zero')",
     ),
-    *same(
+    *pair(
         "pairs",
         "(x, e, k) AS CASE WHEN x = '' THEN [] ELSE list_transform(string_split(x, e), "
-        "lambda p: {'k': split_part(p, k, 1), 'v': substr(p, strpos(p, k) + length(k))}) END",
+        "lambda p: CASE WHEN len(string_split(p, k)) = 2 "
+        "THEN {'k': split_part(p, k, 1), 'v': split_part(p, k, 2)} ELSE {bad} END) END",
+        bad="error('INVALID_FUNCTION_ARGUMENT: Key-value delimiter must appear exactly once in "
+        "each entry. Bad input: ''' || p || '''')",
     ),
     *same(
         "bucket",
@@ -59,6 +62,18 @@ MACROS = [
         "ELSE CAST(floor((x - a) / ((b - a) / n)) AS BIGINT) + 1 END "
         "ELSE CASE WHEN x > a THEN 0 WHEN x <= b THEN n + 1 "
         "ELSE CAST(floor((a - x) / ((a - b) / n)) AS BIGINT) + 1 END END",
+    ),
+    *same(
+        "ln",
+        "(x) AS CASE WHEN x > 0 THEN ln(x) WHEN x = 0 THEN '-inf'::DOUBLE "
+        "WHEN x IS NOT NULL THEN 'nan'::DOUBLE END",
+    ),
+    # The engine's own array_to_string takes constants to put between.
+    *same(
+        "joined",
+        "(l, s) AS CASE WHEN len(list_filter(l, lambda x: x IS NOT NULL)) > 0 THEN list_reduce("
+        "list_filter(l, lambda x: x IS NOT NULL), lambda a, b: a || s || b) "
+        "WHEN l IS NOT NULL AND s IS NOT NULL THEN '' END",
     ),
     *same(
         "wilson",

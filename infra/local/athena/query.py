@@ -82,10 +82,18 @@ def limit_clause(node: exp.Expr) -> str:
         if options is not None and options.args.get("with_ties"):
             raise unsupported("FETCH FIRST … WITH TIES", position(limit))
         count = limit.args.get("count") if isinstance(limit, exp.Fetch) else limit.expression
-        sql += f" LIMIT {int(count.name) if count is not None else 1}"
+        sql += f" LIMIT {_row_count(count) if count is not None else 1}"
     if offset := node.args.get("offset"):
-        sql += f" OFFSET {int(offset.expression.name)}"
+        sql += f" OFFSET {_row_count(offset.expression)}"
     return sql
+
+
+def _row_count(node: exp.Expr) -> int:
+    if not isinstance(node, exp.Literal) or not node.name.isdigit():
+        raise QueryFailed(
+            "SYNTAX_ERROR", f"{position(node)}mismatched input, expecting a number of rows"
+        )
+    return int(node.name)
 
 
 def _is_all(limit: exp.Expr) -> bool:

@@ -84,6 +84,7 @@ class Relations:
         return sql
 
     def _join(self, left: str, join: exp.Join, scope: Scope, ctes: Ctes) -> str:
+        _check_parts(join, "this", "side", "kind", "method", "on", "using")
         side, kind = (join.side or "").upper(), (join.kind or "").upper()
         if kind not in {"", "CROSS", "INNER", "OUTER"} or join.method:
             raise unsupported(f"{join.method or ''} {kind} JOIN".strip(), position(join))
@@ -142,9 +143,7 @@ class Relations:
         return " AND ".join(conditions)
 
     def _table(self, node: exp.Table, ctes: Ctes) -> tuple[str, list[Relation]]:
-        for clause in ("version", "when", "pivots"):
-            if node.args.get(clause):
-                raise unsupported(node.sql("trino"), position(node))
+        _check_parts(node, "this", "db", "catalog", "alias")
         if not node.db and node.name.lower() in ctes:
             return self._cte(ctes[node.name.lower()], node)
         table = self._analyzer.lookup(
@@ -282,6 +281,12 @@ class Relations:
             node.alias.lower() or None,
         )
         return f"LATERAL ({query.sql}) AS {quote(alias)}", [relation]
+
+
+def _check_parts(node: exp.Expr, *known: str) -> None:
+    """Raises NOT_SUPPORTED for a part of an item of FROM that nothing looks at."""
+    if any(value and name not in known for name, value in node.args.items()):
+        raise unsupported(node.sql("trino").strip(), position(node))
 
 
 def sampling(sample: exp.TableSample) -> str:

@@ -34,6 +34,24 @@ def nth_position(text: str, part: str, instance: int) -> int:
     return found + 1
 
 
+def hamming(first: str, second: str) -> int:
+    if len(first) != len(second):
+        raise invalid("The input strings to hamming_distance function must have the same length")
+    return sum(a != b for a, b in zip(first, second, strict=True))
+
+
+def levenshtein(first: str, second: str) -> int:
+    """Insertions, deletions and substitutions of characters between two texts."""
+    distances = list(range(len(second) + 1))
+    for i, a in enumerate(first, start=1):
+        before, distances[0] = distances[0], i
+        for j, b in enumerate(second, start=1):
+            changed = before + (a != b)
+            before = distances[j]
+            distances[j] = min(changed, distances[j] + 1, distances[j - 1] + 1)
+    return distances[-1]
+
+
 def split_limited(text: str, delimiter: str, limit: int) -> list[str]:
     if limit <= 0:
         raise invalid("Limit must be positive")

@@ -67,6 +67,9 @@ SELECT array_sort(ARRAY[ARRAY[2, 3, 1], ARRAY[4, 2, 1, 4], ARRAY[1, 2]], (x, y) 
 SELECT arrays_overlap(ARRAY[1, 2], ARRAY[2, 3]);  -- boolean => true
 SELECT arrays_overlap(ARRAY[1, NULL], ARRAY[2]);  -- boolean => NULL
 SELECT arrays_overlap(ARRAY[1], ARRAY[2]);  -- boolean => false
+SELECT arrays_overlap(ARRAY[NULL], ARRAY[]);  -- boolean => false
+SELECT array_union(ARRAY[1], CAST(NULL AS array(integer)));  -- array(integer) => NULL
+SELECT array_join(ARRAY[NULL], ',');  -- =>
 SELECT concat(ARRAY[1], ARRAY[2], ARRAY[3]);  -- array(integer) => [1, 2, 3]
 SELECT combinations(ARRAY['foo', 'bar', 'baz'], 2);  -- array(array(varchar(3))) => [[foo, bar], [foo, baz], [bar, baz]]
 SELECT combinations(ARRAY[1, 2, 3], 2);  -- array(array(integer)) => [[1, 2], [1, 3], [2, 3]]

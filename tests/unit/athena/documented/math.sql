@@ -65,6 +65,10 @@ SELECT e();  -- double => 2.718281828459045
 SELECT exp(0);  -- double => 1.0
 SELECT ln(e());  -- double => 1.0
 SELECT log2(8);  -- double => 3.0
+SELECT log2(-1), log10(0), sin(infinity()), acos(2);
+-- _col0 | _col1     | _col2 | _col3
+-- NaN   | -Infinity | NaN   | NaN
+
 SELECT log10(1000);  -- double => 3.0
 SELECT pow(2, 3);  -- double => 8.0
 SELECT pi();  -- double => 3.141592653589793

@@ -289,3 +289,13 @@ SELECT x FROM (VALUES 1, 2, 3) AS t(x) TABLESAMPLE SYSTEM (10) WHERE x > 5;
 -- x
 
 SELECT x FROM (SELECT 1 AS x) MATCH_RECOGNIZE (PATTERN (a) DEFINE a AS true);  -- ! NOT_SUPPORTED
+
+SELECT y, count(*) FROM (VALUES (1, 'a')) AS t(x, y) GROUP BY DISTINCT CUBE (y), ROLLUP (y);  -- ! NOT_SUPPORTED: line 1:63: The local Athena does not support GROUP BY DISTINCT
+SELECT * FROM (VALUES 1) AS t(x) NATURAL JOIN (VALUES 1) AS u(x);  -- ! NOT_SUPPORTED
+SELECT 1 AS x LIMIT 1 + 1;  -- ! SYNTAX_ERROR
+SELECT 1_000;  -- ! SYNTAX_ERROR: line 1:9: identifiers must not start with a digit
+SELECT [1, 2];  -- ! SYNTAX_ERROR: line 1:8: mismatched input '['
+SELECT 0x1F;  -- ! NOT_SUPPORTED: line 1:8: The local Athena does not support the integer 0x1F
+SELECT 1::varchar;  -- ! SYNTAX_ERROR
+SELECT 1 <=> 1;  -- ! SYNTAX_ERROR
+SELECT x AS y, y + 1 FROM (VALUES 1) AS t(x);  -- ! COLUMN_NOT_FOUND: line 1:16: Column 'y' cannot be resolved

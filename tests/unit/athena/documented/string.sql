@@ -52,9 +52,12 @@ SELECT trim(chr(9) || 'a' || chr(10));  -- => a
 SELECT codepoint('é');  -- integer => 233
 SELECT concat_ws(',', 'a', NULL, 'b');  -- => a,b
 SELECT concat_ws(NULL, 'a', 'b');  -- => NULL
+SELECT concat_ws(',', CAST(NULL AS varchar));  -- =>
 SELECT concat_ws('-', ARRAY['x', NULL, 'y']);  -- => x-y
 SELECT hamming_distance('abc', 'abd');  -- bigint => 1
 SELECT levenshtein_distance('kitten', 'sitting');  -- bigint => 3
+SELECT levenshtein_distance('héllo', 'hello');  -- bigint => 1
+SELECT hamming_distance('abc', 'ab');  -- ! INVALID_FUNCTION_ARGUMENT: The input strings to hamming_distance function must have the same length
 SELECT lower('ÀB');  -- => àb
 SELECT lpad('testing', 5, 'z');  -- => testi
 SELECT lpad('text', 10, 'ab');  -- => abababtext
@@ -69,6 +72,7 @@ SELECT split('a-b-c', '-', 2);  -- array(varchar) => [a, b-c]
 SELECT split_part('a,b', ',', 0);  -- ! INVALID_FUNCTION_ARGUMENT: Index must be greater than zero
 SELECT split_to_map('a=1,b=2', ',', '=');  -- map(varchar, varchar) => {a=1, b=2}
 SELECT split_to_map('a=1,a=2', ',', '=');  -- ! INVALID_FUNCTION_ARGUMENT: Duplicate keys (a) are not allowed
+SELECT split_to_map('a=1,b', ',', '=');  -- ! INVALID_FUNCTION_ARGUMENT: Key-value delimiter must appear exactly once in each entry. Bad input: 'b'
 SELECT split_to_multimap('a=1,b=2,a=3', ',', '=');  -- map(varchar, array(varchar)) => {a=[1, 3], b=[2]}
 SELECT strpos('abcabc', 'c', 2);  -- bigint => 6
 SELECT strpos('abcabc', 'a', -1);  -- bigint => 4
