@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -20,22 +21,40 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+InputType = Literal["Float32", "Float64", "Int32", "Int64", "Bool", "String"]
+
+
 class ModelInput(_Frozen):
-    """One column of the model's input matrix."""
+    """One column of what the model takes."""
 
     name: str
     origin: Literal["feature", "request", "on_demand"]
     source: str
     """'view:feature', a request field, or 'on_demand_view:feature'."""
+    dtype: InputType = "Float32"
     on_missing: Literal["default", "null", "refuse"] = "refuse"
     """What serving does when the feature has no value: the default, NaN, or an error."""
-    default: float | None = None
+    default: float | str | None = None
 
     @model_validator(mode="after")
-    def _default_when_needed(self) -> ModelInput:
+    def _consistent(self) -> ModelInput:
         if (self.on_missing == "default") != (self.default is not None):
             raise ValueError(f"input '{self.name}': a default goes with on_missing='default' only")
+        if self.default is not None and isinstance(self.default, str) != (self.dtype == "String"):
+            raise ValueError(f"input '{self.name}': its default is no {self.dtype}")
+        if self.on_missing == "null" and not self.dtype.startswith("Float"):
+            raise ValueError(f"input '{self.name}': {self.dtype} has no null; give it a default")
         return self
+
+
+@dataclass(frozen=True)
+class GraphTensor:
+    """A tensor of an ONNX graph."""
+
+    dtype: str
+    """As inputs have it; whatever else ONNX has, by its own name."""
+    shape: tuple[int | None, ...]
+    """None where a dimension is open."""
 
 
 class Distribution(_Frozen):
@@ -63,11 +82,18 @@ class Manifest(_Frozen):
     model: str
     feature_service: str
     plan_sha256: str
+    layout: Literal["matrix", "columns"] = "matrix"
+    """'matrix': the graph takes one tensor of all inputs; 'columns': one [rows, 1] tensor each."""
     graph_input: str
-    """Name of the ONNX input: float32 [rows, len(inputs)]."""
+    """Name of the matrix, float32 [rows, len(inputs)]; empty where the layout is 'columns'."""
     inputs: tuple[ModelInput, ...]
     graph_output: str
-    """Name of the ONNX output: float32 [rows, 2], probabilities of (no, yes)."""
+    """Name of the ONNX output that is the model's answer."""
+    output: Literal["probabilities", "probability", "value"] = "probabilities"
+    """'probabilities': [rows, classes]; 'probability' (of yes) and 'value' (of a regression):
+    [rows, 1] or [rows]."""
+    classes: tuple[str, ...] = ("no", "yes")
+    """In the order of 'probabilities'."""
     opset: int
     files: Mapping[str, str]
     """sha256 of every file beside the manifest, by name."""
@@ -83,9 +109,32 @@ class Manifest(_Frozen):
     reference: Mapping[str, Distribution]
     """Per input, and 'score' for the model's own output on the test rows."""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        if (self.layout == "columns") != (self.graph_input == ""):
+            raise ValueError("graph_input names the tensor of the layout 'matrix', and only that")
+        odd = [column.name for column in self.inputs if column.dtype != "Float32"]
+        if self.layout == "matrix" and odd:
+            raise ValueError(f"{', '.join(odd)}: a matrix is Float32; use the layout 'columns'")
+        if len(self.classes) < 2:
+            raise ValueError("classes names fewer than two")
+        return self
+
     @property
     def input_names(self) -> list[str]:
         return [column.name for column in self.inputs]
+
+    @property
+    def tensors(self) -> dict[str, GraphTensor]:
+        """What the graph takes, by name."""
+        if self.layout == "matrix":
+            return {self.graph_input: GraphTensor("Float32", (None, len(self.inputs)))}
+        return {column.name: GraphTensor(column.dtype, (None, 1)) for column in self.inputs}
+
+    @property
+    def answer_widths(self) -> tuple[int | None, ...]:
+        """The columns that the answer may have; None is a vector."""
+        return (len(self.classes),) if self.output == "probabilities" else (1, None)
 
 
 def read_manifest(body: bytes, *, where: str) -> Manifest:
@@ -113,26 +162,23 @@ def check_files(manifest: Manifest, files: Mapping[str, bytes]) -> None:
 def check_graph(
     manifest: Manifest,
     *,
-    inputs: Mapping[str, Sequence[int | None]],
-    outputs: Mapping[str, Sequence[int | None]],
+    inputs: Mapping[str, GraphTensor],
+    outputs: Mapping[str, GraphTensor],
     opset: int,
 ) -> None:
     """Raises Refused when the ONNX graph is not the one that the manifest describes.
 
-    inputs, outputs: the graph's tensors by name with their shapes, None where open.
+    inputs, outputs: the graph's tensors by name.
     """
-    problems = []
-    wanted = {manifest.graph_input: len(manifest.inputs)}
-    for name, width in wanted.items():
-        shape = inputs.get(name)
-        if shape is None:
-            problems.append(f"the graph has inputs {sorted(inputs)}, not '{name}'")
-        elif len(shape) != 2 or shape[1] != width:
-            problems.append(f"input '{name}' is {list(shape)}, the manifest lists {width} columns")
-    if extra := set(inputs) - set(wanted):
-        problems.append(f"the graph also wants {sorted(extra)}")
-    if manifest.graph_output not in outputs:
-        problems.append(f"the graph has outputs {sorted(outputs)}, not '{manifest.graph_output}'")
+    problems = [
+        problem
+        for name, wanted in manifest.tensors.items()
+        if (problem := _difference(name, wanted, inputs))
+    ]
+    if extra := sorted(set(inputs) - set(manifest.tensors)):
+        problems.append(f"the graph also wants {extra}")
+    if problem := _wrong_answer(manifest, outputs):
+        problems.append(problem)
     if opset != manifest.opset:
         problems.append(f"the graph has opset {opset}, the manifest says {manifest.opset}")
     if problems:
@@ -140,6 +186,31 @@ def check_graph(
             f"Model '{manifest.model}' does not match its manifest: {'; '.join(problems)}. "
             "Export and register it again."
         )
+
+
+def _difference(name: str, wanted: GraphTensor, inputs: Mapping[str, GraphTensor]) -> str | None:
+    found = inputs.get(name)
+    if found is None:
+        return f"the graph has inputs {sorted(inputs)}, not '{name}'"
+    if len(found.shape) != 2 or found.shape[1] != wanted.shape[1]:
+        return f"input '{name}' is {_shown(found.shape)}, the manifest says {_shown(wanted.shape)}"
+    if found.dtype != wanted.dtype:
+        return f"input '{name}' is {found.dtype}, the manifest says {wanted.dtype}"
+    return None
+
+
+def _wrong_answer(manifest: Manifest, outputs: Mapping[str, GraphTensor]) -> str | None:
+    """Exporters leave an output's shape open often; what it is, warming shows."""
+    found = outputs.get(manifest.graph_output)
+    if found is None:
+        return f"the graph has outputs {sorted(outputs)}, not '{manifest.graph_output}'"
+    if found.dtype not in {"Float32", "Float64"}:
+        return f"output '{manifest.graph_output}' is {found.dtype}, not Float32 or Float64"
+    return None
+
+
+def _shown(shape: Sequence[int | None]) -> list[int | str]:
+    return ["rows" if side is None else side for side in shape]
 
 
 def check_plan(manifest: Manifest, plan: FeaturePlan) -> None:

@@ -43,7 +43,7 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(MlopsError)
     async def ours(_: Request, error: MlopsError) -> Response:
-        _log_error(error)
+        log_error(error)
         return error_response(error)
 
     @app.exception_handler(RequestValidationError)
@@ -74,7 +74,7 @@ def _plain(status: HTTPStatus, code: str, message: str) -> Response:
     return json_response({"error": error | {"request_id": request_id.get()}}, status)
 
 
-def _log_error(error: MlopsError) -> None:
+def log_error(error: MlopsError) -> None:
     """A caller's mistake may carry ids, so only its code is logged; ours is logged in full."""
     if status_of(error) < 500:
         log.info("refused", extra={"code": error.code, "field": getattr(error, "field", None)})

@@ -29,12 +29,14 @@ def serve() -> None:
 @serve.command()
 @_host
 @click.option("--port", type=int, help="Default: MLOPS_INFERENCE_PORT, or 8081.")
-def inference(host: str, port: int | None) -> None:
+@click.option("--grpc-port", type=int, help="Default: MLOPS_INFERENCE_GRPC_PORT, or no gRPC.")
+def inference(host: str, port: int | None, grpc_port: int | None) -> None:
     """Run the inference endpoint: it serves what the deployment documents name.
 
     \b
-    Example:
+    Examples:
       mlops serve inference --host 0.0.0.0 --port 8081
+      mlops serve inference --grpc-port 8082
     """
     from serving.inference.app import create_app
     from serving.inference.compose import compose
@@ -44,6 +46,9 @@ def inference(host: str, port: int | None) -> None:
     from serving.settings import load_process_settings
 
     settings, section = load_process_settings(InferenceSettings, PREFIX)
+    section = section.model_copy(
+        update={"host": host, "grpc_port": section.grpc_port if grpc_port is None else grpc_port}
+    )
     listener = bind(host, port or section.port, setting=PREFIX + "PORT")
     configure_logging(section.log_level)
     run(create_app(compose(settings, section)), listener, drain_seconds=section.drain_seconds)

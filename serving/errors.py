@@ -8,7 +8,8 @@ MlopsError
 ├── NotFound ──── UnknownModel       nothing is served under this name
 ├── JobFailed ─── ComputationFailed  an on-demand function raised for these values
 └── Unavailable ┬ FeaturesUnavailable    the online store does not answer
-                └ InferenceUnavailable   the inference endpoint does not
+                ├ InferenceUnavailable   the inference endpoint does not
+                └ Overloaded             more wait already than will be answered in time
 """
 
 from __future__ import annotations
@@ -82,6 +83,12 @@ class InferenceUnavailable(RequestError, Unavailable):
     """The inference endpoint does not answer, or cannot score now."""
 
     code = "inference_unavailable"
+
+
+class Overloaded(RequestError, Unavailable):
+    """More requests wait already than can be answered in time."""
+
+    code = "overloaded"
 
 
 STATUS: dict[type[MlopsError], int] = {

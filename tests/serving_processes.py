@@ -199,5 +199,7 @@ async def running(app: Any) -> AsyncIterator[None]:
     """The app's lifespan."""
     assert isinstance(app, Edge)
     inner: Any = app.app
+    while not hasattr(inner, "router"):
+        inner = inner.app
     async with inner.router.lifespan_context(inner):
         yield

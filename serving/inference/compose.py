@@ -23,5 +23,6 @@ def compose(settings: Settings, section: InferenceSettings) -> InferenceDependen
         metrics=metrics,
         retire_seconds=section.retire_seconds,
         retry_seconds=section.retry_seconds,
+        budget_bytes=section.memory_mb * 1_000_000 if section.memory_mb else None,
     )
     return InferenceDependencies(repository=repository, metrics=metrics, settings=section)

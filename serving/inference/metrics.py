@@ -10,6 +10,7 @@ from serving.edge import Answered
 from serving.gauges import VersionGauges
 
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
@@ -33,7 +34,7 @@ class InferenceMetrics:
         )
         self._run_seconds = Histogram(
             "mlops_inference_run_seconds",
-            "Time in ONNX Runtime, waiting for a thread included.",
+            "From a request's tensors to its outputs, waiting for the run included.",
             ["model", "version"],
             buckets=_BUCKETS,
             registry=registry,
@@ -43,6 +44,13 @@ class InferenceMetrics:
             "Rows per request.",
             ["model", "version"],
             buckets=_ROWS,
+            registry=registry,
+        )
+        self._batches = Histogram(
+            "mlops_inference_batch_requests",
+            "Requests that were joined into one run.",
+            ["model", "version"],
+            buckets=_BATCHES,
             registry=registry,
         )
         self._failures = Counter(
@@ -66,6 +74,9 @@ class InferenceMetrics:
     def observe_run(self, model: str, version: int, *, rows: int, seconds: float) -> None:
         self._run_seconds.labels(model, str(version)).observe(seconds)
         self._rows.labels(model, str(version)).observe(rows)
+
+    def observe_batch(self, model: str, version: int, requests: int) -> None:
+        self._batches.labels(model, str(version)).observe(requests)
 
     def load_failed(self, model: str, version: int) -> None:
         self._failures.labels(model, str(version)).inc()

@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
 from mlops.deployment import DeployedVersion
 from mlops.errors import MlopsError, Refused
-from mlops.manifest import MANIFEST, MODEL, Manifest, check_files, check_graph
+from mlops.manifest import MANIFEST, MODEL, GraphTensor, Manifest, check_files, check_graph
+from serving.inference.tensors import BY_ONNX, Tensor, Tensors, TensorSpec
 from serving.manifests import verified_manifest
 
-FloatMatrix = npt.NDArray[np.float32]
-
-_FLOAT = "tensor(float)"
 _WARM_ROWS = 64
 _WARM_RUNS = 3
 
@@ -32,28 +29,36 @@ class LoadedModel:
     version: int
     manifest: Manifest
     session: Any
-    seconds_per_row: float
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    """Those that are tensors; a graph may have maps beside them."""
+    size: int = 0
+    """Bytes of the graph."""
+    seconds_per_row: float = 0.0
     """Measured while warming, in the larger batch."""
 
     @property
-    def width(self) -> int:
-        return len(self.manifest.inputs)
+    def answer(self) -> str:
+        """The output that the manifest calls the model's answer."""
+        return self.manifest.graph_output
 
-    def predict(self, rows: FloatMatrix) -> FloatMatrix:
-        """The probabilities of (no, yes), float32 [n, 2], of float32 [n, width]; blocking.
+    def run(self, tensors: Tensors, outputs: Sequence[str]) -> list[Tensor]:
+        """The named outputs of tensors of equally many rows; blocking.
 
         Raises MlopsError when the graph fails on these rows.
         """
         try:
-            (probabilities,) = self.session.run(
-                [self.manifest.graph_output], {self.manifest.graph_input: rows}
-            )
+            found: list[Tensor] = self.session.run(outputs, tensors)
         except Exception as exc:  # ONNX Runtime has no common base for its errors
             raise MlopsError(
-                f"Model '{self.manifest.model}' version {self.version} failed on {len(rows)} rows: "
-                f"{_first_line(exc)}"
+                f"Model '{self.manifest.model}' version {self.version} failed on "
+                f"{count_rows(tensors)} rows: {_first_line(exc)}"
             ) from exc
-        return np.asarray(probabilities, dtype=np.float32)
+        return found
+
+
+def count_rows(tensors: Tensors) -> int:
+    return next((len(tensor) for tensor in tensors.values()), 0)
 
 
 def load_model(
@@ -65,10 +70,17 @@ def load_model(
     Raises Refused or InputError naming what does not fit.
     """
     manifest = checked_manifest(deployed, files)
-    session = _open_session(manifest, files[MODEL], threads)
-    _check(manifest, session, files[MODEL])
-    cold = LoadedModel(deployed.version, manifest, session, 0.0)
-    return LoadedModel(deployed.version, manifest, session, _warm(cold))
+    graph = files[MODEL]
+    session = _open_session(manifest, graph, threads)
+    check_graph(
+        manifest,
+        inputs=_tensors(session.get_inputs()),
+        outputs=_tensors(session.get_outputs()),
+        opset=read_opset(graph),
+    )
+    parts = (_specs(session.get_inputs()), _specs(session.get_outputs()), len(graph))
+    cold = LoadedModel(deployed.version, manifest, session, *parts)
+    return LoadedModel(deployed.version, manifest, session, *parts, seconds_per_row=_warm(cold))
 
 
 def checked_manifest(deployed: DeployedVersion, files: Mapping[str, bytes]) -> Manifest:
@@ -96,24 +108,29 @@ def _open_session(manifest: Manifest, graph: bytes, threads: int) -> Any:
         ) from exc
 
 
-def _check(manifest: Manifest, session: Any, graph: bytes) -> None:
-    check_graph(
-        manifest,
-        inputs=_shapes(session.get_inputs()),
-        outputs=_shapes(session.get_outputs()),
-        opset=read_opset(graph),
-    )
-    wanted = {manifest.graph_input, manifest.graph_output}
-    tensors = [*session.get_inputs(), *session.get_outputs()]
-    wrong = [f"'{t.name}' is {t.type}" for t in tensors if t.name in wanted and t.type != _FLOAT]
-    if wrong:
-        raise Refused(
-            f"Model '{manifest.model}': {', '.join(wrong)}, not {_FLOAT}. Export it as float32."
+def _tensors(found: Sequence[Any]) -> dict[str, GraphTensor]:
+    return {t.name: GraphTensor(_name(t.type), tuple(map(_side, t.shape or ()))) for t in found}
+
+
+def _name(onnx_type: str) -> str:
+    return BY_ONNX[onnx_type].manifest if onnx_type in BY_ONNX else onnx_type
+
+
+def _side(side: Any) -> int | None:
+    """Open dimensions have a name, or none."""
+    return side if isinstance(side, int) else None
+
+
+def _specs(found: Sequence[Any]) -> dict[str, TensorSpec]:
+    return {
+        t.name: TensorSpec(
+            t.name,
+            BY_ONNX[t.type],
+            (-1, *(-1 if _side(s) is None else s for s in (t.shape or ())[1:])),
         )
-
-
-def _shapes(tensors: Sequence[Any]) -> dict[str, list[int | None]]:
-    return {t.name: [d if isinstance(d, int) else None for d in t.shape or []] for t in tensors}
+        for t in found
+        if t.type in BY_ONNX
+    }
 
 
 def read_opset(graph: bytes) -> int:
@@ -129,20 +146,37 @@ def read_opset(graph: bytes) -> int:
 def _warm(model: LoadedModel) -> float:
     """Run it small and large, check what comes out, return the seconds per row.
 
-    Raises Refused when the output is not [rows, 2] or no number.
+    Raises Refused when the answer is not of the manifest's shape, or no number.
     """
     seconds = float("inf")
     for count in [1, *[_WARM_ROWS] * _WARM_RUNS]:
-        rows = np.zeros((count, model.width), dtype=np.float32)
+        rows = _blank(model, count)
         started = time.perf_counter()
-        out = model.predict(rows)
+        (out,) = model.run(rows, [model.answer])
         seconds = min(seconds, (time.perf_counter() - started) / count)
-        if out.shape != (count, 2) or not np.isfinite(out).all():
-            raise Refused(
-                f"Model '{model.manifest.model}': '{model.manifest.graph_output}' of {count} rows "
-                f"of zeros is {list(out.shape)}, not finite [{count}, 2]. Export it again."
-            )
+        _check_answer(model.manifest, out, count)
     return seconds
+
+
+def _blank(model: LoadedModel, count: int) -> dict[str, Tensor]:
+    """Zeros, and the inputs' defaults where they are texts: a category that the model knows."""
+    texts = {c.name: c.default or "" for c in model.manifest.inputs if c.dtype == "String"}
+    return {
+        name: np.full((count, *spec.shape[1:]), texts[name], dtype=np.object_)
+        if spec.kind.is_text
+        else np.zeros((count, *spec.shape[1:]), dtype=spec.kind.dtype)
+        for name, spec in model.inputs.items()
+    }
+
+
+def _check_answer(manifest: Manifest, out: Tensor, count: int) -> None:
+    shapes = [(count,) if width is None else (count, width) for width in manifest.answer_widths]
+    if out.shape not in shapes or not np.isfinite(out).all():
+        wanted = " or ".join(str(list(shape)) for shape in shapes)
+        raise Refused(
+            f"Model '{manifest.model}': '{manifest.graph_output}' of {count} rows of zeros is "
+            f"{list(out.shape)}, not finite {wanted}. Export it again."
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mlops.deployment import DeployedVersion, Deployment
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, Refused
 from mlops.manifest import MANIFEST, MODEL, read_manifest
 from serving.buckets import OpenBucket, split_prefix
 from serving.errors import UnknownModel
@@ -19,7 +20,11 @@ from serving.watching import DocumentWatcher
 
 log = logging.getLogger("serving.inference")
 
-Loader = Callable[[DeployedVersion], LoadedModel]
+Admit = Callable[[int], None]
+"""Called with a graph's bytes before it is loaded. Raises Refused when there is no room."""
+Loader = Callable[[DeployedVersion, Admit], LoadedModel]
+HELD_PER_BYTE = 3
+"""What ONNX Runtime holds of a byte of graph: 1 to 6 were seen for forests, less for others."""
 
 
 @dataclass
@@ -47,7 +52,7 @@ class Failure:
 
 
 class ModelRepository:
-    """Every endpoint's models. Reads are for the event loop; `refresh` for one other thread."""
+    """Every endpoint's models. Reads are for the event loop; `refresh` and `retry` for threads."""
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class ModelRepository:
         metrics: InferenceMetrics,
         retire_seconds: float,
         retry_seconds: float,
+        budget_bytes: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._deployments = deployments
@@ -64,7 +70,9 @@ class ModelRepository:
         self._metrics = metrics
         self._retire_seconds = retire_seconds
         self._retry_seconds = retry_seconds
+        self._budget = budget_bytes
         self._now = now
+        self._refreshing = threading.Lock()
         self.endpoints: dict[str, Endpoint] = {}
         self.is_started = False
         """Whether the deployment documents were read at least once."""
@@ -84,6 +92,17 @@ class ModelRepository:
 
         Raises Unavailable when the documents cannot be listed; everything then stays as it is.
         """
+        with self._refreshing:
+            self._refresh()
+
+    def retry(self, endpoint: str) -> None:
+        """Refresh, and try what failed again at once."""
+        with self._refreshing:
+            if endpoint in self.endpoints:
+                self.endpoints[endpoint].failures.clear()
+            self._refresh()
+
+    def _refresh(self) -> None:
         self._deployments.refresh()
         deployments = self._deployments.current
         for name, deployment in deployments.items():
@@ -109,13 +128,24 @@ class ModelRepository:
         if version.version in endpoint.loaded or (failure and not self._is_due(failure, version)):
             return
         try:
-            endpoint.loaded[version.version] = self._load(version)
+            endpoint.loaded[version.version] = self._load(version, self._admit)
         except MlopsError as exc:
             self._report(name, endpoint, version, exc)
             return
         endpoint.last_used[version.version] = self._now()
         endpoint.failures.pop(version.version, None)
         log.info("version loaded", extra={"endpoint": name, "version": version.version})
+
+    def _admit(self, graph_bytes: int) -> None:
+        """Raises Refused when a graph of this size would not fit beside what is loaded."""
+        held = [m.size for e in self.endpoints.values() for m in e.loaded.values()]
+        needed = HELD_PER_BYTE * (sum(held) + graph_bytes)
+        if self._budget is not None and needed > self._budget:
+            raise Refused(
+                f"{len(held)} versions and this one would hold some {needed / 1e6:.0f} MB, more "
+                f"than the {self._budget / 1e6:.0f} MB that are allowed. Reject versions that "
+                "nobody needs, or raise MLOPS_INFERENCE_MEMORY_MB."
+            )
 
     def _is_due(self, failure: Failure, version: DeployedVersion) -> bool:
         changed = failure.prefix != version.model_prefix
@@ -186,8 +216,9 @@ class ModelRepository:
 def bucket_loader(open_bucket: OpenBucket, *, threads: int) -> Loader:
     """Load a version from the S3 prefix that its deployment names."""
 
-    def load(deployed: DeployedVersion) -> LoadedModel:
+    def load(deployed: DeployedVersion, admit: Admit) -> LoadedModel:
         files = fetch_files(open_bucket, deployed.model_prefix)
+        admit(len(files[MODEL]))
         return load_model(deployed, files, threads=threads)
 
     return load

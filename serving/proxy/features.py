@@ -104,7 +104,7 @@ def as_number(value: Any) -> float | None:
 def _or_substitute(number: float | None, column: ModelInput) -> float:
     if number is not None:
         return number
-    return math.nan if column.default is None else column.default
+    return math.nan if column.default is None else float(column.default)
 
 
 def _computed(value: Any, number: float | None) -> FeatureValue:

@@ -13,6 +13,7 @@ from mlops.manifest import Manifest
 from serving.edge import REQUEST_ID
 from serving.errors import InferenceUnavailable
 from serving.proxy.features import FloatMatrix
+from serving.scores import read_scores
 
 Scores = npt.NDArray[np.float64]
 _REMEDY = "Try again after a second; operators find the cause in the proxy's /readyz and log."
@@ -61,7 +62,7 @@ class HttpInference:
         )
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise VersionGone(f"Inference does not hold '{endpoint}' {version}.", remedy=_REMEDY)
-        return _read_scores(self._checked(answer), version, len(rows))
+        return _read_scores(self._checked(answer), manifest, version, len(rows))
 
     async def versions(self, endpoint: str) -> frozenset[int]:
         answer = await self._ask("GET", f"/v2/models/{endpoint}")
@@ -101,18 +102,20 @@ def _infer_body(manifest: Manifest, rows: FloatMatrix, request_id: str) -> bytes
         "shape": list(rows.shape),
         "data": rows.ravel(),
     }
-    body = {"id": request_id, "inputs": [tensor]}
+    outputs = [{"name": manifest.graph_output}]
+    body = {"id": request_id, "inputs": [tensor], "outputs": outputs}
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _read_scores(answer: dict[str, Any], version: int, rows: int) -> Scores:
-    """The second column of the first output. Raises InferenceUnavailable for anything else."""
+def _read_scores(answer: dict[str, Any], manifest: Manifest, version: int, rows: int) -> Scores:
+    """The answer's one output. Raises InferenceUnavailable for anything else."""
     try:
-        output = answer["outputs"][0]
-        fits = answer["model_version"] == str(version) and output["shape"] == [rows, 2]
-        scores = np.array(output["data"][1::2], dtype=np.float64)
+        (output,) = answer["outputs"]
+        named = (answer["model_version"], output["name"]) == (str(version), manifest.graph_output)
+        data = np.array(output["data"], dtype=np.float64).reshape(output["shape"])
+        scores = read_scores(manifest, data)
     except (KeyError, IndexError, TypeError, ValueError) as exc:
         raise InferenceUnavailable("Inference's answer cannot be read.", remedy=_REMEDY) from exc
-    if not fits or len(scores) != rows:
+    if not named or len(scores) != rows:
         raise InferenceUnavailable("Inference answered something else.", remedy=_REMEDY)
     return scores

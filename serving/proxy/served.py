@@ -13,6 +13,7 @@ from mlops.manifest import Manifest, check_plan
 from mlops.plan import FeaturePlan, PlannedTransformation, Transformation, load_transformations
 from mlops.stores.online import OnlineReader, OnlineStore, ViewRead, view_reads
 from serving.proxy.instances import InstanceSchema
+from serving.scores import is_single
 
 _NUMERIC = frozenset({"Bool", "Float32", "Float64", "Int32", "Int64"})
 
@@ -65,6 +66,7 @@ def build_served_model(
 ) -> ServedModel:
     """Raises Refused when manifest, plan and this image's functions do not fit each other."""
     check_plan(manifest, plan)
+    _check_layout(manifest)
     _check_request_inputs(manifest, plan)
     functions = load_transformations(plan, repo)
     needed = _needed_transformations(manifest, plan.transformations)
@@ -79,6 +81,15 @@ def build_served_model(
         reader=store.reader(plan, references),
         on_demand=tuple(OnDemand(t, functions[t.name]) for t in needed),
     )
+
+
+def _check_layout(manifest: Manifest) -> None:
+    if manifest.layout != "matrix" or not is_single(manifest):
+        raise Refused(
+            f"Model '{manifest.model}' takes columns of their own or tells several classes apart. "
+            "The proxy scores models of one matrix and one score; ask inference itself: "
+            f"/v2/models/{manifest.model}/infer."
+        )
 
 
 def _check_request_inputs(manifest: Manifest, plan: FeaturePlan) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from mlops.errors import InputError, Refused
 from mlops.manifest import (
+    GraphTensor,
     Manifest,
     ModelInput,
     Window,
@@ -52,8 +53,12 @@ def _manifest(**changes: Any) -> Manifest:
 
 
 def _graph(**changes: Any) -> dict[str, Any]:
-    fits = {"inputs": {"inputs": [None, 2]}, "outputs": {"probabilities": [None, 2]}, "opset": 17}
+    fits = {"inputs": {"inputs": floats(2)}, "outputs": {"probabilities": floats(2)}, "opset": 17}
     return fits | changes
+
+
+def floats(width: int, dtype: str = "Float32") -> GraphTensor:
+    return GraphTensor(dtype, (None, width))
 
 
 def test_a_fitting_graph_passes() -> None:
@@ -63,10 +68,12 @@ def test_a_fitting_graph_passes() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"inputs": {"inputs": [None, 3]}}, "manifest lists 2 columns"),
-        ({"inputs": {"x": [None, 2]}}, "not 'inputs'"),
-        ({"inputs": {"inputs": [None, 2], "extra": [None, 1]}}, "also wants"),
-        ({"outputs": {"label": [None]}}, "not 'probabilities'"),
+        ({"inputs": {"inputs": floats(3)}}, r"is \['rows', 3\], the manifest says \['rows', 2\]"),
+        ({"inputs": {"inputs": floats(2, "Float64")}}, "is Float64, the manifest says Float32"),
+        ({"inputs": {"x": floats(2)}}, "not 'inputs'"),
+        ({"inputs": {"inputs": floats(2), "extra": floats(1)}}, "also wants"),
+        ({"outputs": {"label": floats(1, "Int64")}}, "not 'probabilities'"),
+        ({"outputs": {"probabilities": floats(1, "Int64")}}, "is Int64, not Float32"),
         ({"opset": 18}, "opset 18"),
     ],
 )
@@ -122,3 +129,44 @@ def test_what_is_no_manifest_names_the_file_and_the_field() -> None:
 def test_a_default_goes_with_default_only() -> None:
     with pytest.raises(ValidationError, match="a default goes with"):
         ModelInput(name="n", origin="feature", source="v:n", on_missing="refuse", default=0.0)
+
+
+COLUMNS = (
+    ModelInput(name="amount", origin="request", source="amount"),
+    ModelInput(name="city", origin="feature", source="v:city", dtype="String"),
+)
+
+
+def test_a_graph_may_take_a_tensor_for_each_column() -> None:
+    manifest = _manifest(layout="columns", graph_input="", inputs=COLUMNS)
+    tensors = {"amount": floats(1), "city": floats(1, "String")}
+    check_graph(manifest, **_graph(inputs=tensors))
+    with pytest.raises(Refused, match="not 'city'"):
+        check_graph(manifest, **_graph(inputs={"amount": floats(1)}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"inputs": COLUMNS}, "a matrix is Float32"),
+        ({"layout": "columns"}, "graph_input names the tensor"),
+        ({"graph_input": ""}, "graph_input names the tensor"),
+        ({"classes": ("yes",)}, "fewer than two"),
+    ],
+)
+def test_a_manifest_contradicts_itself_nowhere(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        _manifest(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"dtype": "String", "on_missing": "default", "default": 0.0}, "is no String"),
+        ({"on_missing": "default", "default": "none"}, "is no Float32"),
+        ({"dtype": "Int64", "on_missing": "null"}, "Int64 has no null"),
+    ],
+)
+def test_an_inputs_default_is_of_its_type(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        ModelInput(name="n", origin="feature", source="v:n", **changes)

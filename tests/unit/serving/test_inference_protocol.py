@@ -23,7 +23,7 @@ URL = "/v2/models/fraud/infer"
 
 def tensor(**changes: Any) -> dict[str, Any]:
     base = {"name": "X", "datatype": "FP32", "shape": [1, 6], "data": ROW}
-    return {"inputs": [base | changes]}
+    return {"inputs": [base | changes], "outputs": [{"name": "probabilities"}]}
 
 
 def expected(*rows: list[float]) -> Any:
@@ -42,6 +42,12 @@ async def test_rows_come_back_as_probabilities(services: Services, path: str) ->
         [1, 2],
     )
     assert output["data"][1::2] == expected(ROW)
+
+
+async def test_all_outputs_come_where_none_is_named(services: Services) -> None:
+    answer = await services.inference.post(URL, json={"inputs": tensor()["inputs"]})
+    found = {output["name"]: output["datatype"] for output in answer.json()["outputs"]}
+    assert found == {"label": "INT64", "probabilities": "FP32"}
 
 
 @pytest.mark.parametrize("data", [[ROW, ROW], ROW * 2])
@@ -69,7 +75,8 @@ async def test_a_large_batch_is_scored_off_the_event_loop(services: Services) ->
         ({"inputs": []}, "inputs"),
         ([], "inputs"),
         (tensor(name="Y"), "inputs[0].name"),
-        (tensor(datatype="BYTES"), "inputs[0].datatype"),
+        (tensor(datatype="FP8"), "inputs[0].datatype"),
+        (tensor(datatype=None), "inputs[0].datatype"),
         (tensor(shape=[1, 5]), "inputs[0].shape"),
         (tensor(shape=[0, 6]), "inputs[0].shape"),
         (tensor(shape=[1.0, 6]), "inputs[0].shape"),
@@ -82,7 +89,11 @@ async def test_a_large_batch_is_scored_off_the_event_loop(services: Services) ->
         (tensor(data=[[1, 2], [3]]), "inputs[0].data"),
         (tensor(data=None), "inputs[0].data"),
         (tensor(data={"a": 1}), "inputs[0].data"),
-        (tensor() | {"outputs": [{"name": "label"}]}, "outputs"),
+        (tensor() | {"inputs": [*tensor()["inputs"], *tensor()["inputs"]]}, "inputs[1].name"),
+        (tensor() | {"inputs": ["X"]}, "inputs[0]"),
+        (tensor(parameters={"binary_data_size": 24}), "inputs[0].data"),
+        (tensor() | {"outputs": [{"name": "odds"}]}, "outputs"),
+        (tensor() | {"outputs": ["label"]}, "outputs"),
         (tensor() | {"outputs": 1}, "outputs"),
     ],
 )

@@ -117,10 +117,10 @@ def no_files(services: Services) -> DeployedVersion:
     [
         (broken_checksum, "changed after registration"),
         (changed_manifest, "was registered with"),
-        (too_few_columns, "the manifest lists 5 columns"),
+        (too_few_columns, "the manifest says ['rows', 5]"),
         (wrong_opset, "opset 17, the manifest says 9"),
         (wrong_input, "not 'rows'"),
-        (labels_for_probabilities, "'label' is tensor(int64)"),
+        (labels_for_probabilities, "'label' is Int64"),
         (no_graph, "ONNX Runtime"),
         (no_manifest, "no valid manifest"),
         (no_files, "does not exist"),
