@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands; everything else they need they set up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench soak lock clean
+.PHONY: help setup check test test-torch demo bench soak lock clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -9,6 +9,8 @@ STAMP := $(VENV)/.installed
 DATA ?=
 PART ?=
 JSON ?=
+TORCH ?=
+TENSORFLOW ?=
 TIMEZONE ?= UTC
 CURRENCY ?= EUR
 export PYTHONHASHSEED := 0
@@ -43,6 +45,12 @@ bench: setup ## Ratios against the peers (PART=…, JSON=1)
 soak: setup ## The tests that take minutes: many version swaps under load, many more examples
 	SOAK_SWAPS=60 $(BIN)/pytest tests/integration/serving/test_processes.py -k under_load
 	$(BIN)/pytest -m hypothesis --hypothesis-profile soak
+
+test-torch: setup ## Make the graphs of torch and tensorflow anew, where TORCH and TENSORFLOW are Pythons that have them
+	@mkdir -p build/graphs && cp tests/graphs/*.onnx tests/graphs/*.json build/graphs
+	$(if $(TORCH),$(TORCH) tests/graphs/make.py torch build/graphs)
+	$(if $(TENSORFLOW),$(TENSORFLOW) tests/graphs/make.py tensorflow build/graphs)
+	MLOPS_TEST_GRAPHS=build/graphs $(BIN)/pytest tests/contract/test_inference_clients.py -k "torch or tensorflow"
 
 lock: setup ## Resolve the locks anew from pyproject.toml
 	@for extra in dev pipelines serving; do \

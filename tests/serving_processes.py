@@ -123,7 +123,11 @@ def fill(store: MemoryOnlineStore) -> None:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, limits: dict[str, Any] | None = None, retire_seconds: float = 10.0
+    folder: Path,
+    *,
+    limits: dict[str, Any] | None = None,
+    retire_seconds: float = 10.0,
+    budget_bytes: int | None = None,
 ) -> AsyncIterator[Services]:
     """Version 1 deployed, loaded and active; the loops stand still: `follow` moves them."""
     repo = write_repo(folder)
@@ -136,6 +140,7 @@ async def serving(
         metrics=metrics,
         retire_seconds=retire_seconds,
         retry_seconds=0.0,
+        budget_bytes=budget_bytes,
     )
     inference = create_inference(
         InferenceDependencies(repository, metrics, InferenceSettings(poll_seconds=3600))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from serving.errors import InvalidRequest
+from serving.inference.rest import from_bytes, to_bytes
+from serving.inference.tensors import BY_PROTOCOL
 from tests.serving_examples import (
     COLUMNS,
     build_manifest,
@@ -194,3 +202,46 @@ async def test_ping_fails_while_there_is_no_model(services: Services) -> None:
     services.repository.endpoints.clear()
     answer = await services.inference.get("/ping")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+
+
+async def test_invocations_take_and_give_json_lines(services: Services) -> None:
+    lines = [json.dumps(ROW), json.dumps({"features": ROW})]
+    answer = await services.inference.post(
+        "/invocations",
+        content="\n".join(lines) + "\n",
+        headers={"Content-Type": "application/jsonlines"},
+    )
+    assert answer.headers["Content-Type"] == "application/jsonlines"
+    found = [json.loads(line)["score"] for line in answer.text.splitlines()]
+    assert found == expected(ROW, ROW)
+
+
+async def test_the_plain_route_is_in_the_document(services: Services) -> None:
+    paths = (await services.inference.get("/openapi.json")).json()["paths"]
+    assert "post" in paths["/v2/models/{model}/infer"]
+    assert "post" in paths["/v2/models/{model}/versions/{version}/infer"]
+
+
+async def test_a_header_length_beyond_the_body_is_told(services: Services) -> None:
+    answer = await services.inference.post(
+        URL, json=tensor(), headers={"Inference-Header-Content-Length": "9999"}
+    )
+    assert (answer.status_code, answer.json()["field"]) == (422, "Inference-Header-Content-Length")
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5)
+    | st.lists(st.floats(width=32, allow_nan=False), max_size=5)
+)
+def test_binary_tensors_are_read_as_they_were_written(values: list[Any]) -> None:
+    kind = BY_PROTOCOL["FP32" if values and isinstance(values[0], float) else "BYTES"]
+    tensor = np.array(values, dtype=kind.dtype)
+    raw = memoryview(to_bytes(tensor, kind))
+    assert from_bytes(raw, kind, field="data").tolist() == tensor.tolist()
+
+
+@given(st.binary(max_size=40), st.sampled_from(sorted(BY_PROTOCOL)))
+def test_any_bytes_are_a_tensor_or_a_mistake(raw: bytes, datatype: str) -> None:
+    kind = BY_PROTOCOL[datatype]
+    with contextlib.suppress(InvalidRequest):
+        assert to_bytes(from_bytes(memoryview(raw), kind, field="data"), kind) == raw

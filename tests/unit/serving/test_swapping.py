@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from mlops.manifest import MODEL
 from mlops.objects import Document
 from mlops.plan import PlannedField, save_plan
 from tests.serving_examples import COLUMNS, build_manifest, onnx_model, publish
-from tests.serving_processes import Services
+from tests.serving_processes import Services, serving
 
 
 async def version(services: Services) -> Any:
@@ -249,3 +250,12 @@ async def test_a_deployed_version_that_inference_never_had_is_a_503_saying_so(
     assert "not loaded version 2" in answer.json()["error"]["message"]
     assert (await services.proxy.get("/readyz")).status_code == 503
     assert (await services.inference.get("/v2/health/ready")).status_code == 503
+
+
+async def test_a_version_beyond_the_memory_budget_is_not_loaded(tmp_path: Path) -> None:
+    graph = len(onnx_model(seed=1))
+    async with serving(tmp_path / "repo", budget_bytes=int(4.5 * graph)) as services:
+        services.deploy(services.publish(2))
+        await services.follow()
+        assert await version(services) == 1
+        assert "MLOPS_INFERENCE_MEMORY_MB" in (await failed(services))["2"]

@@ -1,0 +1,1 @@
+"""Small ONNX graphs of other frameworks, and the scripts that made them."""

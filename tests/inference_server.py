@@ -1,0 +1,70 @@
+"""The inference endpoint on real ports, over REST and gRPC, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from mlops.manifest import Manifest
+from mlops.objects import MemoryDocuments
+from serving.inference.app import InferenceDependencies, create_app
+from serving.inference.metrics import InferenceMetrics
+from serving.inference.repository import ModelRepository, bucket_loader
+from serving.inference.settings import InferenceSettings
+from serving.watching import watch_deployments
+from tests.serving_examples import deploy, publish
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """host:port of each protocol."""
+
+    http: str
+    grpc: str
+
+
+@asynccontextmanager
+async def inference_server(
+    models: Mapping[str, tuple[Manifest, bytes]],
+) -> AsyncIterator[Addresses]:
+    """Version 1 of each model, by endpoint, loaded and ready."""
+    documents, files = MemoryDocuments(), MemoryDocuments()
+    for endpoint, (manifest, graph) in models.items():
+        deploy(
+            documents,
+            publish(files, manifest, graph, version=1, endpoint=endpoint),
+            endpoint=endpoint,
+        )
+    metrics = InferenceMetrics()
+    repository = ModelRepository(
+        watch_deployments(documents),
+        bucket_loader(lambda _: files, threads=1),
+        metrics=metrics,
+        retire_seconds=10.0,
+        retry_seconds=0.0,
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    settings = InferenceSettings(poll_seconds=3600, grpc_port=free_port())
+    app = create_app(InferenceDependencies(repository, metrics, settings))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        assert not serving.done(), "the server did not start"
+        await asyncio.sleep(0.01)
+    try:
+        port = listener.getsockname()[1]
+        yield Addresses(f"127.0.0.1:{port}", f"127.0.0.1:{settings.grpc_port}")
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
