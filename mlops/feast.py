@@ -51,6 +51,7 @@ def feast_environment(settings: Settings, aws: Aws, *, online: bool = True) -> d
         "FEAST_DATABASE": names.database,
         "FEAST_WORKGROUP": names.workgroup,
         "FEAST_STAGING": f"s3://{names.staging_bucket}",
+        "FEAST_CLOCK": settings.clock,
     }
     if online:
         values["FEAST_REDIS"] = _redis_connection(settings, aws)

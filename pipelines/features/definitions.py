@@ -27,6 +27,7 @@ from mlops.plan import (
     PlannedView,
     function_hashes,
 )
+from mlops.stores.athena.fitting import field_rule
 from mlops.stores.athena.views import publication_delay
 
 
@@ -117,11 +118,15 @@ def _of(values: Iterable[Any], kind: Any) -> tuple[Any, ...]:
 
 
 def check_rules(definitions: Definitions) -> None:
-    """Raises InputError listing what lacks an owner, a description, a TTL, or a PII tag."""
+    """Raises InputError listing what lacks an owner, a description, a TTL, or a PII tag.
+
+    And tags of which no rule can be read.
+    """
     faults = []
     for view in (*definitions.views, *definitions.on_demand, *definitions.services):
         faults += [f"{view.name} has no {what}" for what in _lacking(view)]
     faults += [f"{view.name} has no ttl" for view in definitions.views if not view.ttl]
+    faults += [fault for view in definitions.views for fault in _wrong_tags(view)]
     faults += [
         f"entity {entity.name} has no pii tag"
         for entity in definitions.entities
@@ -129,6 +134,14 @@ def check_rules(definitions: Definitions) -> None:
     ]
     if faults:
         raise InputError(f"{definitions.repo}: {'; '.join(faults)}.")
+
+
+def _wrong_tags(view: Any) -> Iterator[str]:
+    for field in (*view.entity_columns, *view.features):
+        try:
+            field_rule(field.tags, title=f"field {field.name} of {view.name}")
+        except InputError as exc:
+            yield str(exc).rstrip(".")
 
 
 def _lacking(thing: Any) -> list[str]:

@@ -49,6 +49,7 @@ def plan() -> FeaturePlan:
         "FEAST_DATABASE": "database",
         "FEAST_WORKGROUP": "workgroup",
         "FEAST_STAGING": "s3://staging",
+        "FEAST_CLOCK": "system",
         "FEAST_REDIS": "127.0.0.1:1",
     }
     definitions = load_definitions(REPO, environment)

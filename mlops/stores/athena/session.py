@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from mlops.aws import Aws
-from mlops.clock import parse_instant
+from mlops.clock import Clock, SystemClock, parse_clock, parse_instant
 from mlops.stores.athena.execution import Executions, Finished, Limits
 from mlops.stores.athena.relations import Relations
 from mlops.stores.athena.results import Unloaded, Way, unload
@@ -40,6 +41,9 @@ class Session:
     way: Way = "auto"
     as_of: int | None = None
     """Microseconds; what the configuration says for every query."""
+    clock: Clock = field(default_factory=SystemClock)
+    future_tolerance: timedelta | None = None
+    """How far in the future a written row's times may lie; None allows any."""
     aws_: Aws | None = field(default=None, repr=False)
 
     @cached_property
@@ -59,6 +63,13 @@ class Session:
     @cached_property
     def relations(self) -> Relations:
         return Relations(self.aws, self.executions, catalog=self.catalog, database=self.database)
+
+    @property
+    def latest(self) -> datetime | None:
+        """The latest time that a written row may have."""
+        if self.future_tolerance is None:
+            return None
+        return self.clock.now() + self.future_tolerance
 
     @contextmanager
     def run(self) -> Iterator[Work]:
@@ -112,6 +123,7 @@ def open_session(config: Any, aws: Aws | None = None) -> Session:
     """From the store's part of a Feast configuration."""
     store = config.offline_store
     as_of = getattr(store, "as_of", None)
+    tolerance = getattr(store, "future_tolerance_seconds", None)
     return Session(
         region=store.region,
         workgroup=store.workgroup,
@@ -125,5 +137,7 @@ def open_session(config: Any, aws: Aws | None = None) -> Session:
         ),
         way=getattr(store, "results", "auto"),
         as_of=to_microseconds(parse_instant(as_of)) if as_of else None,
+        clock=parse_clock(getattr(store, "clock", "system")),
+        future_tolerance=None if tolerance is None else timedelta(seconds=tolerance),
         aws_=aws,
     )

@@ -46,6 +46,10 @@ class AthenaOfflineStoreConfig(FeastConfig):  # type: ignore[misc]  # feast is u
     """ISO 8601: see only rows that were created by then."""
     results: Way = "auto"
     """How results are written: 'unload', 'ctas', or what the workgroup allows."""
+    clock: str = "system"
+    """The platform's clock, which written rows are held against: 'system' or an instant."""
+    future_tolerance_seconds: float | None = 300.0
+    """How far in the future a written row's times may lie; null allows any."""
 
 
 class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untyped here
@@ -150,9 +154,12 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
         table: pa.Table,
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Append rows to the table under a view. Raises InputError when they do not fit it."""
+        """Append rows to the table under a view.
+
+        Raises InputError when they do not fit it; then none is written.
+        """
         _check_sources([feature_view.batch_source])
-        write_batch(open_session(config), feature_view.batch_source, table, progress)
+        write_batch(open_session(config), feature_view, table, progress)
 
     @staticmethod
     def write_logged_features(

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "FEAST_DATABASE": "mlops_test",
     "FEAST_WORKGROUP": "mlops-test",
     "FEAST_STAGING": "s3://staging",
+    "FEAST_CLOCK": "system",
     "FEAST_REDIS": "localhost:1",
 }
 
@@ -228,6 +229,16 @@ def test_a_publication_delay_that_is_no_duration_is_refused(
 ) -> None:
     replace(repo / "views.py", '"publication_delay": "0s"', '"publication_delay": "soon"')
     with pytest.raises(InputError, match=r"publication_delay is 'soon'\. Write it as '0s', '15m'"):
+        plan_changes(load(repo), documents)
+
+
+def test_a_tag_of_which_no_rule_can_be_read_is_refused(
+    repo: Path, documents: MemoryDocuments
+) -> None:
+    replace(repo / "views.py", "tags=PERSONAL", 'tags=PERSONAL | {"min": "some"}')
+    with pytest.raises(
+        InputError, match="field customer_id of customer_spend: tag 'min' is 'some'"
+    ):
         plan_changes(load(repo), documents)
 
 
