@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops.cli.console import err, json_option, out, print_json, print_table, progress
+from pipelines.features.downsync.cli import downsync
 from pipelines.features.schemas.cli import schema
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def features() -> None:
 
 
 features.add_command(schema)
+features.add_command(downsync)
 
 
 @features.command()

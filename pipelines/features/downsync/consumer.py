@@ -20,6 +20,9 @@ log = logging.getLogger("mlops.downsync.consumer")
 _IDLE_SECONDS = 0.5
 """Between two reads of a shard that has nothing new; AWS allows five reads a second."""
 
+_SLICE_SECONDS = 0.2
+"""How soon a request to end is noticed."""
+
 Records = Mapping[str, tuple[ShardRecord, Document]]
 
 
@@ -47,6 +50,7 @@ class Consumer:
     stopping: Event = field(default_factory=Event)
     workers: dict[str, Worker] = field(default_factory=dict)
     failed: MlopsError | None = None
+    is_asked: bool = False
     _threads: dict[str, Thread] = field(default_factory=dict)
     _heard: dict[str, _Heard] = field(default_factory=dict)
     _finished: set[str] = field(default_factory=set)
@@ -56,28 +60,35 @@ class Consumer:
         self.book = ShardBook(self.tools.documents, self.tools.stream.identity)
 
     def run(self) -> None:
-        """Consume until `stop`, or until caught up; then everything read is committed.
+        """Consume until `ask_to_stop`, or until caught up; then everything read is committed.
 
         Raises what failed when it is to end by itself; otherwise tries again.
         """
         try:
-            while not self.stopping.is_set():
+            while not self.is_asked:
                 is_done = self._attempt_tick()
                 if self.until_caught_up and (is_done or self.failed):
                     break
-                self._woken.wait(self.tools.limits.beat_seconds)
-                self._woken.clear()
+                self._pause()
         finally:
-            self.stop()
+            self.stopping.set()
             for thread in list(self._threads.values()):
                 thread.join()
         if self.failed:
             raise self.failed
 
-    def stop(self) -> None:
-        """Commit, let go of the shards and end; may be called from a signal's handler."""
-        self.stopping.set()
-        self._woken.set()
+    def ask_to_stop(self) -> None:
+        """Commit, let go of the shards and end. For a signal's handler, so it takes no lock."""
+        self.is_asked = True
+
+    def _pause(self) -> None:
+        """Until the next look is due, a worker has ended, or this process is to."""
+        waited = 0.0
+        while waited < self.tools.limits.beat_seconds and not self.is_asked:
+            if self._woken.wait(_SLICE_SECONDS):
+                break
+            waited += _SLICE_SECONDS
+        self._woken.clear()
 
     def _attempt_tick(self) -> bool:
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from pipelines.features.downsync.judging import Verdict
+from pipelines.features.downsync.shards import add_counts
 
 
 class ConsumerMetrics:
@@ -14,6 +16,9 @@ class ConsumerMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._lock = Lock()
+        self.counts: dict[str, dict[Verdict, int]] = {}
+        """Events of this process by what became of them, by table."""
         self._events = Counter(
             "mlops_downsync_events",
             "Events that were committed, by what became of them.",
@@ -37,6 +42,8 @@ class ConsumerMetrics:
     def count(self, counts: Mapping[str, Mapping[Verdict, int]]) -> None:
         """Of one commit."""
         self._commits.inc()
+        with self._lock:
+            self.counts = add_counts(self.counts, counts)
         for table, of_table in counts.items():
             for verdict, number in of_table.items():
                 self._events.labels(table, verdict.value).inc(number)
