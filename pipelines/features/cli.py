@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops.cli.console import err, json_option, out, print_json, print_table, progress
+from mlops.errors import Refused
 from pipelines.features.downsync.cli import downsync
 from pipelines.features.schemas.cli import schema
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.features.apply import ApplyPlan
     from pipelines.features.build import BuildReport
     from pipelines.features.definitions import Definitions
+    from pipelines.features.orphans import Orphan
     from pipelines.features.session import Session
     from pipelines.features.upsync import UpsyncReport
 
@@ -321,17 +323,19 @@ def _show_upsyncs(reports: list[UpsyncReport], *, as_json: bool) -> None:
     type=click.FloatRange(min=0),
     default=24.0,
     show_default=True,
-    help="Hours since a query began; a running one needs what it staged.",
+    help="Hours since a query began or a build wrote; what runs needs what it wrote.",
 )
+@click.option("--no-builds", is_flag=True, help="Leave the data bucket alone, as readers must.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed and remove nothing.")
 @json_option
-def sweep(hours: float, dry_run: bool, as_json: bool) -> None:
-    """Remove what killed queries left in the staging bucket and the catalog.
+def sweep(hours: float, no_builds: bool, dry_run: bool, as_json: bool) -> None:
+    """Remove what killed queries and builds left: staged objects, scratch tables, files.
 
     \b
     Examples:
       mlops features sweep --dry-run
       mlops features sweep --older-than 2
+      mlops features sweep --no-builds
     """
     from mlops.stores.athena import staging
 
@@ -342,8 +346,39 @@ def sweep(hours: float, dry_run: bool, as_json: bool) -> None:
     left = staging.find_left(session.aws, database=database, base=base, before=before)
     if not dry_run:
         staging.sweep(session.aws, left, database=database)
+    orphans = [] if no_builds else _sweep_builds(session, before, dry_run=dry_run)
     if as_json:
-        print_json({"removed": not dry_run, "tables": left.tables, "objects": left.objects})
+        builds = [
+            {"table": o.table, "build": o.build, "objects": len(o.files), "bytes": o.bytes}
+            for o in orphans
+        ]
+        found = {"tables": left.tables, "objects": left.objects, "builds": builds}
+        print_json({"removed": not dry_run, **found})
         return
     done = "would remove" if dry_run else "removed"
     out.print(f"{done} {len(left.tables)} tables and {len(left.objects)} objects")
+    for o in orphans:
+        out.print(
+            f"{done} build {o.build} of {o.table}: {len(o.files)} files, {o.bytes:,} bytes, newest "
+            f"{o.newest:%Y-%m-%d %H:%M}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _sweep_builds(session: Session, before: datetime, *, dry_run: bool) -> list[Orphan]:
+    from pipelines.features.orphans import BuildFiles, sweep_builds
+    from pipelines.features.tables import TABLES
+
+    files = BuildFiles(session.aws, session.names.data_bucket)
+    try:
+        return [
+            orphan
+            for table in TABLES
+            for orphan in sweep_builds(table, session.data, files, before=before, dry_run=dry_run)
+        ]
+    except Refused as exc:
+        raise Refused(
+            f"{exc} Removing what builds left needs a role that builds; what queries left is "
+            "removed. Without builds: 'mlops features sweep --no-builds'."
+        ) from exc

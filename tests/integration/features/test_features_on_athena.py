@@ -355,3 +355,22 @@ def test_what_a_killed_join_left_is_swept(place: Workplace) -> None:
     assert swept["objects"] == [f"{killed.prefix}entity/rows.parquet"]
     again = place.json("features", "sweep")
     assert (again["tables"], again["objects"]) == ([], [])
+
+
+def test_what_a_killed_build_left_is_swept_and_what_is_read_stays(
+    place: Workplace, athena: Athena
+) -> None:
+    data = S3Documents(place.aws, place.settings.names.data_bucket)
+    left = "features/customer_spend/generation=g0009/build=killed/day=2025-05-01/part"
+    data.put(left, b"x" * 9)
+    count = "SELECT count(*) FROM customer_spend"
+    before = athena.rows(count)
+    assert place.json("features", "sweep")["builds"] == [], "it is young"
+    found = [{"table": "customer_spend", "build": "killed", "objects": 1, "bytes": 9}]
+    assert place.json("features", "sweep", "--older-than", "0", "--dry-run")["builds"] == found
+    assert place.json("features", "sweep", "--older-than", "0", "--no-builds")["builds"] == []
+    assert list(data.keys(left)) == [left]
+    assert place.json("features", "sweep", "--older-than", "0")["builds"] == found
+    assert list(data.keys(left)) == []
+    assert athena.rows(count) == before
+    assert place.json("features", "sweep", "--older-than", "0")["builds"] == []
