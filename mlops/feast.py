@@ -37,7 +37,8 @@ from mlops.settings import Settings
 REGISTRY_KEY = "feast/registry.db"
 FEAST_TIME = "event_timestamp"
 """The name under which Feast looks for an entity row's time."""
-_ROW = "entity_row"
+ROW = "entity_row"
+"""The entity row's ordinal, in what the offline store is asked and answers."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 _NUMBERS = {"Float64", "Float32", "Int64", "Int32"}
 
@@ -161,9 +162,7 @@ def historical_features(
     """
     _check_columns(plan, entity_df, time_column)
     times = pd.to_datetime(entity_df[time_column], utc=True)
-    rows = pd.DataFrame({_ROW: np.arange(len(entity_df)), FEAST_TIME: times.array})
-    for entity in plan.entities:
-        rows[entity.name] = entity_df[entity.name].astype("string").astype(object).array
+    rows = entity_keys(plan, entity_df, times)
     joined = _joined(store, plan, rows)
     result = entity_df.copy()
     for view in plan.views:
@@ -171,8 +170,16 @@ def historical_features(
             values = joined[feature.name]
             numeric = values.astype("float64") if feature.dtype in _NUMBERS else values
             result[feature.name] = numeric.array
-    _add_on_demand(plan, result, transformations, {time_column: times})
+    add_on_demand(plan, result, transformations, {time_column: times})
     return result
+
+
+def entity_keys(plan: FeaturePlan, entity_df: pd.DataFrame, times: pd.Series) -> pd.DataFrame:
+    """All of the entity rows that leaves this process: ordinals, times, and join keys as text."""
+    rows = pd.DataFrame({ROW: np.arange(len(entity_df)), FEAST_TIME: times.array})
+    for entity in plan.entities:
+        rows[entity.name] = entity_df[entity.name].astype("string").astype(object).array
+    return rows
 
 
 def _check_columns(plan: FeaturePlan, entity_df: pd.DataFrame, time_column: str) -> None:
@@ -193,8 +200,8 @@ def _joined(store: FeatureStore, plan: FeaturePlan, rows: pd.DataFrame) -> pd.Da
     with feast_errors("Joining features to entity rows"):
         job = store.get_historical_features(entity_df=rows, features=plan.references)
         found: pd.DataFrame = job.to_df()
-    found = found.sort_values(_ROW, ignore_index=True)
-    if len(found) != len(rows) or not (found[_ROW] == rows[_ROW]).all():
+    found = found.sort_values(ROW, ignore_index=True)
+    if len(found) != len(rows) or not (found[ROW] == rows[ROW]).all():
         raise JobFailed(
             f"The offline store answered {len(found)} rows for {len(rows)} entity rows of "
             f"'{plan.service}'. Do not use them; see offline_store in feature_store.yaml."
@@ -202,12 +209,16 @@ def _joined(store: FeatureStore, plan: FeaturePlan, rows: pd.DataFrame) -> pd.Da
     return found
 
 
-def _add_on_demand(
+def add_on_demand(
     plan: FeaturePlan,
     result: pd.DataFrame,
     transformations: Mapping[str, Transformation],
     replacing: Mapping[str, pd.Series],
 ) -> None:
+    """Compute the on-demand features of rows that have everything else, and add them.
+
+    replacing: columns to compute with in place of the rows' own, as times in UTC.
+    """
     for planned in plan.transformations:
         inputs = {name: _values(replacing.get(name, result[name])) for name in planned.inputs}
         outputs = transformations[planned.name](inputs)

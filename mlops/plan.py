@@ -83,6 +83,16 @@ class FeaturePlan(_Frozen):
         """'view:feature' of every stored feature, in order."""
         return [f"{view.name}:{feature.name}" for view in self.views for feature in view.features]
 
+    @property
+    def stored(self) -> dict[str, PlannedField]:
+        """Every stored feature by its name, in order."""
+        return {feature.name: feature for view in self.views for feature in view.features}
+
+    @property
+    def computed(self) -> dict[str, PlannedField]:
+        """Every on-demand feature by its name, in order."""
+        return {field.name: field for t in self.transformations for field in t.outputs}
+
 
 def plan_key(service: str) -> str:
     return f"feast/plans/{service}.json"

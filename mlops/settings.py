@@ -47,6 +47,10 @@ class Settings(BaseModel):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     mlflow_tracking_uri: str = "sqlite:///.mlops/mlflow.db"
     feature_repo: Path = Path("feature_repo")
+    cache_dir: Path = Path("~/.cache/feast-mlops")
+    """Where this machine keeps files of datasets; below XDG_CACHE_HOME where that is set."""
+    cache_bytes: Annotated[int, Field(ge=0)] = 10 * 2**30
+    """How large that may grow."""
     redis_password: str | None = Field(default=None, repr=False)
     """Overrides the secret where there is no Secrets Manager."""
 
@@ -57,6 +61,10 @@ class Settings(BaseModel):
                 f"MLOPS_CLOCK is '{self.clock}', but prod runs on the system clock only"
             )
         return self
+
+    @property
+    def dataset_cache(self) -> Path:
+        return self.cache_dir.expanduser() / "datasets"
 
     @property
     def names(self) -> Names:
@@ -72,8 +80,9 @@ class Settings(BaseModel):
         return parse_clock(self.clock)
 
     def environment(self) -> dict[str, str]:
-        """These settings as the environment of another process; without secrets."""
-        values = self.model_dump(mode="json", exclude_none=True, exclude={"redis_password"})
+        """These settings as the environment of another process; without what is this machine's."""
+        own = {"redis_password", "cache_dir", "cache_bytes"}
+        values = self.model_dump(mode="json", exclude_none=True, exclude=own)
         return {PREFIX + name.upper(): str(value) for name, value in values.items()} | {
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
@@ -91,6 +100,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         for name in Settings.model_fields
         if environ.get(PREFIX + name.upper())
     }
+    if environ.get("XDG_CACHE_HOME"):
+        values.setdefault("cache_dir", f"{environ['XDG_CACHE_HOME']}/feast-mlops")
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if region:
         values.setdefault("region", region)

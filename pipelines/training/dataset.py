@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from mlops.errors import InputError
-from mlops.manifest import Distribution, ModelInput
+from mlops.manifest import ModelInput
 
 ROWS = "rows.parquet"
 DATASET = "dataset.json"
-QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 Matrix = NDArray[np.float32]
 
@@ -67,16 +66,3 @@ def _column(values: pd.Series[float], column: ModelInput) -> NDArray[np.float64]
             "without. Fill it in preprocess, or give the input a default."
         )
     return np.asarray(filled, dtype=np.float64)
-
-
-def describe(values: NDArray[np.floating]) -> Distribution:
-    """A column in few numbers, by which drift is seen later."""
-    present = values[~np.isnan(values)].astype(np.float64)
-    if not len(present):
-        return Distribution(mean=0.0, std=0.0, missing=1.0, quantiles=(0.0,) * len(QUANTILES))
-    return Distribution(
-        mean=float(present.mean()),
-        std=float(present.std()),
-        missing=1.0 - len(present) / len(values),
-        quantiles=tuple(float(q) for q in np.quantile(present, QUANTILES)),
-    )

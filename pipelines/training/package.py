@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mlops.errors import JobFailed
 from mlops.manifest import MANIFEST, MODEL, Distribution, Manifest, ModelInput
+from pipelines.datasets.statistics import describe
 from pipelines.training.archive import archive
-from pipelines.training.dataset import DatasetCard, Matrix, describe
+from pipelines.training.dataset import DatasetCard, Matrix
 from pipelines.training.graph import Graph
 from pipelines.training.run import Run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -56,6 +56,12 @@ def estimate(work: Work, views: Sequence[View], times: Window) -> Estimate:
     return Estimate(total, work.session.limits.price(total), tuple(scans))
 
 
+def query_scans(work: Work, sql: str) -> tuple[TableScan, ...]:
+    """What a query of the caller's own reads at most: all files of the tables that it names."""
+    plan = work.session.executions.explain(sql, output=work.run.results)
+    return tuple(_whole(work, database, table) for database, table in read_tables(plan))
+
+
 def read_tables(plan: str) -> list[tuple[str, str]]:
     """(database, table) of everything that a plan scans, in order, each once."""
     found = [(a or c, b or d) for a, b, c, d in _SCAN.findall(plan)]
@@ -75,13 +81,25 @@ def _columns(view: View) -> list[str]:
 
 
 def _measured(work: Work, database: str, table: str, view: View, window: Window) -> TableScan:
+    found, files = _sized(work, database, table, view.day, window)
+    share = _share(work, files[0], _columns(view)) if files else 0.0
+    return replace(found, bytes=round(found.bytes * share))
+
+
+def _whole(work: Work, database: str, table: str) -> TableScan:
+    return _sized(work, database, table, None, Window())[0]
+
+
+def _sized(
+    work: Work, database: str, table: str, day: DayColumn | None, window: Window
+) -> tuple[TableScan, list[tuple[str, int]]]:
+    """The files of the partitions that a window needs, in full."""
     with translated(f"Reading table {database}.{table}"):
         entry = work.run.glue.get_table(DatabaseName=database, Name=table)["Table"]
-    locations = list(_locations(work, entry, view.day, window))
+    locations = list(_locations(work, entry, day, window))
     files = [file for place in locations for file in work.run.storage.data_files(place)]
     size = sum(size for _, size in files)
-    share = _share(work, files[0], _columns(view)) if files else 0.0
-    return TableScan(f"{database}.{table}", len(locations), len(files), round(size * share))
+    return TableScan(f"{database}.{table}", len(locations), len(files), size), files
 
 
 def _locations(

@@ -247,14 +247,15 @@ def numbered_sql(
     carried = []
     for number, (column, kind) in enumerate(columns.items()):
         stored = f"c{number}"
-        selected.append(f"{_plain(column, kind)} AS {stored}")
+        selected.append(f"{plain_column(column, kind)} AS {stored}")
         types[stored] = _hive_of_query(kind)
         carried.append(Carried(stored, column))
     query = f"SELECT {', '.join(selected)}\nFROM (\n{sql.strip().rstrip(';')}\n)"
     return query, types, tuple(carried)
 
 
-def _plain(column: str, kind: str) -> str:
+def plain_column(column: str, kind: str) -> str:
+    """A query's column as a file of Athena can hold it: zoned times in UTC, structures as JSON."""
     if is_zoned(kind):
         return f"CAST({name(column)} AT TIME ZONE 'UTC' AS timestamp)"
     if base_type(kind) in {"array", "map", "row"}:

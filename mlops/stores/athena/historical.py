@@ -85,10 +85,16 @@ class HistoricalJob(AthenaJob):
         shows its past by itself only where replaced rows stay; for one that does not, `reading`
         gives, by source, a query for the rows as they were.
         """
-        asked = replace(self._asked, as_of=to_microseconds(instant), reading=dict(reading or {}))
+        return self._asking(as_of=to_microseconds(instant), reading=dict(reading or {}))
+
+    def reading(self, queries: Mapping[str, str]) -> HistoricalJob:
+        """The same job on other rows: by source, a query to read in its place."""
+        return self._asking(reading=dict(queries))
+
+    def _asking(self, **changed: Any) -> HistoricalJob:
         return HistoricalJob(
             self._session,
-            asked,
+            replace(self._asked, **changed),
             on_demand_feature_views=self._computed,
             metadata=self._metadata,
         )

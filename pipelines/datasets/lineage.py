@@ -1,0 +1,174 @@
+"""Where a model version comes from, and what became of a view, a dataset or an import.
+
+One graph, walked both ways: model version - dataset - feature views - feature tables - imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from mlops.errors import InputError, NotFound
+from mlops.registry.versions import ModelRegistry, ModelVersion
+from pipelines.datasets.record import DatasetRecord, Reference, TableRead
+from pipelines.datasets.store import DatasetStore
+
+DATASET = "dataset"
+"""Under which a registered version names its dataset."""
+Kind = Literal["model", "dataset", "view", "import"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelNode(_Frozen):
+    """A registered model version."""
+
+    model: str
+    version: int
+    status: str
+    dataset: str | None
+    """None where it was registered without one."""
+    data_snapshot: str
+
+
+class ViewNode(_Frozen):
+    """A feature view as a dataset read it."""
+
+    view: str
+    table: str
+    generations: tuple[str, ...]
+    builds: tuple[str, ...]
+    imports: tuple[str, ...]
+
+
+class DatasetNode(_Frozen):
+    """A dataset version, and the views that it read."""
+
+    dataset: str
+    feature_service: str
+    plan_sha256: str
+    as_of: str | None
+    rows: int
+    sha256: str
+    removed: bool
+    views: tuple[ViewNode, ...]
+
+
+class Lineage(_Frozen):
+    """What was asked for, and all that it came from or went into."""
+
+    kind: Kind
+    asked: str
+    models: tuple[ModelNode, ...]
+    datasets: tuple[DatasetNode, ...]
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        found = {id_ for d in self.datasets for view in d.views for id_ in view.imports}
+        return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class Lineages:
+    """Walks the graph of one environment."""
+
+    store: DatasetStore
+    registry: ModelRegistry
+
+    def of_model(self, model: str, version: int) -> Lineage:
+        """Back from a model version. Raises NotFound."""
+        found = self.registry.get(model, version)
+        name = found.lineage.get(DATASET)
+        records = [self.store.get(Reference.parse(name))] if name else []
+        return _lineage("model", f"{model}/{version}", [found], records)
+
+    def of_dataset(self, reference: Reference) -> Lineage:
+        """Both ways from a dataset. Raises NotFound."""
+        record = self.store.get(reference)
+        return _lineage("dataset", record.reference, self.users([record]), [record])
+
+    def of_view(self, view: str) -> Lineage:
+        """On from a feature view. Raises NotFound where no dataset ever read it."""
+        return self._onwards("view", view, lambda read: read.view == view)
+
+    def of_import(self, import_id: str) -> Lineage:
+        """On from an import of raw data: what was trained on it."""
+        return self._onwards("import", import_id, lambda read: import_id in read.imports)
+
+    def users(self, records: Iterable[DatasetRecord]) -> list[ModelVersion]:
+        """The model versions that were trained on these datasets."""
+        names = {record.reference for record in records}
+        if not names:
+            return []
+        return [
+            version
+            for model in self.registry.models()
+            for version in self.registry.versions(model)
+            if version.lineage.get(DATASET) in names
+        ]
+
+    def _onwards(self, kind: Kind, name: str, matches: Callable[[TableRead], bool]) -> Lineage:
+        records = [r for r in self.store.records() if any(map(matches, r.tables))]
+        if not records:
+            raise NotFound(
+                f"No dataset was built from {kind} '{name}'. See what was read: mlops datasets "
+                "list --json"
+            )
+        return _lineage(kind, name, self.users(records), records)
+
+
+def parse_model(text: str) -> tuple[str, int]:
+    """('fraud', 3) of 'fraud/3'. Raises InputError."""
+    model, slash, version = text.rpartition("/")
+    if not slash or not model or not (version.isascii() and version.isdigit()):
+        raise InputError(f"'{text}' names no model version. Write it as MODEL/VERSION: fraud/3.")
+    return model, int(version)
+
+
+def _lineage(
+    kind: Kind, asked: str, models: Sequence[ModelVersion], records: Sequence[DatasetRecord]
+) -> Lineage:
+    return Lineage(
+        kind=kind,
+        asked=asked,
+        models=tuple(map(_model_node, models)),
+        datasets=tuple(map(_dataset_node, records)),
+    )
+
+
+def _model_node(version: ModelVersion) -> ModelNode:
+    return ModelNode(
+        model=version.model,
+        version=version.version,
+        status=version.status.value,
+        dataset=version.lineage.get(DATASET),
+        data_snapshot=version.lineage.get("data_snapshot", ""),
+    )
+
+
+def _dataset_node(record: DatasetRecord) -> DatasetNode:
+    return DatasetNode(
+        dataset=record.reference,
+        feature_service=record.service,
+        plan_sha256=record.plan_sha256,
+        as_of=record.as_of.isoformat() if record.as_of else None,
+        rows=record.rows,
+        sha256=record.sha256,
+        removed=record.removed is not None,
+        views=tuple(map(_view_node, record.tables)),
+    )
+
+
+def _view_node(read: TableRead) -> ViewNode:
+    return ViewNode(
+        view=read.view,
+        table=read.table,
+        generations=read.generations,
+        builds=read.builds,
+        imports=read.imports,
+    )
