@@ -122,7 +122,8 @@ class AthenaFeatures:
                     scans += cost.query_scans(work, entities)
         total = sum(scan.bytes for scan in scans)
         price = self._session.limits.price(total)
-        return Scan(total, price, CURRENCY, tuple((scan.table, scan.bytes) for scan in scans))
+        sizes = tuple((scan.table, scan.bytes) for scan in scans)
+        return Scan(bytes=total, price=price, currency=CURRENCY, tables=sizes)
 
     def _job(
         self, plan: FeaturePlan, entities: pd.DataFrame | str, tables: Sequence[TableRead]

@@ -101,7 +101,6 @@ class Datasets:
         as_of: datetime | str | None = None,
         tags: Mapping[str, str] | None = None,
         force: bool = False,
-        progress: Progress = lambda *_: None,
     ) -> Dataset:
         """Join a service's features to entity rows, and keep the result as the next version.
 
@@ -109,12 +108,28 @@ class Datasets:
         past moment. What was built from the same inputs before is returned as it is, unless forced.
         Raises InputError for entity rows that do not fit, NotFound for an unknown service.
         """
-        check_name(name)
-        rows, instant = Rows(entities, query, like), _instant(as_of)
-        plan = self.features.plan(service)
-        found, paid = self._entity_rows(rows, plan)
-        tables = self.features.tables(plan, span_of(found), instant)
-        recipe = Recipe(plan, found, tables, instant)
+        return self.build_from(
+            Rows(entities, query, like),
+            name=name,
+            service=service,
+            as_of=as_of,
+            tags=tags,
+            force=force,
+        )
+
+    def build_from(
+        self,
+        rows: Rows,
+        *,
+        name: str,
+        service: str,
+        as_of: datetime | str | None = None,
+        tags: Mapping[str, str] | None = None,
+        force: bool = False,
+        progress: Progress = lambda *_: None,
+    ) -> Dataset:
+        """`build`, with the entity rows as one value."""
+        recipe, paid = self._recipe(rows, name=name, service=service, as_of=as_of)
         if not force and (same := self._built_before(name, recipe)):
             return self._handle(same)
         about = About(name, self.clock.now(), self.identity(), dict(tags or {}), paid)
@@ -125,27 +140,35 @@ class Datasets:
                 self.cache.adopt(file.sha256, folder / file.key)
         return self._handle(record)
 
+    def _recipe(
+        self, rows: Rows, *, name: str, service: str, as_of: datetime | str | None
+    ) -> tuple[Recipe, Cost]:
+        check_name(name)
+        instant, plan = _instant(as_of), self.features.plan(service)
+        found, paid = self._entity_rows(rows, plan)
+        tables = self.features.tables(plan, span_of(found), instant)
+        return Recipe(plan, found, tables, instant), paid
+
     def estimate(
-        self,
-        *,
-        service: str,
-        entities: pd.DataFrame | Path | str | None = None,
-        query: str | None = None,
-        like: str | None = None,
-        as_of: datetime | str | None = None,
+        self, rows: Rows, *, name: str, service: str, as_of: datetime | str | None = None
     ) -> Scan:
-        """What `build` would scan and cost at most; nothing is scanned to tell."""
-        rows, plan = Rows(entities, query, like), self.features.plan(service)
-        if rows.query is not None:
-            tables = self.features.tables(plan, Span(), _instant(as_of))
-            return self.features.scan(plan, rows.query, tables)
-        found, _ = self._entity_rows(rows, plan)
-        tables = self.features.tables(plan, span_of(found), _instant(as_of))
-        return self.features.scan(plan, found.keys(plan), tables)
+        """What a build would scan and cost at most; nothing is scanned to tell."""
+        if rows.query is None:
+            recipe, _ = self._recipe(rows, name=name, service=service, as_of=as_of)
+            keys = recipe.entities.keys(recipe.plan)
+            return self.features.scan(recipe.plan, keys, recipe.tables)
+        check_name(name)
+        plan = self.features.plan(service)
+        tables = self.features.tables(plan, Span(), _instant(as_of))
+        return self.features.scan(plan, rows.query, tables)
 
     def get(self, reference: str) -> Dataset:
         """'name@version', or 'name' for the newest version. Raises NotFound."""
-        return self._handle(self.store.get(Reference.parse(reference)))
+        return self._handle(self.record(reference))
+
+    def record(self, reference: str) -> DatasetRecord:
+        """What is known of a version, also of one whose rows were removed. Raises NotFound."""
+        return self.store.get(Reference.parse(reference))
 
     def list(self, name: str | None = None) -> list[DatasetRecord]:
         """The records of every version that has its rows, by name and version."""

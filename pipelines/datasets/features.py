@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
+from pydantic import BaseModel
 
 from mlops.errors import Refused
 from mlops.plan import FeaturePlan, PlannedView, Transformation
@@ -25,8 +26,7 @@ class Span:
     last: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(BaseModel):
     """What a build will scan and cost at most."""
 
     bytes: int

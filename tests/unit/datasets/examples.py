@@ -151,7 +151,7 @@ class MemoryFeatures:
     def scan(
         self, plan: FeaturePlan, entities: pd.DataFrame | str, tables: Sequence[TableRead]
     ) -> Scan:
-        return Scan(2_000, 0.01, "USD", (("spend", 2_000),))
+        return Scan(bytes=2_000, price=0.01, currency="USD", tables=(("spend", 2_000),))
 
 
 _SCHEMA = pa.schema(

@@ -73,10 +73,10 @@ def test_statistics_are_in_the_record_and_quote_nothing_personal(place: Place) -
 
     found = dataset.statistics
 
-    assert found.loc["amount", "median"] > 0
+    assert float(str(found.loc["amount", "median"])) > 0
     assert found.loc["is_fraud", "mean"] == pytest.approx(payments(50)["is_fraud"].mean())
-    assert found.loc["country", "top"].startswith(("KR", "FR"))
-    assert pd.isna(found.loc["customer_id", "top"])
+    assert str(found.loc["country", "top"]).startswith(("KR", "FR"))
+    assert str(found.loc["customer_id", "top"]) == "nan"
     assert '"c1"' not in next(iter(bodies(place, RECORDS))).decode()
 
 
@@ -144,9 +144,9 @@ def test_the_rows_of_another_dataset_are_taken_as_they_are(place: Place) -> None
 
 
 def test_entity_rows_given_in_no_way_or_two_are_refused(place: Place) -> None:
-    for given_rows in ({}, {"query": "SELECT 1", "like": "a@1"}):
+    for query, like in ((None, None), ("SELECT 1", "a@1")):
         with pytest.raises(InputError, match="in one way"):
-            place.datasets.build("train", service="spend_v1", **given_rows)
+            place.datasets.build("train", service="spend_v1", query=query, like=like)
 
 
 def test_an_unknown_service_is_told(place: Place) -> None:

@@ -37,6 +37,11 @@ def table(rows: list[Any]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
+def written(rows: list[Any]) -> list[str]:
+    """Values in the columns' order, as texts: 0.0 == -0.0, but their bits differ."""
+    return [repr([row[name] for name in SCHEMA.names]) for row in rows]
+
+
 @given(_rows, st.integers(0, 10))
 def test_the_pieces_in_which_rows_come_do_not_matter(rows: list[Any], cut: int) -> None:
     whole, hash_ = table(rows), ContentHash(SCHEMA)
@@ -47,8 +52,7 @@ def test_the_pieces_in_which_rows_come_do_not_matter(rows: list[Any], cut: int) 
 
 @given(_rows, _rows)
 def test_other_rows_have_another_checksum(one: list[Any], other: list[Any]) -> None:
-    # Python's 0.0 == -0.0, whose bits differ.
-    assume(repr(one) != repr(other))
+    assume(written(one) != written(other))
     assert content_sha256(table(one)) != content_sha256(table(other))
 
 

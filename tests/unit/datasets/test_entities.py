@@ -119,7 +119,7 @@ def test_no_rows_are_refused() -> None:
 
 
 def test_a_row_without_a_time_is_refused() -> None:
-    frame = pd.concat([rows(), rows().assign(event_time=pd.NaT)])
+    frame = payments(2).assign(event_time=pd.Series([START, None]))
     with pytest.raises(InputError, match="1 of 2 entity rows have no 'event_time'"):
         arranged(frame)
 
