@@ -43,6 +43,12 @@ def write_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
     return Grant(sid, actions, _objects(bucket, prefixes))
 
 
+def create_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
+    """Write keys that do not exist yet, and never one that does."""
+    conditional = {"Null": {"s3:if-none-match": "false"}}
+    return Grant(sid, ("s3:PutObject",), _objects(bucket, prefixes), conditional)
+
+
 def delete_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
     return Grant(sid, ("s3:DeleteObject",), _objects(bucket, prefixes))
 

@@ -10,6 +10,7 @@ from infra.stacks.grants import (
     SCRATCH_TABLES,
     Grant,
     change_catalog,
+    create_objects,
     delete_objects,
     executions,
     jobs,
@@ -68,9 +69,11 @@ def grants_of(role: Role, names: Names) -> tuple[Grant, ...]:
 
 
 def _data_scientist(names: Names) -> tuple[Grant, ...]:
-    """Reads everything but secrets, writes only scratch tables, runs workflows."""
+    """Reads everything but secrets, writes only scratch tables and datasets, runs workflows."""
     return (
-        read_objects("ReadData", names.data_bucket, *READABLE, "downsync/shards/"),
+        read_objects("ReadData", names.data_bucket, *READABLE, "downsync/shards/", "datasets/"),
+        write_objects("BuildDatasets", names.data_bucket, "datasets/"),
+        delete_objects("RemoveDatasets", names.data_bucket, "datasets/rows/"),
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
         list_bucket("ListArtifacts", names.artifact_bucket),
@@ -110,7 +113,7 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
     return (
         read_objects("ReadData", names.data_bucket, ""),
         write_objects("WriteData", names.data_bucket, ""),
-        delete_objects("ReplaceData", names.data_bucket, "raw/", "features/"),
+        delete_objects("ReplaceData", names.data_bucket, "raw/", "features/", "datasets/rows/"),
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
         write_objects("Apply", names.artifact_bucket, "feast/", "workflows/"),
@@ -165,6 +168,8 @@ def _approver(names: Names) -> tuple[Grant, ...]:
     return (
         read_objects("ReadModelFiles", names.artifact_bucket, "models/", "deployments/"),
         list_bucket("ListModelFiles", names.artifact_bucket),
+        read_objects("ReadLineage", names.data_bucket, "datasets/records/", "imports/"),
+        list_bucket("ListLineage", names.data_bucket),
         *read_models(names),
         Grant("Decide", ("sagemaker:UpdateModelPackage",), model_packages(names)),
         read_records(names),
@@ -175,7 +180,9 @@ def _approver(names: Names) -> tuple[Grant, ...]:
 def _training_job(names: Names) -> tuple[Grant, ...]:
     """Joins features, trains, and writes what it made; never registers or approves."""
     return (
-        read_objects("ReadData", names.data_bucket, *READABLE),
+        read_objects("ReadData", names.data_bucket, *READABLE, "datasets/"),
+        write_objects("BuildDatasets", names.data_bucket, "datasets/rows/"),
+        create_objects("RecordDatasets", names.data_bucket, "datasets/records/"),
         list_bucket("ListData", names.data_bucket),
         read_objects(
             "ReadArtifacts",

@@ -176,7 +176,7 @@ def needed_days(view: PlannedView, span: Span) -> Days:
 
 
 def read_log(log: BuildLog, wanted: Days) -> Mapping[str, tuple[Any, ...]]:
-    """What a log shows of some days: generations, and the builds and imports behind them."""
+    """What a log shows of some days: generations, and the builds and raw data behind them."""
     current = tuple(_within(log.current, wanted))
     builds = [
         build
@@ -186,7 +186,7 @@ def read_log(log: BuildLog, wanted: Days) -> Mapping[str, tuple[Any, ...]]:
     return {
         "current": current,
         "builds": tuple(build.id for build in builds),
-        "imports": tuple(sorted({id_ for build in builds for id_ in build.imports})),
+        "payments": tuple(sorted({build.payments for build in builds})),
     }
 
 

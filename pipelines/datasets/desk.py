@@ -24,6 +24,7 @@ from mlops.objects import S3Documents
 from mlops.plan import FeaturePlan
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.settings import Settings, load_settings
+from pipelines.data.ledger import load_ledger
 from pipelines.datasets.athena import AthenaFeatures
 from pipelines.datasets.build import About, Recipe, make_draft, span_of, workspace
 from pipelines.datasets.cache import FileCache
@@ -276,7 +277,9 @@ def open_datasets(
         store=store,
         features=AthenaFeatures(settings, aws, artifacts=artifacts, data=data),
         cache=FileCache(cache or settings.dataset_cache, settings.cache_bytes),
-        lineages=Lineages(store, SageMakerRegistry(aws, settings.names)),
+        lineages=Lineages(
+            store, SageMakerRegistry(aws, settings.names), lambda: load_ledger(data)[0]
+        ),
         clock=settings.build_clock(),
         identity=lambda: aws.identity,
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlops.errors import InputError, NotFound
 from mlops.registry.versions import ModelRegistry, ModelVersion
+from pipelines.data.ledger import Import, Ledger
 from pipelines.datasets.record import DatasetRecord, Reference, TableRead
 from pipelines.datasets.store import DatasetStore
 
@@ -36,6 +37,16 @@ class ModelNode(_Frozen):
     data_snapshot: str
 
 
+class ImportNode(_Frozen):
+    """A file of raw payments that a feature table was built from."""
+
+    id: str
+    file: str
+    rows: int
+    retracted: bool
+    """Whether the file was corrected or withdrawn since."""
+
+
 class ViewNode(_Frozen):
     """A feature view as a dataset read it."""
 
@@ -43,7 +54,7 @@ class ViewNode(_Frozen):
     table: str
     generations: tuple[str, ...]
     builds: tuple[str, ...]
-    imports: tuple[str, ...]
+    imports: tuple[ImportNode, ...]
 
 
 class DatasetNode(_Frozen):
@@ -67,11 +78,6 @@ class Lineage(_Frozen):
     models: tuple[ModelNode, ...]
     datasets: tuple[DatasetNode, ...]
 
-    @property
-    def imports(self) -> tuple[str, ...]:
-        found = {id_ for d in self.datasets for view in d.views for id_ in view.imports}
-        return tuple(sorted(found))
-
 
 @dataclass(frozen=True)
 class Lineages:
@@ -79,18 +85,20 @@ class Lineages:
 
     store: DatasetStore
     registry: ModelRegistry
+    payments: Callable[[], Ledger]
+    """Reads the ledger of raw payments."""
 
     def of_model(self, model: str, version: int) -> Lineage:
         """Back from a model version. Raises NotFound."""
         found = self.registry.get(model, version)
         name = found.lineage.get(DATASET)
         records = [self.store.get(Reference.parse(name))] if name else []
-        return _lineage("model", f"{model}/{version}", [found], records)
+        return self._lineage("model", f"{model}/{version}", [found], records)
 
     def of_dataset(self, reference: Reference) -> Lineage:
         """Both ways from a dataset. Raises NotFound."""
         record = self.store.get(reference)
-        return _lineage("dataset", record.reference, self.users([record]), [record])
+        return self._lineage("dataset", record.reference, self.users([record]), [record])
 
     def of_view(self, view: str) -> Lineage:
         """On from a feature view. Raises NotFound where no dataset ever read it."""
@@ -98,7 +106,12 @@ class Lineages:
 
     def of_import(self, import_id: str) -> Lineage:
         """On from an import of raw data: what was trained on it."""
-        return self._onwards("import", import_id, lambda read: import_id in read.imports)
+        ledger = self.payments()
+        return self._onwards(
+            "import",
+            import_id,
+            lambda read: any(one.id == import_id for one in seen_by(read, ledger)),
+        )
 
     def users(self, records: Iterable[DatasetRecord]) -> list[ModelVersion]:
         """The model versions that were trained on these datasets."""
@@ -119,7 +132,38 @@ class Lineages:
                 f"No dataset was built from {kind} '{name}'. See what was read: mlops datasets "
                 "list --json"
             )
-        return _lineage(kind, name, self.users(records), records)
+        return self._lineage(kind, name, self.users(records), records)
+
+    def _lineage(
+        self,
+        kind: Kind,
+        asked: str,
+        models: Sequence[ModelVersion],
+        records: Sequence[DatasetRecord],
+    ) -> Lineage:
+        ledger = self.payments()
+        return Lineage(
+            kind=kind,
+            asked=asked,
+            models=tuple(map(_model_node, models)),
+            datasets=tuple(_dataset_node(record, ledger) for record in records),
+        )
+
+
+def seen_by(read: TableRead, ledger: Ledger) -> list[Import]:
+    """The imports that the builds of a table saw, as far as their days can count.
+
+    The snapshot of a day sees the payments before it.
+    """
+    if not read.current:
+        return []
+    last = str(read.current[-1].days.last)
+    return [
+        one
+        for one in ledger.imports
+        if min(one.days, default=last) < last
+        and any(one.visible_in(commit) for commit in read.payments)
+    ]
 
 
 def parse_model(text: str) -> tuple[str, int]:
@@ -128,17 +172,6 @@ def parse_model(text: str) -> tuple[str, int]:
     if not slash or not model or not (version.isascii() and version.isdigit()):
         raise InputError(f"'{text}' names no model version. Write it as MODEL/VERSION: fraud/3.")
     return model, int(version)
-
-
-def _lineage(
-    kind: Kind, asked: str, models: Sequence[ModelVersion], records: Sequence[DatasetRecord]
-) -> Lineage:
-    return Lineage(
-        kind=kind,
-        asked=asked,
-        models=tuple(map(_model_node, models)),
-        datasets=tuple(map(_dataset_node, records)),
-    )
 
 
 def _model_node(version: ModelVersion) -> ModelNode:
@@ -151,7 +184,7 @@ def _model_node(version: ModelVersion) -> ModelNode:
     )
 
 
-def _dataset_node(record: DatasetRecord) -> DatasetNode:
+def _dataset_node(record: DatasetRecord, ledger: Ledger) -> DatasetNode:
     return DatasetNode(
         dataset=record.reference,
         feature_service=record.service,
@@ -160,15 +193,21 @@ def _dataset_node(record: DatasetRecord) -> DatasetNode:
         rows=record.rows,
         sha256=record.sha256,
         removed=record.removed is not None,
-        views=tuple(map(_view_node, record.tables)),
+        views=tuple(_view_node(read, ledger) for read in record.tables),
     )
 
 
-def _view_node(read: TableRead) -> ViewNode:
+def _view_node(read: TableRead, ledger: Ledger) -> ViewNode:
     return ViewNode(
         view=read.view,
         table=read.table,
         generations=read.generations,
         builds=read.builds,
-        imports=read.imports,
+        imports=tuple(map(_import_node, seen_by(read, ledger))),
+    )
+
+
+def _import_node(one: Import) -> ImportNode:
+    return ImportNode(
+        id=one.id, file=one.file, rows=one.rows, retracted=one.retracted_in is not None
     )

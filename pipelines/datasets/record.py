@@ -102,8 +102,8 @@ class TableRead(_Frozen):
     """Whether the table keeps its generations, so that it can be read so again."""
     current: tuple[Current, ...] = ()
     builds: tuple[str, ...] = ()
-    imports: tuple[str, ...] = ()
-    """The imports of raw data that these builds saw."""
+    payments: tuple[int, ...] = ()
+    """The commits of raw payments that these builds saw; the ledger says the imports."""
 
     @property
     def log(self) -> BuildLog:

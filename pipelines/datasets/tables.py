@@ -150,7 +150,8 @@ def _add_view(branch: Tree, view: ViewNode) -> None:
     if view.builds:
         leaf.add(escape(f"builds {_few(view.builds)}"))
     if view.imports:
-        leaf.add(escape(f"imports {_few(view.imports)}"))
+        files = [f"{i.file} ({i.id}{', retracted' if i.retracted else ''})" for i in view.imports]
+        leaf.add(escape(f"imports {_few(files)}"))
 
 
 def _read(read: TableRead) -> str:

@@ -23,6 +23,7 @@ from mlops.plan import (
     Transformation,
 )
 from mlops.registry.versions import ModelVersion, Status, unknown_version
+from pipelines.data.ledger import Import, Ledger
 from pipelines.datasets.cache import FileCache
 from pipelines.datasets.desk import Datasets
 from pipelines.datasets.features import Scan, Span, Take
@@ -65,6 +66,33 @@ PLAN = FeaturePlan(
         ),
     ),
 )
+
+
+def _import(id_: str, day: str, retracted_in: int | None = None) -> Import:
+    return Import(
+        id=id_,
+        sha256=id_,
+        file=f"{id_}.parquet",
+        rows=10,
+        days=(day,),
+        created=START,
+        retracted=None if retracted_in is None else START,
+        retracted_in=retracted_in,
+    )
+
+
+LEDGER = Ledger(
+    commits=3,
+    published=3,
+    imports=(
+        _import("00000001-a", "2025-01-01"),
+        _import("00000001-b", "2025-01-02", retracted_in=2),
+        _import("00000002-b", "2025-01-02"),
+        _import("00000002-z", "2026-01-01"),
+        _import("00000003-c", "2025-01-03"),
+    ),
+)
+"""At commit 2 file b was corrected, and z brought payments of days that no dataset has read."""
 
 
 def ratio(inputs: dict[str, list[object]]) -> dict[str, list[object]]:
@@ -117,7 +145,7 @@ class MemoryFeatures:
                 pinned=self.pinned,
                 current=(Current(generation=generation, days=days),) if self.pinned else (),
                 builds=(f"build-{generation}",),
-                imports=("import-1", f"import-{generation}"),
+                payments=(1 if generation == "g0001" else 2,),
             ),
         )
 
@@ -218,7 +246,7 @@ class Place:
             store=store,
             features=self.features,
             cache=FileCache(self.folder / "cache", 10**9),
-            lineages=Lineages(store, self.registry),
+            lineages=Lineages(store, self.registry, lambda: LEDGER),
             clock=FixedClock(START),
             identity=lambda: "arn:aws:sts::000000000000:assumed-role/mlops-dev-data-scientist/kim",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops.errors import InputError, NotFound
-from pipelines.datasets.lineage import Lineages, parse_model
+from pipelines.datasets.lineage import Lineage, Lineages, parse_model
 from pipelines.datasets.record import Reference
 from tests.unit.datasets.examples import Place, payments
 
@@ -29,8 +29,12 @@ def lineages(place: Place) -> Lineages:
     return place.datasets.lineages
 
 
-def models(found: object) -> list[str]:
-    return [f"{m.model}/{m.version}" for m in found.models]  # type: ignore[attr-defined]  # a Lineage
+def models(found: Lineage) -> list[str]:
+    return [f"{m.model}/{m.version}" for m in found.models]
+
+
+def imports(found: Lineage) -> list[str]:
+    return [one.id for dataset in found.datasets for v in dataset.views for one in v.imports]
 
 
 def test_a_model_version_is_walked_back_to_its_imports(lineages: Lineages) -> None:
@@ -40,7 +44,7 @@ def test_a_model_version_is_walked_back_to_its_imports(lineages: Lineages) -> No
     assert (dataset.dataset, dataset.feature_service) == ("train@2", "spend_v1")
     assert (view.view, view.table, view.generations) == ("spend", "spend", ("g0002",))
     assert view.builds == ("build-g0002",)
-    assert found.imports == ("import-1", "import-g0002")
+    assert imports(found) == ["00000001-a", "00000002-b"]
 
 
 def test_a_version_without_a_dataset_has_its_snapshot_only(lineages: Lineages) -> None:
@@ -62,8 +66,20 @@ def test_a_view_is_walked_on_to_every_model(lineages: Lineages) -> None:
 
 
 def test_an_import_is_walked_on_to_the_models_that_saw_it(lineages: Lineages) -> None:
-    assert models(lineages.of_import("import-1")) == ["fraud/2", "fraud/3"]
-    assert models(lineages.of_import("import-g0002")) == ["fraud/3"]
+    assert models(lineages.of_import("00000001-a")) == ["fraud/2", "fraud/3"]
+    assert models(lineages.of_import("00000002-b")) == ["fraud/3"]
+
+
+def test_a_corrected_file_names_what_was_trained_on_it(lineages: Lineages) -> None:
+    found = lineages.of_import("00000001-b")
+    assert models(found) == ["fraud/2"]
+    assert [i.retracted for v in found.datasets[0].views for i in v.imports] == [False, True]
+
+
+@pytest.mark.parametrize("later", ["00000002-z", "00000003-c"])
+def test_an_import_that_nothing_saw_is_told(lineages: Lineages, later: str) -> None:
+    with pytest.raises(NotFound, match=f"No dataset was built from import '{later}'"):
+        lineages.of_import(later)
 
 
 def test_a_removed_dataset_is_still_in_the_lineage(place: Place, lineages: Lineages) -> None:

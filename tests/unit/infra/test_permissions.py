@@ -114,6 +114,25 @@ def test_downsync_writes_nothing_of_anyone_elses() -> None:
     assert places == {f"{data}/downsync/*", f"{staging}/*"}
 
 
+def test_a_training_job_adds_datasets_and_replaces_or_removes_none() -> None:
+    record = f"arn:aws:s3:::{NAMES.data_bucket}/datasets/records/*"
+    (write,) = (
+        grant
+        for role, grant in EVERY_GRANT
+        if role is Role.TRAINING_JOB
+        and record in grant.resources
+        and "s3:PutObject" in grant.actions
+    )
+    assert write.conditions == {"Null": {"s3:if-none-match": "false"}}
+    deleting = {
+        resource
+        for role, grant in EVERY_GRANT
+        if role is Role.TRAINING_JOB and "s3:DeleteObject" in grant.actions
+        for resource in grant.resources
+    }
+    assert deleting == {f"arn:aws:s3:::{NAMES.staging_bucket}/*"}
+
+
 def test_nobody_can_change_roles_or_the_network() -> None:
     changing = {
         action
