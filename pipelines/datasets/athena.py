@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -24,8 +24,8 @@ from mlops.stores.athena.session import Bill, Session, open_session
 from mlops.stores.athena.sql import name
 from pipelines.datasets.features import Scan, Span, Take
 from pipelines.datasets.record import Cost, TableRead
-from pipelines.features.build import view_query
 from pipelines.features.buildlog import BuildLog, Current, Days, load_log
+from pipelines.features.catalog import view_query
 from pipelines.features.tables import TABLES
 
 CURRENCY = "USD"
@@ -147,13 +147,12 @@ class AthenaFeatures:
                     "Apply the feature repo of that time to build the dataset again."
                 )
             if read.pinned:
-                self._check_kept(read)
-                database = self._settings.names.database
-                found[read.source] = view_query(TABLES[read.table], read.log, database)
+                log, database = self._kept(read), self._settings.names.database
+                found[read.source] = view_query(TABLES[read.table], log, database)
         return found
 
-    def _check_kept(self, read: TableRead) -> None:
-        """Raises NotFound when a table, or a build of it, is gone."""
+    def _kept(self, read: TableRead) -> BuildLog:
+        """The log as it was read. Raises NotFound when the table, or a build of it, is gone."""
         log, _ = load_log(self._data, read.table)
         gone = set(read.builds) - {build.id for build in log.builds}
         if read.table not in TABLES or gone:
@@ -162,6 +161,8 @@ class AthenaFeatures:
                 f"Feature table '{read.table}' no longer holds what the dataset was built on: "
                 f"{what} is gone. It cannot be built again as it was; build a new version."
             )
+        schemas = tuple(v for v in log.schemas if v.number <= (read.schema_version or 0))
+        return BuildLog(table=read.table, current=read.current, schemas=schemas)
 
 
 def needed_days(view: PlannedView, span: Span) -> Days:
@@ -175,7 +176,7 @@ def needed_days(view: PlannedView, span: Span) -> Days:
     return Days(first=first, last=max(first, last))
 
 
-def read_log(log: BuildLog, wanted: Days) -> Mapping[str, tuple[Any, ...]]:
+def read_log(log: BuildLog, wanted: Days) -> dict[str, Any]:
     """What a log shows of some days: generations, and the builds and raw data behind them."""
     current = tuple(_within(log.current, wanted))
     builds = [
@@ -187,6 +188,7 @@ def read_log(log: BuildLog, wanted: Days) -> Mapping[str, tuple[Any, ...]]:
         "current": current,
         "builds": tuple(build.id for build in builds),
         "payments": tuple(sorted({build.payments for build in builds})),
+        "schema_version": log.recorded.number if log.recorded else None,
     }
 
 

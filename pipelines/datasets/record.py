@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlops.errors import InputError
 from mlops.plan import FeaturePlan
 from pipelines.datasets.statistics import Statistics
-from pipelines.features.buildlog import BuildLog, Current, snapshot_id
+from pipelines.features.buildlog import Current
 
 FORMAT = 1
 """Changes when the same inputs would be written as other rows or in another order."""
@@ -101,13 +101,11 @@ class TableRead(_Frozen):
     pinned: bool
     """Whether the table keeps its generations, so that it can be read so again."""
     current: tuple[Current, ...] = ()
+    schema_version: int | None = None
+    """Of the table's schema; None in a table whose schema is not recorded."""
     builds: tuple[str, ...] = ()
     payments: tuple[int, ...] = ()
     """The commits of raw payments that these builds saw; the ledger says the imports."""
-
-    @property
-    def log(self) -> BuildLog:
-        return BuildLog(table=self.table, current=self.current)
 
     @property
     def generations(self) -> tuple[str, ...]:
@@ -203,12 +201,19 @@ def inputs_sha256(
     format_: int = FORMAT,
 ) -> str:
     """A hash over everything that a dataset is made from."""
-    read = [[t.view, t.table, [c.model_dump(mode="json") for c in t.current]] for t in tables]
+    read = [[table.view, *_rows_read(table)] for table in tables]
     then = as_of.isoformat() if as_of else None
     inputs = [format_, plan.sha256, entities, time_column, then, read]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
-def tables_snapshot(tables: tuple[TableRead, ...]) -> str:
-    """Names exactly the rows that were read of these tables, as `snapshot_id` does of logs."""
-    return snapshot_id({read.table: read.log for read in tables}.values())
+def tables_snapshot(tables: Sequence[TableRead]) -> str:
+    """Names exactly the rows that were read of these tables."""
+    read = sorted(json.dumps(_rows_read(table)) for table in tables)
+    return hashlib.sha256("".join(dict.fromkeys(read)).encode()).hexdigest()[:16]
+
+
+def _rows_read(table: TableRead) -> list[Any]:
+    """What decides which rows of a table were read, and as what."""
+    current = [piece.model_dump(mode="json") for piece in table.current]
+    return [table.table, table.schema_version, current]
