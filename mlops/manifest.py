@@ -100,6 +100,8 @@ class Manifest(_Frozen):
     training_window: Window
     test_window: Window
     data_snapshot: str
+    dataset: str | None = None
+    """'name@version' of the dataset that it was trained on; None in manifests before there were."""
     code_sha256: str
     execution: str
     trained_by: str

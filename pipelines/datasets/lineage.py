@@ -17,7 +17,7 @@ from pipelines.data.ledger import Import, Ledger
 from pipelines.datasets.record import DatasetRecord, Reference, TableRead
 from pipelines.datasets.store import DatasetStore
 
-DATASET = "dataset"
+METADATA = "dataset"
 """Under which a registered version names its dataset."""
 Kind = Literal["model", "dataset", "view", "import"]
 
@@ -91,7 +91,7 @@ class Lineages:
     def of_model(self, model: str, version: int) -> Lineage:
         """Back from a model version. Raises NotFound."""
         found = self.registry.get(model, version)
-        name = found.lineage.get(DATASET)
+        name = found.lineage.get(METADATA)
         records = [self.store.get(Reference.parse(name))] if name else []
         return self._lineage("model", f"{model}/{version}", [found], records)
 
@@ -122,7 +122,7 @@ class Lineages:
             version
             for model in self.registry.models()
             for version in self.registry.versions(model)
-            if version.lineage.get(DATASET) in names
+            if version.lineage.get(METADATA) in names
         ]
 
     def _onwards(self, kind: Kind, name: str, matches: Callable[[TableRead], bool]) -> Lineage:
@@ -179,7 +179,7 @@ def _model_node(version: ModelVersion) -> ModelNode:
         model=version.model,
         version=version.version,
         status=version.status.value,
-        dataset=version.lineage.get(DATASET),
+        dataset=version.lineage.get(METADATA),
         data_snapshot=version.lineage.get("data_snapshot", ""),
     )
 

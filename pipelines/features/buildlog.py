@@ -6,7 +6,6 @@ view are made from it, so that an interrupted build leaves nothing that a reader
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -170,20 +169,6 @@ def in_chunks(gaps: Iterable[Days]) -> list[Days]:
         for gap in gaps
         for start in (gap.first + timedelta(days=n) for n in range(0, len(gap), MAX_DAYS))
     ]
-
-
-def snapshot_id(logs: Iterable[BuildLog]) -> str:
-    """Names exactly the rows that readers of these tables see: lineage for a training set."""
-    seen = sorted(
-        (
-            log.table,
-            [b.id for b in log.builds],
-            str(log.current),
-            log.recorded.sha256 if log.recorded else "",
-        )
-        for log in logs
-    )
-    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
 def log_key(table: str) -> str:

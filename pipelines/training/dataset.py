@@ -24,6 +24,8 @@ class DatasetCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    dataset: str
+    """'name@version' of the dataset that holds its rows."""
     feature_service: str
     plan_sha256: str
     data_snapshot: str

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlops.errors import JobFailed
 from mlops.manifest import MANIFEST, MODEL, Distribution, Manifest, ModelInput
+from pipelines.datasets.lineage import METADATA
 from pipelines.datasets.statistics import describe
 from pipelines.training.archive import archive
 from pipelines.training.dataset import DatasetCard, Matrix
@@ -59,6 +60,7 @@ def build_manifest(
         training_window=windows.train,
         test_window=windows.test,
         data_snapshot=card.data_snapshot,
+        dataset=card.dataset,
         code_sha256=run.code_sha256,
         execution=run.execution,
         trained_by=run.trained_by,
@@ -101,6 +103,7 @@ def customer_metadata(run: Run, prefix: str, manifest: Manifest, body: bytes) ->
         "code_sha256": run.code_sha256,
         "feature_service": manifest.feature_service,
         "data_snapshot": manifest.data_snapshot,
+        METADATA: manifest.dataset or "",
         "algorithm": run.model_settings.algorithm,
     }
     numbers = {f"metric_{name}": repr(float(v)) for name, v in manifest.metrics.items()}

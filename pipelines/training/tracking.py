@@ -32,12 +32,15 @@ class Tracking:
             self._mlflow.log_metrics(dict(metrics))
         return str(started.info.run_id)
 
-    def finish(self, run_id: str, graph: Graph, metrics: Mapping[str, float]) -> None:
-        """Add the exported model and what was measured of it."""
+    def finish(
+        self, run_id: str, graph: Graph, metrics: Mapping[str, float], *, dataset: str
+    ) -> None:
+        """Add the exported model, what was measured of it, and what it was trained on."""
         import onnx  # noqa: PLC0415  # as above
 
         with self._mlflow.start_run(run_id=run_id):
             self._mlflow.log_metrics(dict(metrics))
+            self._mlflow.set_tag("dataset", dataset)
             self._mlflow.onnx.log_model(
                 onnx.load_model_from_string(graph.body),
                 name="model",

@@ -1,4 +1,4 @@
-"""The preprocess job: entity rows, point-in-time features, a split by time.
+"""The preprocess job: entity rows, split by time, and a dataset of their features.
 
 What is a model's own, it hands in: which rows there are, which of them train and test, and what a
 missing feature means.
@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from mlops.athena import Athena
 from mlops.aws import Aws
 from mlops.errors import InputError
-from mlops.feast import historical_features, open_store
-from mlops.objects import S3Documents
-from mlops.plan import FeaturePlan, load_plan, load_transformations
 from mlops.settings import load_settings
-from pipelines.features.buildlog import load_log, snapshot_id
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.desk import Datasets, open_datasets
+from pipelines.datasets.record import DatasetRecord
 from pipelines.training.container import Container, run_step
 from pipelines.training.dataset import DATASET, DatasetCard, write_rows
 from pipelines.training.run import Run, read_run
 from pipelines.training.settings import Windows
 
+SPLIT = "split"
+"""The column of a model's dataset that says which rows train and which test."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,29 +59,51 @@ def main(rows: Rows) -> None:
 def _preprocess(container: Container, rows: Rows) -> None:
     run, settings = read_run(container.input("run")), load_settings()
     aws, windows = Aws(region=settings.region), run.windows
-    documents = S3Documents(aws, settings.names.artifact_bucket)
-    plan = load_plan(documents, run.model_settings.feature_service)
-    transformations = load_transformations(plan, settings.feature_repo)
     split = rows.split(rows.load(Athena(settings, aws), windows), windows)
     check_split(split, run, rows.label)
     _log.info("joining features to %d + %d rows", len(split.train), len(split.test))
-    joined = historical_features(
-        open_store(settings, aws),
-        plan,
-        pd.concat([split.train, split.test], ignore_index=True),
-        transformations,
-    )
-    complete = rows.complete(joined)
-    count = len(split.train)
-    found = Split(train=complete.iloc[:count], test=complete.iloc[count:])
-    snapshot = _snapshot(S3Documents(aws, settings.names.data_bucket), plan, complete)
-    card = describe_split(found, plan, snapshot, rows.label)
+    with tempfile.TemporaryDirectory(prefix="mlops-cache-") as cache:
+        # The machine of a job has no cache to speak of: what it built, it reads.
+        datasets = open_datasets(settings, aws=aws, cache=Path(cache))
+        dataset = build_dataset(datasets, run, split)
+        joined = dataset.to_pandas()
+    found = apart(rows.complete(joined))
+    card = describe_split(found, dataset.record, rows.label)
     write_rows(found.train, container.output("train"))
     write_rows(found.test, container.output("test"))
     (container.output("dataset") / DATASET).write_text(
         card.model_dump_json(indent=1), encoding="utf-8"
     )
     _log.info("%s", card)
+
+
+def build_dataset(datasets: Datasets, run: Run, split: Split) -> Dataset:
+    """The rows of both windows with their features, as the next version of the model's dataset.
+
+    A run on the same rows and feature tables finds the version that is there.
+    """
+    return datasets.build(
+        run.workflow,
+        service=run.model_settings.feature_service,
+        entities=together(split),
+        tags={"workflow": run.workflow, "execution": run.execution, "code": run.code_sha256},
+    )
+
+
+def together(split: Split) -> pd.DataFrame:
+    """Training and test rows in one table, with a column that tells them apart."""
+    parts = {"train": split.train, "test": split.test}
+    marked = [rows.assign(**{SPLIT: name}) for name, rows in parts.items()]
+    return pd.concat(marked, ignore_index=True)
+
+
+def apart(rows: pd.DataFrame) -> Split:
+    """Training and test rows, each in the order that they have."""
+    train, test = (
+        rows[rows[SPLIT] == name].drop(columns=[SPLIT]).reset_index(drop=True)
+        for name in ("train", "test")
+    )
+    return Split(train=train, test=test)
 
 
 def check_split(split: Split, run: Run, label: str) -> None:
@@ -98,22 +123,23 @@ def check_split(split: Split, run: Run, label: str) -> None:
             )
 
 
-def describe_split(split: Split, plan: FeaturePlan, snapshot: str, label: str) -> DatasetCard:
+def describe_split(split: Split, record: DatasetRecord, label: str) -> DatasetCard:
+    """What the model is said to be made from.
+
+    The snapshot names the feature tables' generations that were read, and the rows that came of it
+    once the model's own code had completed them.
+    """
+    rows = rows_sha256(pd.concat([split.train, split.test], ignore_index=True))
     return DatasetCard(
-        feature_service=plan.service,
-        plan_sha256=plan.sha256,
-        data_snapshot=snapshot,
+        dataset=record.reference,
+        feature_service=record.service,
+        plan_sha256=record.plan_sha256,
+        data_snapshot=f"features-{record.snapshot}-rows-{rows[:16]}",
         train_rows=len(split.train),
         train_positives=int(split.train[label].sum()),
         test_rows=len(split.test),
         test_positives=int(split.test[label].sum()),
     )
-
-
-def _snapshot(documents: S3Documents, plan: FeaturePlan, rows: pd.DataFrame) -> str:
-    """Names the feature tables' generations that were read, and the rows that came of it."""
-    tables = snapshot_id(load_log(documents, view.name)[0] for view in plan.views)
-    return f"features-{tables}-rows-{rows_sha256(rows)[:16]}"
 
 
 def rows_sha256(rows: pd.DataFrame) -> str:

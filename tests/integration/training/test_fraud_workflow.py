@@ -121,6 +121,57 @@ def test_the_version_tells_its_lineage(
     assert version.lineage["data_snapshot"].startswith("features-")
 
 
+@pytest.fixture(scope="module")
+def lineage(site: Site, version: ModelVersion) -> dict[str, Any]:
+    """From the first version back."""
+    walk = ("datasets", "lineage", "--model", f"fraud/{version.version}", "--json")
+    found: dict[str, Any] = json.loads(site.mlops(*walk, role=Role.APPROVER).stdout)
+    return found
+
+
+def test_a_version_is_walked_back_to_its_dataset_its_views_and_the_raw_payments(
+    lineage: dict[str, Any], version: ModelVersion
+) -> None:
+    (dataset,) = lineage["datasets"]
+    assert dataset["dataset"] == version.lineage["dataset"] == "fraud@1"
+    assert dataset["rows"] == version.metrics["train_rows"] + version.metrics["test_rows"]
+    assert [view["view"] for view in dataset["views"]] == ["customer_spend", "terminal_risk"]
+    for view in dataset["views"]:
+        assert view["generations"] == ["g0001"]
+        assert view["imports"][0]["file"].startswith("simulated-")
+
+
+@pytest.mark.parametrize("start", ["dataset", "view", "import"])
+def test_what_a_version_came_from_is_walked_on_to_it(
+    site: Site, lineage: dict[str, Any], version: ModelVersion, start: str
+) -> None:
+    view = lineage["datasets"][0]["views"][1]
+    name = {"dataset": "fraud@1", "view": view["view"], "import": view["imports"][0]["id"]}[start]
+
+    done = site.mlops("datasets", "lineage", f"--{start}", name, "--json", role=Role.APPROVER)
+
+    models = [(m["model"], m["version"]) for m in json.loads(done.stdout)["models"]]
+    assert models == [("fraud", version.version)]
+
+
+def test_the_dataset_holds_the_rows_that_were_trained_and_tested_on(
+    site: Site, version: ModelVersion
+) -> None:
+    done = site.mlops("datasets", "show", "fraud@1", "--json", role=Role.DATA_SCIENTIST)
+    record = json.loads(done.stdout)
+    columns = {column["name"]: column["statistics"] for column in record["columns"]}
+    rows = {top["value"]: top["rows"] for top in columns["split"]["top"]}
+    assert rows == {part: version.metrics[f"{part}_rows"] for part in ("train", "test")}
+    assert record["created_by"].split("/")[1] == site.names.role_name(Role.TRAINING_JOB)
+    assert record["tags"]["execution"] == version.lineage["execution"]
+
+
+def test_a_dataset_that_trained_a_version_is_not_removed(site: Site, version: ModelVersion) -> None:
+    refused = site.mlops("datasets", "rm", "fraud@1", role=Role.DATA_SCIENTIST, fails=True)
+    assert refused.returncode == 5
+    assert f"trained fraud/{version.version}" in refused.stderr
+
+
 def test_the_files_are_those_that_the_registry_and_the_manifest_name(
     site: Site, version: ModelVersion
 ) -> None:
@@ -234,6 +285,13 @@ def test_the_topic_is_told_of_the_refusal_and_of_the_failure_with_its_cause(
     assert "the label column is empty" in told["run_failed"]["cause"]
     assert told["run_failed"]["execution"] == later["broken"]["arn"]
     assert "the threshold 0.9999" in told["gate_refused"]["shortfalls"]
+
+
+def test_a_later_run_on_the_same_rows_trains_on_the_same_dataset(
+    site: Site, later: dict[str, dict[str, Any]]
+) -> None:
+    card = json.loads(site.object("runs/fraud/strict/dataset/dataset.json"))
+    assert card["dataset"] == "fraud@1"
 
 
 def test_every_call_was_one_that_its_role_may_make(

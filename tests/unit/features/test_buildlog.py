@@ -19,7 +19,6 @@ from pipelines.features.buildlog import (
     in_chunks,
     load_log,
     save_log,
-    snapshot_id,
 )
 
 DAY = date(2025, 1, 1)
@@ -147,12 +146,6 @@ def test_the_log_is_replaced_only_if_nobody_did_meanwhile() -> None:
     save_log(documents, mine.with_builds([build(2, 3)]), replacing=document)
     with pytest.raises(Conflict):
         save_log(documents, mine.with_builds([build(2, 5)]), replacing=document)
-
-
-def test_a_snapshot_s_name_changes_with_what_readers_see() -> None:
-    first, rebuilt = log(build(0, 9)), log(build(0, 9), build(4, 5, "g0002"))
-    assert snapshot_id([first]) == snapshot_id([log(build(0, 9))])
-    assert snapshot_id([first]) != snapshot_id([rebuilt])
 
 
 def test_a_log_as_of_a_past_moment_shows_what_was_current_then() -> None:

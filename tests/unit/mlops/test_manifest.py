@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,6 +60,13 @@ def _graph(**changes: Any) -> dict[str, Any]:
 
 def floats(width: int, dtype: str = "Float32") -> GraphTensor:
     return GraphTensor(dtype, (None, width))
+
+
+def test_a_manifest_from_before_datasets_is_still_read() -> None:
+    written = _manifest().model_dump(mode="json")
+    del written["dataset"]
+
+    assert read_manifest(json.dumps(written).encode(), where="here").dataset is None
 
 
 def test_a_fitting_graph_passes() -> None:

@@ -26,6 +26,7 @@ from tests.approvals import BUCKET, model_version
 from tests.unit.training import examples
 
 _CARD = DatasetCard(
+    dataset="fraud@3",
     feature_service="fraud_v1",
     plan_sha256="p",
     data_snapshot="s",

@@ -25,6 +25,7 @@ from tests.unit.training import examples
 
 _GRAPH = Graph(b"a graph")
 _CARD = DatasetCard(
+    dataset="fraud@3",
     feature_service="fraud_v1",
     plan_sha256="p" * 64,
     data_snapshot="s" * 64,
@@ -52,6 +53,15 @@ def test_the_manifest_fits_its_files_and_describes_every_input_and_the_score() -
     check_files(manifest, files)
     assert set(manifest.reference) == {column.name for column in DEFAULTS.inputs} | {"score"}
     assert manifest.created == examples.run().started
+
+
+def test_manifest_and_registry_name_the_dataset() -> None:
+    body = _manifest_files()[MANIFEST]
+    manifest = read_manifest(body, where="here")
+
+    metadata = customer_metadata(examples.run(), "s3://bucket/", manifest, body)
+
+    assert manifest.dataset == metadata["dataset"] == "fraud@3"
 
 
 def test_the_archive_holds_graph_and_manifest_as_they_lie_beside_it() -> None:

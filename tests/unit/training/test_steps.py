@@ -15,7 +15,13 @@ from pipelines.training.container import Container, run_script, run_step
 from pipelines.training.dataset import to_matrix, write_rows
 from pipelines.training.native import load_native, native_scores
 from pipelines.training.run import RUN
-from pipelines.training.steps.preprocess import Split, check_split, rows_sha256
+from pipelines.training.steps.preprocess import (
+    Split,
+    apart,
+    check_split,
+    rows_sha256,
+    together,
+)
 from tests.unit.training import examples
 
 
@@ -90,6 +96,15 @@ def test_a_window_without_rows_is_refused_with_the_remedy() -> None:
 
     with pytest.raises(InputError, match=r"training window .* has 0 rows .* --set test_end=DATE"):
         check_split(Split(rows[:0], rows), examples.run(), "is_fraud")
+
+
+def test_training_and_test_rows_come_apart_as_they_were_put_together() -> None:
+    split = Split(examples.rows(20), examples.rows(10, seed=1))
+
+    back = apart(together(split))
+
+    pd.testing.assert_frame_equal(back.train, split.train)
+    pd.testing.assert_frame_equal(back.test, split.test)
 
 
 def test_rows_are_named_by_what_they_hold_in_their_order() -> None:
