@@ -1,6 +1,6 @@
 """The ledger of the raw table: which file brought which rows, and which of them are current.
 
-One document in S3, changed by conditional writes; it is the truth (ADR 8). The partitions and the
+One document in S3, changed by conditional writes; it is the truth (ADR 9). The partitions and the
 view are made from it. A commit adds imports and retracts earlier ones in one step, and has a
 number; what readers see is what the ledger says at the last published commit.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -136,18 +136,21 @@ class Ledger(_Frozen):
             else one
             for one in self.imports
         )
-        ledger = Ledger(
-            commits=number, published=self.published, imports=(*imports, *added), files=files
-        )
+        ledger = self.replaced(commits=number, imports=(*imports, *added), files=files)
         ledger.shown()
         return ledger
+
+    def replaced(self, **changes: Any) -> Ledger:
+        """A ledger with other values; a model's own copy would keep what it had worked out."""
+        values = {name: getattr(self, name) for name in Ledger.model_fields}
+        return Ledger.model_construct(**{**values, **changes})
 
     @property
     def unpublished(self) -> tuple[Import, ...]:
         return tuple(one for one in self.imports if one.commit > self.published)
 
     def as_published(self) -> Ledger:
-        return self.model_copy(update={"published": self.commits})
+        return self.replaced(published=self.commits)
 
     def shown(self, commit: int | None = None) -> Visible:
         """What readers see at a commit, the last one by default.

@@ -1,9 +1,11 @@
-"""A payments table in memory: a working fake with the rules of the one on Athena, for tests."""
+"""A payments table and a source in memory: working fakes with the real ones' rules, for tests."""
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlops.errors import Conflict, NotFound
 from mlops.objects import MemoryDocuments
 from pipelines.data.payments import REPEATED, Partition, Visible
+from pipelines.data.sources import SourceFile
 
 
 @dataclass
@@ -64,3 +68,30 @@ class MemoryTable:
             for key in self.documents.keys(partition.prefix)
             for row in pq.read_table(io.BytesIO(self.documents.get(key).body)).to_pylist()
         ]
+
+
+@dataclass
+class MemorySource:
+    """Files in memory, with tags as S3 gives them."""
+
+    held: dict[str, bytes] = field(default_factory=dict)
+    uri: str = "s3://landing/payments/"
+
+    def files(self) -> Iterator[SourceFile]:
+        for path, body in self.held.items():
+            yield SourceFile(path, f"{self.uri}{path}", len(body), _tag(body))
+
+    @contextmanager
+    def opened(self, file: SourceFile, scratch: Path) -> Iterator[Path]:
+        if file.path not in self.held:
+            raise NotFound(f"{file.uri} is there no longer.")
+        body = self.held[file.path]
+        if _tag(body) != file.etag:
+            raise Conflict(f"{file.uri} changed since it was listed. Run it again.")
+        path = scratch / f"download{''.join(Path(file.path).suffixes[-2:])}"
+        path.write_bytes(body)
+        yield path
+
+
+def _tag(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()

@@ -29,7 +29,8 @@ class PaymentFile:
     columns: the name of every declared column that it has, in the file or from its folders.
     """
 
-    path: Path
+    label: str
+    """What messages call it."""
     format: Format
     columns: dict[str, str]
     folders: Folders = field(default_factory=Folders)
@@ -53,7 +54,7 @@ class PaymentFile:
 
     def batches(self, names: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The file's rows, or some of its own columns. Raises InputError where it is damaged."""
-        with readable(self.path):
+        with readable(self.label):
             for batch in self.format.batches(names):
                 yield batch if names is not None else self._prepared(batch)
 
@@ -74,29 +75,29 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def open_payments(
-    path: Path, *, format_: str = "auto", folders: Folders | None = None
+    path: Path, *, label: str = "", format_: str = "auto", folders: Folders | None = None
 ) -> PaymentFile:
     """Find out what the file is and which columns it has, itself or by its folders.
 
+    label: what messages call it; its path by default.
     Raises InputError naming the file when it is missing, unreadable, or lacks columns.
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}. Check the path.")
-    with readable(path):
+    label, folders = label or str(path), folders or Folders()
+    with readable(label):
         found = open_format(path, format_)
-    folders = folders or Folders()
     names = list(found.schema)
-    have = {name.lower() for name in names}
-    constants = {name: v for name, v in folders.values.items() if name.lower() not in have}
+    own = {name.lower() for name in names}
+    constants = {name: v for name, v in folders.values.items() if name.lower() not in own}
     columns = match_columns([*names, *constants])
     missing = [c for c in COLUMNS if c.required and c.name not in columns]
     if missing:
         wanted = ", ".join(" or ".join((c.name, *c.aliases)) for c in missing)
-        raise InputError(
-            f"{path} lacks {wanted}; it has {', '.join(names) or 'no columns'}. Rename its columns."
-        )
+        have = ", ".join(names) or "no columns"
+        raise InputError(f"{label} lacks {wanted}; it has {have}. Rename its columns.")
     used = {name: constants[name] for name in columns.values() if name in constants}
-    return PaymentFile(path, found, columns, folders, used)
+    return PaymentFile(label, found, columns, folders, used)
 
 
 def sha256(path: Path) -> str:
@@ -147,19 +148,19 @@ def _hashes(ids: pa.Array) -> npt.NDArray[np.uint64]:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(label: str) -> Iterator[None]:
     """Errors of a file's reader, told with the file and what may help."""
     try:
         yield
     except InputError as exc:
-        raise InputError(f"{path}: {exc}") from exc
+        raise InputError(f"{label}: {exc}") from exc
     except UnicodeDecodeError as exc:
         raise InputError(
-            f"{path} cannot be read: it is neither Parquet nor ORC, and no text in UTF-8. "
+            f"{label} cannot be read: it is neither Parquet nor ORC, and no text in UTF-8. "
             "Write it as UTF-8."
         ) from exc
     except (pa.ArrowException, OSError, EOFError, zlib.error) as exc:
         raise InputError(
-            f"{path} cannot be read: {str(exc).splitlines()[0]} It may be truncated or no "
+            f"{label} cannot be read: {str(exc).splitlines()[0]} It may be truncated or no "
             "Parquet, ORC or CSV at all; copy it again and compare sizes."
         ) from exc

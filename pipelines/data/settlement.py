@@ -81,6 +81,12 @@ class Settlement:
     known: Mapping[str, Import]
     refused: Mapping[str, InputError] = field(default_factory=dict)
 
+    def holders(self, position: int) -> list[str]:
+        """The files that have a unit's repeated payments."""
+        labels = [one.label for one in self.accepted] + [one.source.file for one in self.revivals]
+        files = {one.id: one.file for one in self.ledger.current}
+        return sorted({files.get(one, one) for one in self.repeated.winners(position, labels)})
+
     def replaced_by(self, unit: Unit) -> tuple[Import, ...]:
         """The earlier contents of the unit's names that end."""
         before = {self.ledger.files[n].sha256 for n in unit.arrivals if n in self.ledger.files}
@@ -106,10 +112,10 @@ class Settling:
         """
         known = {u.name: one for u in units if (one := self.ledger.holding(u.arrival.sha256))}
         accepted = [unit for unit in units if unit.name not in known]
-        seen = dict(arrivals)
+        seen = {n: a for n, a in arrivals.items() if self.ledger.holding(a.sha256)}
+        refused = {name: _retracted_meanwhile(name) for name in arrivals.keys() - seen.keys()}
         for unit in units:
             seen |= unit.arrivals if unit.name in known else {}
-        refused: dict[str, InputError] = {}
         while True:
             found = self._settlement(accepted, seen, tuple(gone), known)
             too_bad = dict(self._too_bad(found))
@@ -143,7 +149,8 @@ class Settling:
 
     def _too_bad(self, found: Settlement) -> Iterator[tuple[str, InputError]]:
         for position, unit in enumerate(found.accepted):
-            error = too_bad(unit, found.repeated.count(position), self.options.max_bad_share)
+            count = found.repeated.count(position)
+            error = too_bad(unit, count, self.options.max_bad_share, found.holders(position))
             if error is not None:
                 yield unit.name, error
 
@@ -185,10 +192,14 @@ class Settling:
         return Repeated(self.store.table.repeated(ids, visible, name=self.store.new_id()))
 
 
-def too_bad(unit: Unit, known: int, max_share: float) -> InputError | None:
+def _retracted_meanwhile(name: str) -> InputError:
+    return InputError(f"{name}: its content was retracted meanwhile. Run it again.")
+
+
+def too_bad(unit: Unit, known: int, max_share: float, holders: Sequence[str]) -> InputError | None:
     """Why a file is refused as a whole; None where it is not.
 
-    known: how many of its good rows repeat payments that the table has.
+    known: how many of its good rows repeat payments that the table has, from the files `holders`.
     """
     staged = unit.staged
     refused = staged.rows_refused + known
@@ -196,8 +207,10 @@ def too_bad(unit: Unit, known: int, max_share: float) -> InputError | None:
         return None
     reasons = staged.reasons + type(staged.reasons)({KNOWN: known} if known else {})
     counted = "; ".join(f"{n} x {reason}" for reason, n in reasons.most_common(5))
+    if known:
+        counted += f" (from {', '.join(holders[:3])}{' and others' if len(holders) > 3 else ''})"
     return InputError(
         f"{unit.label}: {refused} of {staged.rows_read} rows are bad "
-        f"({refused / staged.rows_read:.1%}, allowed are {max_share:.1%}): {counted}. Nothing was "
-        "imported. Correct the file, or allow more: --max-bad-share."
+        f"({refused / staged.rows_read:.1%}, allowed are {max_share:.1%}): {counted}. Nothing of "
+        "it was imported. Correct the file, or allow more: --max-bad-share."
     )

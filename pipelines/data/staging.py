@@ -164,7 +164,7 @@ def _checked(
             folders=file.folders,
         )
     except InputError as exc:
-        raise InputError(f"{file.path}: {exc}") from exc
+        raise InputError(f"{file.label}: {exc}") from exc
 
 
 def with_created_and_day(batch: pa.RecordBatch, now: datetime) -> pa.RecordBatch:

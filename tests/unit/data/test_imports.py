@@ -161,8 +161,9 @@ def test_an_import_that_was_noted_but_not_shown_is_shown_by_the_next(
         shop.take(parquet(tmp_path / "a.parquet", payments(ids(10))))
     assert not shop.table.rows()
     shop.table.fail_to_show = False
-    shop.take(parquet(tmp_path / "b.parquet", payments(ids(10, "q"))))
-    assert len(shop.table.rows()) == 20
+    report = shop.take(parquet(tmp_path / "b.parquet", payments([*ids(99, "q"), "p7"])))
+    assert report.manifest.reasons == {KNOWN: 1}
+    assert len(shop.table.rows()) == 109
     assert len(list_manifests(shop.documents)) == 2
 
 

@@ -1,0 +1,45 @@
+"""Ingesting what a warehouse hands over: every file once, whatever happens in between.
+
+Files are staged one after the other and committed in groups. A file that is bad is refused and
+told; the others come in. What a killed run had committed stays, and the next one does the rest.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from pipelines.data.ingestion import Ingestion, IngestOptions
+from pipelines.data.runs import IngestRun, save_run
+from pipelines.data.sources import Source
+from pipelines.data.staging import Progress
+from pipelines.data.store import Store
+
+
+def ingest(
+    source: Source, options: IngestOptions, *, store: Store, progress: Progress = lambda *_: None
+) -> IngestRun:
+    """Take in every file of the source that is not known, and note the run.
+
+    A bad file is in the report. Raises InputError where the source holds more than may be taken in
+    at once or a control file is wrong, and whatever S3 or Athena fail with.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mlops-ingest-") as folder:
+        ingestion = Ingestion(source, options, store, Path(folder), progress)
+        ingestion.run()
+    run = IngestRun(
+        run=options.run,
+        source=source.uri,
+        started_at=options.imports.rules.now,
+        by=options.imports.imported_by,
+        dry_run=options.imports.dry_run,
+        seconds=round(time.monotonic() - started, 3),
+        unchanged=ingestion.unchanged,
+        files=tuple(ingestion.reports[path] for path in sorted(ingestion.reports)),
+        retracted=ingestion.retracted,
+    )
+    if not run.dry_run:
+        save_run(store.documents, run)
+    return run
