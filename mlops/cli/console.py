@@ -65,6 +65,6 @@ def step_progress() -> Iterator[Callable[[str, int, int | None], None]]:
         def report(step: str, done: int, total: int | None) -> None:
             if step not in tasks:
                 tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done)
+            bars.update(tasks[step], completed=done, total=total)
 
         yield report

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops.cli.console import json_option, out, print_json, print_table, progress
+from mlops.cli.console import json_option, out, print_json, print_table, step_progress
+from pipelines.data.ingestion.cli import ingest, ingests
 
 if TYPE_CHECKING:
-    from mlops.aws import Aws
-    from mlops.settings import Settings
     from pipelines.data.imports import ImportReport
-    from pipelines.data.staging import Progress
-    from pipelines.data.store import Store
+    from pipelines.data.session import Session
 
 
 @click.group()
 def data() -> None:
-    """Simulate payments, or import a file of them, into the raw table."""
+    """Bring payments into the raw table, correct them, and see what came."""
+
+
+data.add_command(ingest)
+data.add_command(ingests)
 
 
 @data.command("import")
@@ -122,19 +122,15 @@ def simulate(
 @data.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the imports, oldest first.
+    """List the imports that readers see, oldest first.
 
     \b
     Example:
       mlops data list
     """
-    from mlops.aws import Aws
-    from mlops.objects import S3Documents
-    from mlops.settings import load_settings
     from pipelines.data.manifests import list_manifests
 
-    settings = load_settings()
-    manifests = list_manifests(S3Documents(Aws(region=settings.region), settings.names.data_bucket))
+    manifests = list_manifests(_session().documents)
     if as_json:
         print_json(manifests)
         return
@@ -146,8 +142,7 @@ def list_(as_json: bool) -> None:
                 m.file,
                 f"{m.rows_imported:,}",
                 f"{m.rows_refused:,}",
-                m.days[0] if m.days else "",
-                m.days[-1] if m.days else "",
+                *_ends(m.days),
                 f"{m.imported_at:%Y-%m-%d %H:%M}",
             ]
             for m in manifests
@@ -155,66 +150,135 @@ def list_(as_json: bool) -> None:
     )
 
 
-def _import(
-    file: Path,
-    *,
-    timezone: str | None = None,
-    currency: str | None = None,
-    max_bad_share: float = 0.05,
-    dry_run: bool = False,
-) -> ImportReport:
-    from mlops.aws import Aws
+@data.command()
+@click.argument("file", required=False)
+@json_option
+def history(file: str | None, as_json: bool) -> None:
+    """Show what files brought, and until when readers saw it; FILE is a part of the name.
+
+    \b
+    Examples:
+      mlops data history
+      mlops data history day=2025-05-01/
+    """
+    from pipelines.data.ledger import load_ledger
+
+    ledger, _ = load_ledger(_session().documents)
+    found = [one for one in ledger.imports if file is None or file in one.file]
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["file", "import", "rows", "first day", "last day", "from", "until"],
+        [
+            [
+                one.file,
+                one.id,
+                f"{one.rows:,}",
+                *_ends(one.days),
+                f"{one.created:%Y-%m-%d %H:%M}",
+                f"{one.retracted:%Y-%m-%d %H:%M}" if one.retracted else "",
+            ]
+            for one in found
+        ],
+    )
+
+
+@data.command()
+@click.argument("file", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Say what would go and change nothing.")
+@json_option
+def retract(file: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Take files back: readers no longer see what they brought. Names are those of 'history'.
+
+    \b
+    Examples:
+      mlops data retract s3://landing/payments/day=2025-05-01/part-0.parquet
+      mlops data retract payments.parquet --dry-run
+    """
+    from pipelines.data import retention
+
+    session = _session()
+    gone = retention.retract(file, session.options(dry_run=dry_run), store=session.store)
+    if as_json:
+        print_json({"dry_run": dry_run, "retracted": gone})
+        return
+    rows = sum(one.rows for one in gone)
+    done = "would retract" if dry_run else "retracted"
+    out.print(f"{done} {len(gone)} imports with {rows:,} payments", highlight=False)
+
+
+@data.command()
+@click.option(
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0),
+    default=90.0,
+    show_default=True,
+    help="Days since an import was retracted; until then as_of can show it.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed and remove nothing.")
+@json_option
+def sweep(days: float, dry_run: bool, as_json: bool) -> None:
+    """Remove retracted imports beyond their retention, and what killed runs left.
+
+    \b
+    Examples:
+      mlops data sweep --dry-run
+      mlops data sweep --older-than 30
+    """
+    from pipelines.data import retention
+
+    session = _session()
+    before = session.now - timedelta(days=days)
+    done = retention.sweep(session.store, before=before, dry_run=dry_run)
+    if as_json:
+        print_json(done)
+        return
+    verb = "would remove" if dry_run else "removed"
+    out.print(
+        f"{verb} {done.imports} retracted imports and {done.leftovers} leftovers: "
+        f"{done.objects} objects",
+        highlight=False,
+    )
+
+
+@data.command()
+@click.option("--as-of", "moment", required=True, metavar="TIME", help="By the platform's clock.")
+def query(moment: str) -> None:
+    """Print a query for the payments as readers saw them at a past moment.
+
+    \b
+    Example:
+      mlops data query --as-of 2025-05-01T06:00:00Z
+    """
+    from mlops.clock import parse_instant
+    from pipelines.data.ledger import load_ledger
+    from pipelines.data.schema import select_sql
+
+    session = _session()
+    ledger, _ = load_ledger(session.documents)
+    visible = ledger.shown_as_of(parse_instant(moment))
+    click.echo(select_sql(session.settings.names.database, visible.condition))
+
+
+def _session() -> Session:
     from mlops.settings import load_settings
+    from pipelines.data.session import Session
+
+    return Session(load_settings())
+
+
+def _ends(days: tuple[str, ...]) -> tuple[str, str]:
+    return (days[0], days[-1]) if days else ("", "")
+
+
+def _import(file: Path, **asked: Any) -> ImportReport:
     from pipelines.data.imports import import_payments
-    from pipelines.data.units import ImportOptions
-    from pipelines.data.validation import Rules
 
-    settings = load_settings()
-    aws = Aws(region=settings.region)
-    rules = Rules(
-        now=settings.build_clock().now(),
-        currency=settings.currency,
-        file_currency=currency,
-        timezone=timezone,
-    )
-    with _progress() as report:
-        return import_payments(
-            file,
-            ImportOptions(rules, aws.identity, max_bad_share=max_bad_share, dry_run=dry_run),
-            store=_store(settings, aws),
-            progress=report,
-        )
-
-
-def _store(settings: Settings, aws: Aws) -> Store:
-    import uuid
-
-    from mlops.athena import Athena
-    from mlops.objects import S3Documents
-    from pipelines.data.payments import PaymentsTable
-    from pipelines.data.store import Store
-
-    names = settings.names
-    return Store(
-        table=PaymentsTable(names, aws, Athena(settings, aws)),
-        documents=S3Documents(aws, names.data_bucket),
-        data_url=f"s3://{names.data_bucket}",
-        new_id=lambda: uuid.uuid4().hex[:12],
-    )
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar for each step that reports, in the order in which they begin."""
-    with progress() as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(step: str, done: int, total: int | None) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done)
-
-        yield report
+    session = _session()
+    with step_progress() as report:
+        return import_payments(file, session.options(**asked), store=session.store, progress=report)
 
 
 def _show(report: ImportReport, *, as_json: bool) -> None:

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from mlops.errors import Conflict, NotFound
 from mlops.objects import MemoryDocuments
+from pipelines.data.ingestion.sources import SourceFile
 from pipelines.data.payments import REPEATED, Partition, Visible
-from pipelines.data.sources import SourceFile
 
 
 @dataclass

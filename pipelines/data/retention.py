@@ -36,20 +36,25 @@ class Swept(BaseModel):
     objects: int
 
 
-def retract(names: Sequence[str], options: ImportOptions, *, store: Store) -> tuple[Import, ...]:
-    """Take files back by their names; returns the imports that readers see no longer.
+def retract(files: Sequence[str], options: ImportOptions, *, store: Store) -> tuple[Import, ...]:
+    """Take files back; returns the imports that readers see no longer, or would not.
 
-    Raises NotFound, naming them, when names are not in the ledger.
+    files: by name, or as an import calls them. Raises NotFound for those that are not current.
     """
     ledger, _ = load_ledger(store.documents)
-    unknown = [name for name in names if name not in ledger.files]
+    names = {file: _names(ledger, file) for file in files}
+    unknown = [file for file, found in names.items() if not found]
     if unknown:
-        raise NotFound(
-            f"No file of this name was taken in: {', '.join(unknown)}. See: mlops data history."
-        )
+        raise NotFound(f"No current file is called {', '.join(unknown)}. See: mlops data history.")
+    gone = [name for found in names.values() for name in found]
     with tempfile.TemporaryDirectory(prefix="mlops-retract-") as folder:
-        done = commit([], options, store=store, scratch=Path(folder), gone=names)
+        done = commit([], options, store=store, scratch=Path(folder), gone=gone)
     return done.retracted
+
+
+def _names(ledger: Ledger, file: str) -> list[str]:
+    contents = {one.sha256 for one in ledger.current if one.file == file}
+    return [name for name, held in ledger.files.items() if name == file or held.sha256 in contents]
 
 
 def sweep(store: Store, *, before: datetime, dry_run: bool) -> Swept:

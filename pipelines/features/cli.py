@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from mlops.cli.console import err, json_option, out, print_json, print_table, progress
+from mlops.cli.console import err, json_option, out, print_json, print_table, step_progress
 from mlops.errors import Refused
 from pipelines.features.downsync.cli import downsync
 from pipelines.features.schemas.cli import schema
@@ -120,7 +118,7 @@ def build(
     )
     tables = [find_table(name) for name in table or TABLES]
     payments, _ = load_ledger(session.data)
-    with _progress() as report:
+    with step_progress() as report:
         reports = [
             build_table(
                 wanted,
@@ -227,19 +225,6 @@ def _definitions(session: Session) -> Definitions:
 
 def _as_date(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    with progress() as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(table: str, done: int, total: int) -> None:
-            if table not in tasks:
-                tasks[table] = bars.add_task(table, total=total)
-            bars.update(tasks[table], completed=done)
-
-        yield report
 
 
 def _show_plan(found: ApplyPlan, *, as_json: bool, done: bool) -> None:

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from mlops.objects import Document, MemoryDocuments
 from pipelines.data import writing
-from pipelines.data.ingest import ingest
-from pipelines.data.ingestion import IngestOptions
+from pipelines.data.ingestion.ingest import ingest
+from pipelines.data.ingestion.intake import IngestOptions
+from pipelines.data.ingestion.runs import IngestRun
 from pipelines.data.ledger import load_ledger
 from pipelines.data.memory import MemorySource, MemoryTable
 from pipelines.data.payments import Partition, Visible
-from pipelines.data.runs import IngestRun
 from pipelines.data.store import Store
 from pipelines.data.units import ImportOptions
 from pipelines.data.validation import Rules
@@ -149,8 +149,7 @@ class Place:
         )
         rules = Rules(now=NOW, currency="EUR", file_currency="EUR")
         options = IngestOptions(
-            ImportOptions(rules, "arn:someone", max_bad_share=1.0),
-            run="r",
+            ImportOptions(rules, "arn:someone", max_bad_share=1.0, run="r"),
             **{"day_folder": None, "group_files": 2, **changes},
         )
         try:

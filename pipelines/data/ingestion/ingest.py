@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.data.ingestion import Ingestion, IngestOptions
-from pipelines.data.runs import IngestRun, save_run
-from pipelines.data.sources import Source
+from pipelines.data.ingestion.intake import IngestOptions, Intake
+from pipelines.data.ingestion.runs import IngestRun, save_run
+from pipelines.data.ingestion.sources import Source
 from pipelines.data.staging import Progress
 from pipelines.data.store import Store
 
@@ -27,18 +27,18 @@ def ingest(
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mlops-ingest-") as folder:
-        ingestion = Ingestion(source, options, store, Path(folder), progress)
-        ingestion.run()
+        intake = Intake(source, options, store, Path(folder), progress)
+        intake.run()
     run = IngestRun(
-        run=options.run,
+        run=options.imports.run or "",
         source=source.uri,
         started_at=options.imports.rules.now,
         by=options.imports.imported_by,
         dry_run=options.imports.dry_run,
         seconds=round(time.monotonic() - started, 3),
-        unchanged=ingestion.unchanged,
-        files=tuple(ingestion.reports[path] for path in sorted(ingestion.reports)),
-        retracted=ingestion.retracted,
+        unchanged=intake.unchanged,
+        files=tuple(intake.reports[path] for path in sorted(intake.reports)),
+        retracted=intake.retracted,
     )
     if not run.dry_run:
         save_run(store.documents, run)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlops.errors import InputError
-from pipelines.data.sources import Source, SourceFile
+from pipelines.data.ingestion.sources import Source, SourceFile
 
 CONTROL = "_manifest.json"
 SUCCESS = "_SUCCESS"

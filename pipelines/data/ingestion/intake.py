@@ -13,12 +13,12 @@ from pathlib import Path
 from mlops.errors import Conflict, InputError, NotFound, Refused
 from pipelines.data.commits import commit
 from pipelines.data.folders import Folders, parse_folders
+from pipelines.data.ingestion.listing import Expected, Listing, list_source
+from pipelines.data.ingestion.runs import FAILED, FileReport, State
+from pipelines.data.ingestion.sources import Source, SourceFile
 from pipelines.data.ledger import Arrival, Ledger, load_ledger
-from pipelines.data.listing import Expected, Listing, list_source
 from pipelines.data.manifests import ImportManifest
 from pipelines.data.reading import open_payments, readable, sha256
-from pipelines.data.runs import FAILED, FileReport, State
-from pipelines.data.sources import Source, SourceFile
 from pipelines.data.staging import Progress, stage
 from pipelines.data.store import Store, publish
 from pipelines.data.units import Committed, ImportOptions, Unit
@@ -33,8 +33,6 @@ class IngestOptions:
     """How a source is to be taken in."""
 
     imports: ImportOptions
-    run: str
-    """The name of this run."""
     known_as: str | None = None
     """What the source is called in the ledger; its address by default."""
     format: str = "auto"
@@ -82,7 +80,7 @@ class _Group:
         return read, {n: arrival for n, arrival in self.seen.items() if keep(self.files[n])}
 
 
-class Ingestion:
+class Intake:
     """One run over a source."""
 
     def __init__(
@@ -220,7 +218,7 @@ class Ingestion:
                 self._progress,
             )
         _check_rows(expected, staged.rows_read)
-        return Unit(file.path, {self._name(file): arrival}, staged, opened.schema)
+        return Unit(self._name(file), {self._name(file): arrival}, staged, opened.schema)
 
     def _is_here(self, file: SourceFile, arrival: Arrival, group: _Group) -> bool:
         name = self._name(file)
