@@ -41,8 +41,12 @@ class Format(Protocol):
     """How many it says it holds; None where only reading tells."""
 
     @property
+    def names(self) -> Sequence[str]:
+        """Of the columns, in the file's order."""
+
+    @property
     def schema(self) -> dict[str, str]:
-        """Column names with the types that the file gives them, in its order."""
+        """Column names with the types that the file gives them."""
 
     def batches(self, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """The rows, or some of the columns."""
@@ -75,6 +79,10 @@ class ParquetFormat:
                 f"A row group of it unpacks to {largest / 2**30:.0f} GiB, more than "
                 f"{MOST_GROUP_BYTES >> 30}. Write smaller row groups (parquet.block.size)."
             )
+
+    @property
+    def names(self) -> Sequence[str]:
+        return list(self._arrow.names)
 
     @property
     def schema(self) -> dict[str, str]:
@@ -114,6 +122,10 @@ class OrcFormat:
         _refuse_rows(self.rows)
 
     @property
+    def names(self) -> Sequence[str]:
+        return list(self._arrow.names)
+
+    @property
     def schema(self) -> dict[str, str]:
         return {field.name: str(field.type) for field in self._arrow}
 
@@ -136,11 +148,11 @@ class CsvFormat:
         self.ragged: list[str] = []
         with self._open() as file:
             text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-            self._names = next(csv.reader(text), [])
+            self.names: Sequence[str] = next(csv.reader(text), [])
 
     @property
     def schema(self) -> dict[str, str]:
-        return dict.fromkeys(self._names, "text")
+        return dict.fromkeys(self.names, "text")
 
     def batches(self, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         self.ragged.clear()
@@ -153,7 +165,7 @@ class CsvFormat:
             read_options=pa_csv.ReadOptions(block_size=16 << 20),
             parse_options=pa_csv.ParseOptions(invalid_row_handler=self._keep),
             convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(self._names, pa.string()),
+                column_types=dict.fromkeys(self.names, pa.string()),
                 include_columns=None if names is None else list(names),
                 null_values=["", "NULL", "null", "\\N"],
                 strings_can_be_null=True,

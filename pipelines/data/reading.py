@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,7 +88,9 @@ def open_payments(
     label, folders = label or str(path), folders or Folders()
     with readable(label):
         found = open_format(path, format_)
-    names = list(found.schema)
+    names = list(found.names)
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise InputError(f"{label} has the column {', '.join(twice)} more than once. Rename one.")
     own = {name.lower() for name in names}
     constants = {name: v for name, v in folders.values.items() if name.lower() not in own}
     columns = match_columns([*names, *constants])

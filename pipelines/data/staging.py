@@ -54,7 +54,7 @@ class Staged:
         """Widen the span of event times."""
         if not len(times):
             return
-        found = pc.min_max(times)
+        found = pc.min_max(times.cast(pa.timestamp("ms", tz="UTC")))
         first, last = found["min"].as_py(), found["max"].as_py()
         self.first_event = min(self.first_event or first, first)
         self.last_event = max(self.last_event or last, last)
