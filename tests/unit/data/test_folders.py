@@ -14,7 +14,11 @@ from pipelines.data.folders import Folders, parse_folders
 
 
 def wrong(
-    folders: Mapping[str, str | None], rows: dict[str, Any], *, day_key: str | None = None, **more: Any
+    folders: Mapping[str, str | None],
+    rows: dict[str, Any],
+    *,
+    day_key: str | None = None,
+    **more: Any,
 ) -> dict[str, list[bool]]:
     batch = pa.RecordBatch.from_pydict(rows)
     times = pa.array(more.get("times", [None] * batch.num_rows), pa.timestamp("ms"))

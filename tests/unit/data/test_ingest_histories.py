@@ -92,6 +92,9 @@ class FatedDocuments:
     def etags(self, prefix: str) -> dict[str, str]:
         return self.inner.etags(prefix)
 
+    def copy(self, source: str, target: str) -> None:
+        self.fate.step(lambda: self.inner.copy(source, target))
+
     def delete(self, key: str) -> None:
         self.fate.step(lambda: self.inner.delete(key))
 
