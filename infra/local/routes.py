@@ -34,7 +34,7 @@ _MINISTACK = {
     "glue": """
         BatchCreatePartition BatchGetPartition BatchUpdatePartition CreateDatabase
         CreatePartition CreateTable DeleteDatabase DeletePartition DeleteTable GetDatabase
-        GetDatabases GetPartition GetPartitions GetTable GetTables UpdateTable""",
+        GetDatabases GetPartition GetPartitions GetTable GetTables UpdateDatabase UpdateTable""",
     "iam": """
         CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy ListRolePolicies ListRoles
         PutRolePolicy UpdateAssumeRolePolicy""",

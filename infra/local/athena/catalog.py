@@ -108,6 +108,13 @@ class Catalog:
         entry: dict[str, Any] = {key: value for key, value in given.items() if value}
         self._glue.create_database(DatabaseInput=entry | {"Parameters": dict(properties)})
 
+    def update_database(self, name: str, properties: Mapping[str, str]) -> None:
+        """Add properties to a database, or change them."""
+        known = self._glue.get_database(Name=name)["Database"]
+        kept = {key: known[key] for key in ("Name", "Description", "LocationUri") if key in known}
+        parameters = {**(known.get("Parameters") or {}), **properties}
+        self._glue.update_database(Name=name, DatabaseInput=kept | {"Parameters": parameters})
+
     def drop_database(self, name: str) -> None:
         self._glue.delete_database(Name=name)
 

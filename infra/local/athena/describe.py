@@ -5,21 +5,66 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from infra.local.athena.catalog import Column, Table
+from infra.local.athena.errors import QueryFailed
 from infra.local.athena.formats import PARQUET, by_serde
 from infra.local.athena.types import quote
 
 
-def describe_lines(table: Table) -> list[str]:
-    """Name, type and comment in columns of twenty; partition columns once more below."""
+def describe_lines(table: Table, *, formatted: bool = False) -> list[str]:
+    """Name, type and comment in columns of twenty; partition columns once more below.
+
+    formatted: also what is known of the table and its storage.
+    """
     lines = [_line(column) for column in table.all_columns]
-    if not table.partition_keys:
-        return lines
-    heading = [
-        "\t \t ",
-        "# Partition Information\t \t ",
-        _row("# col_name", "data_type", "comment"),
+    if table.partition_keys:
+        heading = _row("# col_name", "data_type", "comment")
+        lines += [_BLANK, "# Partition Information\t \t ", heading, _BLANK]
+        lines += [_line(key) for key in table.partition_keys]
+    return lines + _details(table) if formatted else lines
+
+
+_BLANK = "\t \t "
+
+
+def _details(table: Table) -> list[str]:
+    form = by_serde(table.serde) or PARQUET
+    created = table.raw.get("CreateTime")
+    about = {
+        "Database": table.database,
+        "Owner": str(table.raw.get("Owner") or "hadoop"),
+        "CreateTime": f"{created:%a %b %d %H:%M:%S UTC %Y}" if created else "UNKNOWN",
+        "LastAccessTime": "UNKNOWN",
+        "Retention": str(table.raw.get("Retention") or 0),
+        "Location": table.location,
+        "Table Type": table.kind,
+    }
+    storage = {
+        "SerDe Library": table.serde,
+        "InputFormat": table.input_format or form.input_format,
+        "OutputFormat": table.output_format or form.output_format,
+    }
+    return [
+        _BLANK,
+        "# Detailed Table Information\t \t ",
+        *(_row(f"{name}:", value) + "\t " for name, value in about.items()),
+        "Table Parameters:\t \t ",
+        *(_row("", name, value) for name, value in sorted(table.parameters.items())),
+        _BLANK,
+        "# Storage Information\t \t ",
+        *(_row(f"{name}:", value) + "\t " for name, value in storage.items()),
+        "Storage Desc Params:\t \t ",
+        *(_row("", name, value) for name, value in sorted(table.serde_parameters.items())),
     ]
-    return [*lines, *heading, "\t \t ", *(_line(key) for key in table.partition_keys)]
+
+
+def describe_column(table: Table, name: str) -> str:
+    """One column's line. Raises Hive's complaint where there is none of the name."""
+    for column in table.all_columns:
+        if column.name == name:
+            return _line(column)
+    raise QueryFailed(
+        "", f"FAILED: SemanticException [Error 10002]: Invalid column reference {name}"
+    )
 
 
 def _line(column: Column) -> str:

@@ -26,6 +26,7 @@ _PARQUET_CODECS = {
 }
 _ORC_CODECS = {
     **{name: name.lower() for name in ("ZLIB", "SNAPPY", "ZSTD", "LZ4")},
+    "GZIP": "zlib",
     **dict.fromkeys(("NONE", "UNCOMPRESSED"), "uncompressed"),
 }
 _TEXT_CODECS = {

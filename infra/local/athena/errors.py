@@ -47,6 +47,15 @@ def unsupported(what: str, where: str = "") -> QueryFailed:
     return QueryFailed("NOT_SUPPORTED", f"{where}The local Athena does not support {what}")
 
 
+def no_iceberg(what: str, where: str = "") -> QueryFailed:
+    """Iceberg is refused as a whole, with what to do instead."""
+    return unsupported(
+        f"Iceberg tables ({what}). Use a Hive table: write Parquet by CTAS or INSERT, and replace "
+        "a partition, or a view over generations, where rows must change",
+        where,
+    )
+
+
 _PYTHON = re.compile(
     r"Python exception occurred while executing the UDF: \w+: (.*?)\n\nAt:.*", re.DOTALL
 )

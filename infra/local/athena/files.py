@@ -12,10 +12,9 @@ import duckdb
 from infra.local.athena.catalog import Column, Partition, Table
 from infra.local.athena.scope import Leaf
 from infra.local.athena.storage import Storage, StoredFile, folder, split_uri
-from infra.local.athena.types import Type, duck, quote, text
+from infra.local.athena.types import PATH, Type, duck, quote, text
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-PATH = "$path"
 Part = tuple[StoredFile, tuple[str, ...]]
 """A file, and the values of the partition that it lies in."""
 
@@ -105,20 +104,29 @@ def _merge(files: Iterable[StoredFile], pairs: Sequence[tuple[str, Partition]]) 
 
 
 def reading(
-    table: Table, parts: Sequence[Part], function: str, options: Sequence[str]
+    leaf: Leaf, parts: Sequence[Part], function: str, options: Sequence[str]
 ) -> tuple[str, list[str]]:
-    """A FROM clause over the files by a function of the engine's, and its partition columns."""
+    """A FROM clause over the files by a function of the engine's, and the columns of partitions.
+
+    Where the query names "$path", that is the last of them.
+    """
+    table, paths = leaf.table, []
+    if PATH in leaf.used:
+        options = [*options, f"filename = {text(PATH)}"]
+        paths = [quote(PATH)]
     files = ", ".join(text(file.uri) for file, _ in parts)
     if not table.partition_keys or _paths_say_it(table, parts):
         keys = [quote(key.name) for key in table.partition_keys]
-        return f"{function}([{files}], {', '.join([*options, *_hive_options(table)])})", keys
-    plain = ", ".join([*options, "hive_partitioning = false", f"filename = {text(PATH)}"])
+        source = f"{function}([{files}], {', '.join([*options, *_hive_options(table)])})"
+        return source, keys + paths
+    plain = ["hive_partitioning = false", *([] if paths else [f"filename = {text(PATH)}"])]
     files = ", ".join(text(uri) for uri in dict.fromkeys(file.uri for file, _ in parts))
     source = (
-        f"{function}([{files}], {plain}) AS f "
+        f"{function}([{files}], {', '.join([*options, *plain])}) AS f "
         f"JOIN ({values_by_file(table, parts)}) AS p ON f.{quote(PATH)} = p.{quote(PATH)}"
     )
-    return source, [f"p.{quote(key.name)}" for key in table.partition_keys]
+    keys = [f"p.{quote(key.name)}" for key in table.partition_keys]
+    return source, keys + [f"p.{path}" for path in paths]
 
 
 def _hive_options(table: Table) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.local.athena.errors import QueryFailed, unsupported
+from infra.local.athena.errors import QueryFailed, no_iceberg, unsupported
 
 if TYPE_CHECKING:
     from infra.local.athena.catalog import Table
@@ -56,6 +56,8 @@ _INPUTS = {one.input_format.lower(): one for one in (PARQUET, ORC, TEXT)}
 
 def format_of(table: Table) -> Format:
     """How a table's files are read. Raises NOT_SUPPORTED with the SerDes that are."""
+    if table.parameters.get("table_type", "").upper() == "ICEBERG":
+        raise no_iceberg(table.full_name)
     found = by_serde(table.serde)
     if found is None:
         serde = table.serde or "not given"

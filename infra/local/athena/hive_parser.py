@@ -8,11 +8,12 @@ from collections.abc import Callable
 from sqlglot.tokenizer_core import TokenType
 
 from infra.local.athena.dialect import hive_words
-from infra.local.athena.errors import QueryFailed, unsupported
+from infra.local.athena.errors import QueryFailed, no_iceberg, unsupported
 from infra.local.athena.reader import Reader
 from infra.local.athena.statements import (
     AddColumns,
     AddPartitions,
+    ChangeColumn,
     ColumnDefinition,
     CreateDatabase,
     CreateTable,
@@ -22,7 +23,9 @@ from infra.local.athena.statements import (
     DropTable,
     Name,
     PartitionSpec,
+    RenamePartition,
     RepairTable,
+    SetDatabaseProperties,
     SetLocation,
     SetProperties,
     Show,
@@ -54,7 +57,18 @@ def parse(sql: str) -> Statement:
             statement = build(reader)
             reader.end()
             return statement
+    if reader.peek("CREATE", "TABLE"):
+        raise _not_external(sql)
     raise unsupported(" ".join(token.text.upper() for token in reader.tokens[:2]))
+
+
+def _not_external(sql: str) -> QueryFailed:
+    """CREATE TABLE without EXTERNAL makes Iceberg tables, and no others."""
+    if re.search(r"['\"]table_type['\"]\s*=\s*['\"]iceberg['\"]", sql, re.IGNORECASE):
+        return no_iceberg("CREATE TABLE with table_type")
+    return QueryFailed(
+        "", "FAILED: ParseException line 1:7 missing EXTERNAL at 'TABLE' near 'CREATE TABLE'"
+    )
 
 
 class _HiveReader(Reader):
@@ -73,13 +87,13 @@ class _HiveReader(Reader):
 
     def columns(self) -> tuple[ColumnDefinition, ...]:
         self.expect("(")
-        found = [self._column()]
+        found = [self.column()]
         while self.take(","):
-            found.append(self._column())
+            found.append(self.column())
         self.expect(")")
         return tuple(found)
 
-    def _column(self) -> ColumnDefinition:
+    def column(self) -> ColumnDefinition:
         name, hive = self.identifier(), self.hive_type()
         return ColumnDefinition(name, hive, self.string() if self.take("COMMENT") else "")
 
@@ -240,6 +254,12 @@ _DELIMITERS: dict[tuple[str, ...], tuple[str, ...]] = {
 """Clauses of ROW FORMAT DELIMITED, and the SerDe properties that they set, in Hive's spelling."""
 
 
+def _alter_database(reader: _HiveReader) -> Statement:
+    name = reader.identifier()
+    reader.expect("SET", "DBPROPERTIES")
+    return SetDatabaseProperties("DDL", "ALTER_DATABASE", name, reader.properties())
+
+
 def _drop_table(reader: _HiveReader) -> Statement:
     if_exists = reader.take("IF", "EXISTS")
     name = reader.name()
@@ -255,6 +275,9 @@ def _alter_table(reader: _HiveReader) -> Statement:
     partition = reader.partition() if reader.peek("PARTITION") else None
     if reader.take("SET", "LOCATION"):
         return SetLocation("DDL", "ALTER_TABLE_SET_LOCATION", name, partition, reader.string())
+    if partition is not None and reader.take("RENAME", "TO"):
+        new = reader.partition()
+        return RenamePartition("DDL", "ALTER_TABLE_RENAME_PARTITION", name, partition, new)
     raise unsupported(f"ALTER TABLE {reader.token.text.upper() if reader.token else ''}")
 
 
@@ -285,12 +308,24 @@ def _drop_partitions(reader: _HiveReader, name: Name) -> Statement:
     return DropPartitions("DDL", "ALTER_TABLE_DROP_PARTITION", name, tuple(found), if_exists)
 
 
+def _change_column(reader: _HiveReader, name: Name) -> Statement:
+    reader.take("COLUMN")
+    old, column = reader.identifier(), reader.column()
+    after: str | None = None
+    if reader.take("AFTER"):
+        after = reader.identifier()
+    elif reader.take("FIRST"):
+        after = ""
+    return ChangeColumn("DDL", "ALTER_TABLE_CHANGE_COLUMN", name, old, column, after)
+
+
 def _set_properties(reader: _HiveReader, name: Name) -> Statement:
     return SetProperties("DDL", "ALTER_TABLE_SET_PROPERTIES", name, reader.properties())
 
 
 _ALTERATIONS = [
     (("ADD", "COLUMNS"), _add_columns),
+    (("CHANGE",), _change_column),
     (("REPLACE", "COLUMNS"), _replace_columns),
     (("ADD",), _add_partitions),
     (("DROP",), _drop_partitions),
@@ -347,10 +382,15 @@ def _show_create(reader: _HiveReader) -> Statement:
 
 
 def _describe(reader: _HiveReader) -> Statement:
-    formatted = reader.take("FORMATTED") or reader.take("EXTENDED")
+    if reader.take("EXTENDED"):
+        raise unsupported("DESCRIBE EXTENDED; DESCRIBE FORMATTED says the same")
+    formatted = reader.take("FORMATTED")
+    view = reader.take("VIEW")
     name = reader.name()
     partition = reader.partition() if reader.peek("PARTITION") else None
-    return Describe("UTILITY", "DESCRIBE_TABLE", name, partition, formatted)
+    column = reader.identifier() if reader.token is not None else ""
+    kind = "DESCRIBE_VIEW" if view else "DESCRIBE_TABLE"
+    return Describe("UTILITY", kind, name, partition, formatted, column)
 
 
 _STATEMENTS = [
@@ -361,6 +401,8 @@ _STATEMENTS = [
     (("DROP", "SCHEMA"), _drop_database),
     (("DROP", "TABLE"), _drop_table),
     (("ALTER", "TABLE"), _alter_table),
+    (("ALTER", "DATABASE"), _alter_database),
+    (("ALTER", "SCHEMA"), _alter_database),
     (("MSCK", "REPAIR", "TABLE"), _repair),
     (("SHOW", "DATABASES"), _show_databases),
     (("SHOW", "SCHEMAS"), _show_databases),

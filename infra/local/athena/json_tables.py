@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from infra.local.athena.catalog import Column, Table
+from infra.local.athena.catalog import Column
 from infra.local.athena.errors import unsupported
 from infra.local.athena.files import Part
 from infra.local.athena.formats import OPENX, format_of
-from infra.local.athena.text_tables import LINE, lines
+from infra.local.athena.scope import Leaf
+from infra.local.athena.text_tables import LINE, lines, rows
 from infra.local.athena.types import Type, duck, quote, row_names, text
 
 _DOCUMENT = quote("$document")
 _MAPPING = "mapping."
 
 
-def documents(table: Table, parts: Sequence[Part]) -> str:
+def documents(leaf: Leaf, parts: Sequence[Part]) -> str:
     """Rows as the OpenX and the Hive JSON SerDe read them; keys meet columns in lower case."""
+    table = leaf.table
     given = table.serde_parameters
     for name in ("dots.in.keys", "timestamp.formats"):
         if given.get(name, "false").lower() != "false":
@@ -32,9 +34,7 @@ def documents(table: Table, parts: Sequence[Part]) -> str:
     if not exact:
         document = f"athena_lower_keys({document})"
     items = [_item(column, keys.get(column.name, column.name)) for column in table.columns]
-    inner = lines(table, parts, document, _DOCUMENT)
-    names = [quote(key.name) for key in table.partition_keys]
-    return f"SELECT {', '.join([*items, *names])} FROM ({inner})"
+    return rows(leaf, lines(leaf, parts, document, _DOCUMENT), items)
 
 
 def _item(column: Column, key: str) -> str:

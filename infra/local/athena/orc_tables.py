@@ -12,10 +12,10 @@ from pyarrow import orc
 
 from infra.local.athena.catalog import Column
 from infra.local.athena.errors import QueryFailed
-from infra.local.athena.files import PATH, Part, values_by_file
+from infra.local.athena.files import Part, values_by_file
 from infra.local.athena.scope import Leaf
 from infra.local.athena.storage import Storage, StoredFile
-from infra.local.athena.types import duck, quote
+from infra.local.athena.types import PATH, duck, quote
 
 
 def rows(
@@ -30,6 +30,7 @@ def rows(
     name = f"orc_{uuid.uuid4().hex}"
     connection.register(name, pa.concat_tables(read, promote_options="permissive"))
     items = [_item(column, used=column.name in leaf.used) for column in table.columns]
+    items += [f"f.{quote(PATH)}"] if PATH in leaf.used else []
     if not table.partition_keys:
         return f"SELECT {', '.join(items)} FROM {name} AS f"
     items += [f"p.{quote(key.name)}" for key in table.partition_keys]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.local.athena.encodings import Encoding, codec
-from infra.local.athena.errors import QueryFailed, unsupported
+from infra.local.athena.errors import QueryFailed, no_iceberg, unsupported
 from infra.local.athena.formats import TEXT, by_property
 from infra.local.athena.statements import Properties
 
@@ -22,6 +22,8 @@ _KNOWN_PROPERTIES = {
 
 
 def check_created(properties: Properties) -> None:
+    if text_of(properties, "table_type").upper() == "ICEBERG":
+        raise no_iceberg("CREATE TABLE AS with table_type")
     for name in properties:
         if name not in _KNOWN_PROPERTIES:
             raise unsupported(f"the table property {name}")

@@ -9,7 +9,7 @@ from sqlglot import exp
 from infra.local.athena.analyzer import Analyzer
 from infra.local.athena.catalog import CATALOG, Catalog, Table
 from infra.local.athena.dialect import parse_query
-from infra.local.athena.errors import QueryFailed
+from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.query import Query
 from infra.local.athena.scan import Scanner
 from infra.local.athena.scope import Field, Leaf, reach
@@ -63,6 +63,8 @@ class Planner:
                 "MISSING_SCHEMA_NAME",
                 f"{where}Schema must be specified when session schema is not set",
             )
+        if db == "information_schema":
+            raise unsupported("information_schema; SHOW and DESCRIBE tell of the catalog", where)
         if (db, name) not in seen:
             seen[db, name] = self.catalog.table(db, name, where)
         return seen[db, name]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from infra.local.athena.catalog import Table
-from infra.local.athena.errors import QueryFailed, unsupported
+from infra.local.athena.errors import QueryFailed, no_iceberg, unsupported
 from infra.local.athena.operators import Typed, together
 from infra.local.athena.pruning import Pruner
 from infra.local.athena.query import (
@@ -32,7 +32,7 @@ from infra.local.athena.scope import (
     position,
     renamed,
 )
-from infra.local.athena.types import Type, common, quote
+from infra.local.athena.types import PATH, VARCHAR, Type, common, quote
 
 if TYPE_CHECKING:
     from infra.local.athena.analyzer import Analyzer
@@ -143,6 +143,8 @@ class Relations:
         return " AND ".join(conditions)
 
     def _table(self, node: exp.Table, ctes: Ctes) -> tuple[str, list[Relation]]:
+        if node.args.get("version"):
+            raise no_iceberg(node.args["version"].sql("trino"), position(node))
         _check_parts(node, "this", "db", "catalog", "alias")
         if not node.db and node.name.lower() in ctes:
             return self._cte(ctes[node.name.lower()], node)
@@ -182,6 +184,9 @@ class Relations:
             renamed_fields(fields, alias_columns(node)),
             (node.alias or table.name).lower(),
             () if node.alias else ("awsdatacatalog", table.database, table.name),
+            hidden=[
+                Field(PATH, VARCHAR, f"{quote(alias)}.{quote(PATH)}", PATH, (Origin(leaf, PATH),))
+            ],
         )
         return f"{quote(leaf.name)} AS {quote(alias)}", [relation]
 

@@ -13,10 +13,16 @@ from pathlib import Path
 
 import duckdb
 
-from infra.local.athena import hive_parser, trino_parser
+from infra.local.athena import explain, hive_parser, trino_parser
 from infra.local.athena.ddl import Definitions
 from infra.local.athena.engine import Engine
-from infra.local.athena.errors import SYSTEM, QueryCancelled, QueryFailed, from_duckdb
+from infra.local.athena.errors import (
+    SYSTEM,
+    QueryCancelled,
+    QueryFailed,
+    from_duckdb,
+    unsupported,
+)
 from infra.local.athena.executions import Execution, Executions, column_infos
 from infra.local.athena.parameters import filled
 from infra.local.athena.prepared import PreparedStatements, as_query_failure
@@ -102,12 +108,24 @@ class Statements:
         return Outcome("text", f"{task.output}{task.id}.txt")
 
     def _explain(self, statement: Explain, task: Task) -> Outcome:
-        planned = self.planner.plan(statement.query, task.database)
-        tables = [f"TableScan[{leaf.table.full_name}]" for leaf in planned.leaves]
-        output = ", ".join(f"{item.shown}:{item.type}" for item in planned.fields)
-        lines = ["Query Plan", f"Output[{output}]", *tables]
-        columns = [ResultColumn("Query Plan", VARCHAR)]
-        return Outcome("text", f"{task.output}{task.id}.txt", columns, lines)
+        """Nothing is read but the catalog; TYPE VALIDATE only says whether it would run."""
+        explain.check_options(statement.form, statement.plan)
+        inner = parse_statement(statement.inner)
+        if not isinstance(inner, Select | CreateTableAs | Insert | Unload):
+            raise unsupported(f"EXPLAIN {inner.substatement}")
+        planned = self.planner.plan(inner.query, task.database)
+        where = f"{task.output}{task.id}.txt"
+        if statement.plan == "VALIDATE":
+            return Outcome("text", where, [ResultColumn("Valid", VARCHAR)], ["true"])
+        scans = [
+            explain.scan(leaf, self.planner.scanner.partitions(leaf, task.connection))
+            for leaf in planned.leaves
+        ]
+        plan = explain.output(planned.fields, scans)
+        if not isinstance(inner, Select):
+            plan = explain.PlanNode("TableWriter", f"[{inner.substatement}]", children=(plan,))
+        lines = ["Query Plan", *explain.render(plan, statement.form)]
+        return Outcome("text", where, [ResultColumn("Query Plan", VARCHAR)], lines)
 
 
 def _check_preparable(statement: Prepare) -> None:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import duckdb
 
 from infra.local.athena import json_tables, orc_tables, text_tables
-from infra.local.athena.catalog import Catalog, Column, Table
+from infra.local.athena.catalog import Catalog, Column, Partition
 from infra.local.athena.files import Part, list_partitions, prune, reading
 from infra.local.athena.footers import FileColumns, Footers, check_types
 from infra.local.athena.formats import CSV, JSON, OPENX, ORC, PARQUET, TEXT, format_of
 from infra.local.athena.projection import is_projected, project
 from infra.local.athena.scope import Leaf
 from infra.local.athena.storage import Storage, folder
-from infra.local.athena.types import duck, quote
+from infra.local.athena.types import PATH, duck, quote
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Scan:
     bytes: int
 
 
-LineReader = Callable[[Table, Sequence[Part]], str]
+LineReader = Callable[[Leaf, Sequence[Part]], str]
 _LINE_READERS: dict[str, LineReader] = {
     TEXT.name: text_tables.delimited,
     CSV.name: text_tables.quoted,
@@ -53,22 +53,28 @@ class Scanner:
         form = format_of(table)
         parts = self._parts(leaf, connection)
         if not parts:
-            return Scan(_no_rows(table.all_columns), 0)
+            return Scan(_no_rows(leaf), 0)
         if form == PARQUET:
             return self._parquet(leaf, parts, connection)
         size = sum(file.size for file, _ in parts)
         if form == ORC:
             return Scan(orc_tables.rows(leaf, parts, self._storage, connection), size)
-        return Scan(_LINE_READERS[form.name](table, parts), size)
+        return Scan(_LINE_READERS[form.name](leaf, parts), size)
+
+    def partitions(
+        self, leaf: Leaf, connection: duckdb.DuckDBPyConnection
+    ) -> list[Partition] | None:
+        """The partitions that a query reads; None for a table that has none."""
+        if not leaf.table.partition_keys:
+            return None
+        if is_projected(leaf.table):
+            return project(leaf, connection)
+        return prune(leaf, self._catalog.partitions(leaf.table), connection)
 
     def _parts(self, leaf: Leaf, connection: duckdb.DuckDBPyConnection) -> list[Part]:
-        table = leaf.table
-        if not table.partition_keys:
-            return [(file, ()) for file in self._storage.files(folder(table.location))]
-        if is_projected(table):
-            partitions = project(leaf, connection)
-        else:
-            partitions = prune(leaf, self._catalog.partitions(table), connection)
+        partitions = self.partitions(leaf, connection)
+        if partitions is None:
+            return [(file, ()) for file in self._storage.files(folder(leaf.table.location))]
         return list_partitions(self._storage, partitions)
 
     def _parquet(
@@ -79,20 +85,23 @@ class Scanner:
         used = [column for column in table.columns if column.name in leaf.used]
         check_types(used, files, stored)
         scanned = sum(held[c.name].bytes for held in stored for c in used if c.name in held)
-        return Scan(_parquet_rows(table, parts, stored), scanned)
+        return Scan(_parquet_rows(leaf, parts, stored), scanned)
 
 
-def _no_rows(columns: Sequence[Column]) -> str:
+def _no_rows(leaf: Leaf) -> str:
+    columns = leaf.table.all_columns
     items = [f"CAST(NULL AS {duck(c.type)}) AS {quote(c.name)}" for c in columns]
+    items += [f"CAST(NULL AS VARCHAR) AS {quote(PATH)}"] if PATH in leaf.used else []
     return f"SELECT {', '.join(items) or '1'} WHERE FALSE"
 
 
-def _parquet_rows(table: Table, parts: Sequence[Part], stored: Sequence[FileColumns]) -> str:
+def _parquet_rows(leaf: Leaf, parts: Sequence[Part], stored: Sequence[FileColumns]) -> str:
     """Every column of the table; the engine leaves out by itself what the query does not use."""
+    table = leaf.table
     present = {name for held in stored for name in held}
     differs = any(set(held) != present for held in stored)
     options = ["union_by_name = true"] if differs else []
-    source, keys = reading(table, parts, "read_parquet", options)
+    source, keys = reading(leaf, parts, "read_parquet", options)
     items = [_as_declared(column, column.name in present) for column in table.columns]
     return f"SELECT {', '.join(items + keys)} FROM {source}"
 

@@ -71,6 +71,8 @@ class Relation:
     """Catalog, database and table, for names that are written out."""
     needs: Needs = field(default_factory=Needs)
     """What must be read for its rows, whatever columns are asked."""
+    hidden: list[Field] = field(default_factory=list)
+    """Columns that have to be named to be seen: "$path"."""
 
     def answers_to(self, parts: tuple[str, ...]) -> bool:
         if len(parts) == 1:
@@ -138,7 +140,8 @@ class Scope:
         if not qualifier and name in self.merged:
             return [self.merged[name]]
         relations = [r for r in self.relations if not qualifier or r.answers_to(tuple(qualifier))]
-        return [item for r in relations for item in r.fields if item.name == name]
+        columns = [item for r in relations for item in r.fields if item.name == name]
+        return columns or [item for r in relations for item in r.hidden if item.name == name]
 
 
 def renamed(item: Field, alias: str, column: str, *, through: bool = True) -> Field:

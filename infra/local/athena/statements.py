@@ -37,7 +37,11 @@ class Select(Statement):
 
 @dataclass(frozen=True)
 class Explain(Statement):
-    query: str
+    """inner: the statement as text, its position kept. form and plan: FORMAT and TYPE."""
+
+    inner: str
+    form: str = "TEXT"
+    plan: str = "LOGICAL"
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,29 @@ class AddColumns(Statement):
 
 
 @dataclass(frozen=True)
+class ChangeColumn(Statement):
+    """CHANGE COLUMN. after: the column behind which it goes, '' for first, None to stay."""
+
+    name: Name
+    old: str
+    column: ColumnDefinition
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class RenamePartition(Statement):
+    name: Name
+    old: PartitionSpec
+    new: PartitionSpec
+
+
+@dataclass(frozen=True)
+class SetDatabaseProperties(Statement):
+    name: str
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class RepairTable(Statement):
     name: Name
 
@@ -203,6 +230,9 @@ class Show(Statement):
 
 @dataclass(frozen=True)
 class Describe(Statement):
+    """column: the one to show, '' for all."""
+
     name: Name
     partition: PartitionSpec | None = None
     formatted: bool = False
+    column: str = ""

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from infra.local.athena.catalog import Column, Table
 from infra.local.athena.errors import unsupported
 from infra.local.athena.files import Part, reading
-from infra.local.athena.types import BIGINT, BOOLEAN, DATE, INTEGER, Type, duck, quote, text
+from infra.local.athena.scope import Leaf
+from infra.local.athena.types import BIGINT, BOOLEAN, DATE, INTEGER, PATH, Type, duck, quote, text
 
 LINE, FIELDS = quote("$line"), quote("$fields")
 _NO_DELIMITER = "\x1e\x1f\x1d\x1c"
@@ -24,9 +25,9 @@ _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIMESTAMP = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2} [0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(\.[0-9]+)?"
 
 
-def lines(table: Table, parts: Sequence[Part], value: str, name: str) -> str:
+def lines(leaf: Leaf, parts: Sequence[Part], value: str, name: str) -> str:
     """SQL of a value made of every line (NULL for an empty one), and the partition columns."""
-    skipped = header_lines(table)
+    skipped = header_lines(leaf.table)
     options = [
         f"columns = {{{text('$line')}: 'VARCHAR'}}",
         f"delim = {text(_NO_DELIMITER)}",
@@ -36,7 +37,7 @@ def lines(table: Table, parts: Sequence[Part], value: str, name: str) -> str:
         "auto_detect = false",
         f"skip = {skipped}",
     ]
-    source, keys = reading(table, parts, "read_csv", options)
+    source, keys = reading(leaf, parts, "read_csv", options)
     return f"SELECT {', '.join([f'{value} AS {name}', *keys])} FROM {source}"
 
 
@@ -47,23 +48,25 @@ def header_lines(table: Table) -> int:
     return int(table.parameters.get("skip.header.line.count", "0"))
 
 
-def _rows(table: Table, inner: str, items: Sequence[str]) -> str:
-    keys = [quote(key.name) for key in table.partition_keys]
+def rows(leaf: Leaf, inner: str, items: Sequence[str]) -> str:
+    """SQL of the columns that are made of lines, and those that the lines come with."""
+    keys = [quote(key.name) for key in leaf.table.partition_keys]
+    keys += [quote(PATH)] if PATH in leaf.used else []
     return f"SELECT {', '.join([*items, *keys])} FROM ({inner})"
 
 
 # LazySimpleSerDe
 
 
-def delimited(table: Table, parts: Sequence[Part]) -> str:
+def delimited(leaf: Leaf, parts: Sequence[Part]) -> str:
     """Fields as Hive's LazySimpleSerDe reads them."""
-    serde = _Delimited(table)
-    inner = lines(table, parts, serde.fields(), FIELDS)
+    serde = _Delimited(leaf.table)
+    inner = lines(leaf, parts, serde.fields(), FIELDS)
     items = [
         f"{serde.value(f'{FIELDS}[{index}]', column.type, 1)} AS {quote(column.name)}"
-        for index, column in enumerate(table.columns, start=1)
+        for index, column in enumerate(leaf.table.columns, start=1)
     ]
-    return _rows(table, inner, items)
+    return rows(leaf, inner, items)
 
 
 class _Delimited:
@@ -160,8 +163,9 @@ def _parsed(value: str, pattern: str, given: str, kind: Type) -> str:
 # OpenCSVSerde
 
 
-def quoted(table: Table, parts: Sequence[Part]) -> str:
+def quoted(leaf: Leaf, parts: Sequence[Part]) -> str:
     """Fields as OpenCSVSerde reads them: texts, which Athena turns into a few other types."""
+    table = leaf.table
     given = table.serde_parameters
     separator, quotation, escape = (
         text(_one_character(given.get(name, default)))
@@ -176,7 +180,7 @@ def quoted(table: Table, parts: Sequence[Part]) -> str:
         f"{_csv_value(column, index, lenient=lenient)} AS {quote(column.name)}"
         for index, column in enumerate(table.columns)
     ]
-    return _rows(table, lines(table, parts, fields, FIELDS), items)
+    return rows(leaf, lines(leaf, parts, fields, FIELDS), items)
 
 
 def _csv_value(column: Column, index: int, *, lenient: bool) -> str:

@@ -31,15 +31,15 @@ def parse(sql: str) -> Statement:
     for words, build in _STATEMENTS:
         if reader.take(*words):
             return build(reader)
+    if word in _ICEBERG:
+        raise unsupported(f"{word}: it changes Iceberg tables, and the local Athena has none")
     if word in _NOT_YET:
-        raise unsupported(word)
+        raise unsupported("USING EXTERNAL FUNCTION" if word == "USING" else word)
     raise QueryFailed("SYNTAX_ERROR", f"{reader.where()}mismatched input '{word}'")
 
 
-_NOT_YET = {
-    *("MERGE", "UPDATE", "DELETE", "OPTIMIZE", "VACUUM"),
-    *("TABLE", "ANALYZE", "USE", "SET", "CALL", "GRANT"),
-}
+_ICEBERG = {"MERGE", "UPDATE", "DELETE", "OPTIMIZE", "VACUUM"}
+_NOT_YET = {"TABLE", "ANALYZE", "USE", "USING", "SET", "CALL", "GRANT"}
 
 
 def _rest(reader: Reader) -> str:
@@ -52,11 +52,25 @@ def _rest(reader: Reader) -> str:
 
 def _explain(reader: Reader) -> Statement:
     if reader.take("ANALYZE"):
-        raise unsupported("EXPLAIN ANALYZE")
-    if reader.take("("):
-        while not reader.take(")"):
-            reader.next()
-    return Explain("UTILITY", "EXPLAIN", _rest(reader))
+        raise unsupported(
+            "EXPLAIN ANALYZE; run the statement, and GetQueryRuntimeStatistics tells its cost"
+        )
+    options = _explain_options(reader) if reader.take("(") else {}
+    form = options.get("FORMAT", "TEXT")
+    return Explain("UTILITY", "EXPLAIN", _rest(reader), form, options.get("TYPE", "LOGICAL"))
+
+
+def _explain_options(reader: Reader) -> dict[str, str]:
+    found: dict[str, str] = {}
+    while True:
+        name = reader.identifier().upper()
+        found[name] = reader.identifier().upper()
+        if not reader.take(","):
+            reader.expect(")")
+            break
+    if unknown := set(found) - {"FORMAT", "TYPE"}:
+        raise QueryFailed("SYNTAX_ERROR", f"EXPLAIN has no option {', '.join(sorted(unknown))}")
+    return found
 
 
 def _insert(reader: Reader) -> Statement:

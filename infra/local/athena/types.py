@@ -79,6 +79,9 @@ TIMESTAMP_TZ = Type("timestamp with time zone", 3)
 JSON = Type("json")
 DAY_INTERVAL, MONTH_INTERVAL = Type("interval day to second"), Type("interval year to month")
 
+PATH = "$path"
+"""The hidden column that says which file a row is from."""
+
 _INTEGERS = ("tinyint", "smallint", "integer", "bigint")
 _NUMBERS = (*_INTEGERS, "decimal", "real", "double")
 _TIMES = ("date", "timestamp", "timestamp with time zone")

@@ -296,6 +296,19 @@ def test_unload_writes_json_and_delimited_text(shop: Shop) -> None:
     assert unloaded("format = 'TEXTFILE', compression = 'gzip'") == "1\x01x\x01\\N\n"
 
 
+@pytest.mark.parametrize("form", ["PARQUET", "ORC", "JSON", "TEXTFILE"])
+def test_a_row_tells_the_file_that_it_is_from(shop: Shop, tables: Tables, form: str) -> None:
+    name, location = tables.new_name(), shop.folder()
+    shop.made(
+        f"CREATE TABLE {name} WITH (format = '{form}', external_location = '{location}', "
+        "partitioned_by = ARRAY['k']) AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(v, k)"
+    )
+    rows = shop.rows(f'SELECT v, k, "$path" FROM {name} ORDER BY v')
+    assert [row[:2] for row in rows] == [(1, "a"), (2, "b")]
+    assert all(path.startswith(f"{location}k={key}/") for _, key, path in rows)
+    assert len(shop.connection().cursor().execute(f"SELECT * FROM {name}").description) == 2
+
+
 REFUSED = [
     ("CREATE EXTERNAL TABLE {t} (x int) STORED AS AVRO LOCATION '{l}'", "tables stored as AVRO; it reads ParquetHiveSerDe, OrcSerde, LazySimpleSerDe"),
     ("CREATE EXTERNAL TABLE {t} (x int) ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe' LOCATION '{l}'", "tables stored as org.apache.hadoop.hive.serde2.RegexSerDe"),

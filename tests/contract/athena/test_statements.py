@@ -292,14 +292,6 @@ def test_describe_and_show_create_table_name_every_column(shop: Shop) -> None:
     assert "PARTITIONED BY ( \n  `day` string)" in text
 
 
-def test_explain_names_the_tables_and_columns(shop: Shop) -> None:
-    lines = [line for (line,) in shop.rows("EXPLAIN SELECT id, amount FROM payments")]
-    assert lines == [
-        "Output[id:varchar, amount:decimal(18,2)]",
-        f"TableScan[awsdatacatalog.{shop.database}.payments]",
-    ]
-
-
 def test_a_database_with_tables_is_dropped_only_with_cascade(shop: Shop) -> None:
     name = f"{shop.database}_other"
     shop.rows(f"CREATE DATABASE {name}")
