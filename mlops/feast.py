@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import pandas as pd
 import redis.exceptions
 import yaml
@@ -33,14 +32,10 @@ from mlops.objects import Document, Documents, S3Documents
 from mlops.plan import FeaturePlan, Transformation
 from mlops.secrets import redis_password
 from mlops.settings import Settings
+from mlops.training_rows import NUMBERS, ROW, add_on_demand, entity_keys
 
 REGISTRY_KEY = "feast/registry.db"
-FEAST_TIME = "event_timestamp"
-"""The name under which Feast looks for an entity row's time."""
-ROW = "entity_row"
-"""The entity row's ordinal, in what the offline store is asked and answers."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
-_NUMBERS = {"Float64", "Float32", "Int64", "Int32"}
 
 
 def feast_environment(settings: Settings, aws: Aws, *, online: bool = True) -> dict[str, str]:
@@ -168,18 +163,10 @@ def historical_features(
     for view in plan.views:
         for feature in view.features:
             values = joined[feature.name]
-            numeric = values.astype("float64") if feature.dtype in _NUMBERS else values
+            numeric = values.astype("float64") if feature.dtype in NUMBERS else values
             result[feature.name] = numeric.array
     add_on_demand(plan, result, transformations, {time_column: times})
     return result
-
-
-def entity_keys(plan: FeaturePlan, entity_df: pd.DataFrame, times: pd.Series) -> pd.DataFrame:
-    """All of the entity rows that leaves this process: ordinals, times, and join keys as text."""
-    rows = pd.DataFrame({ROW: np.arange(len(entity_df)), FEAST_TIME: times.array})
-    for entity in plan.entities:
-        rows[entity.name] = entity_df[entity.name].astype("string").astype(object).array
-    return rows
 
 
 def _check_columns(plan: FeaturePlan, entity_df: pd.DataFrame, time_column: str) -> None:
@@ -207,34 +194,6 @@ def _joined(store: FeatureStore, plan: FeaturePlan, rows: pd.DataFrame) -> pd.Da
             f"'{plan.service}'. Do not use them; see offline_store in feature_store.yaml."
         )
     return found
-
-
-def add_on_demand(
-    plan: FeaturePlan,
-    result: pd.DataFrame,
-    transformations: Mapping[str, Transformation],
-    replacing: Mapping[str, pd.Series],
-) -> None:
-    """Compute the on-demand features of rows that have everything else, and add them.
-
-    replacing: columns to compute with in place of the rows' own, as times in UTC.
-    """
-    for planned in plan.transformations:
-        inputs = {name: _values(replacing.get(name, result[name])) for name in planned.inputs}
-        outputs = transformations[planned.name](inputs)
-        for field in planned.outputs:
-            result[field.name] = pd.array(outputs[field.name], dtype=_dtype(field.dtype))
-
-
-def _values(column: pd.Series) -> list[Any]:
-    """Python values, None where there is none; times as aware datetimes."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return list(pd.DatetimeIndex(column).to_pydatetime())
-    return [None if pd.isna(value) else value for value in column.tolist()]
-
-
-def _dtype(feast_type: str) -> Any:
-    return np.dtype("float64") if feast_type in _NUMBERS else np.dtype("object")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from feast import FeatureStore
 
 from mlops.aws import Aws
 from mlops.errors import NotFound, Refused
-from mlops.feast import ROW, feast_errors, open_store
+from mlops.feast import feast_errors, open_store
 from mlops.objects import Documents
 from mlops.plan import FeaturePlan, PlannedView, Transformation, load_plan, load_transformations
 from mlops.settings import Settings
@@ -22,6 +22,7 @@ from mlops.stores.athena.entities import plain_column
 from mlops.stores.athena.historical import HistoricalJob
 from mlops.stores.athena.session import Bill, Session, open_session
 from mlops.stores.athena.sql import name
+from mlops.training_rows import ROW
 from pipelines.datasets.features import Scan, Span, Take
 from pipelines.datasets.record import Cost, TableRead
 from pipelines.features.buildlog import BuildLog, Current, Days, load_log

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlops.errors import InputError
-from mlops.feast import ROW, add_on_demand
 from mlops.plan import FeaturePlan, PlannedField, Transformation
+from mlops.training_rows import NUMBERS, ROW, add_on_demand
 from pipelines.datasets.checksum import ContentHash, content_sha256
 from pipelines.datasets.entities import EntityRows
 from pipelines.datasets.features import Features, Span
@@ -46,7 +46,6 @@ from pipelines.datasets.spool import Spool
 from pipelines.datasets.statistics import column_statistics
 from pipelines.datasets.store import Draft, Progress
 
-_NUMBERS = {"Float64", "Float32", "Int64", "Int32"}
 _COMPUTED = {
     "String": pa.string(),
     "Bool": pa.bool_(),
@@ -238,14 +237,14 @@ class _Parts:
 
 def _stored(values: pa.ChunkedArray, planned: PlannedField) -> pa.ChunkedArray:
     """Numbers as float64, which is what models and serving see; no value where it is no number."""
-    if planned.dtype not in _NUMBERS:
+    if planned.dtype not in NUMBERS:
         return values
     numbers = values.cast(pa.float64(), safe=False)
     return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
 
 
 def _type(name: str, planned: PlannedField) -> pa.DataType:
-    if planned.dtype in _NUMBERS:
+    if planned.dtype in NUMBERS:
         return pa.float64()
     if planned.dtype not in _COMPUTED:
         raise InputError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -20,12 +21,11 @@ from pydantic import BaseModel
 from mlops.aws import Aws
 from mlops.clock import Clock, parse_instant
 from mlops.errors import InputError, JobFailed, Refused
-from mlops.objects import S3Documents
+from mlops.objects import Documents, S3Documents
 from mlops.plan import FeaturePlan
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.settings import Settings, load_settings
 from pipelines.data.ledger import load_ledger
-from pipelines.datasets.athena import AthenaFeatures
 from pipelines.datasets.build import About, Recipe, make_draft, span_of, workspace
 from pipelines.datasets.cache import FileCache
 from pipelines.datasets.checksum import content_sha256
@@ -84,12 +84,17 @@ class Datasets:
     """Training sets by name and version, as one identity."""
 
     store: DatasetStore
-    features: Features
+    open_features: Callable[[], Features]
     cache: FileCache
     lineages: Lineages
     clock: Clock
     identity: Callable[[], str]
     """Tells the ARN of whoever builds."""
+
+    @cached_property
+    def features(self) -> Features:
+        """Opened when something is built; looking at datasets needs none."""
+        return self.open_features()
 
     def build(
         self,
@@ -271,11 +276,10 @@ def open_datasets(
     settings = settings or load_settings()
     aws = aws or Aws(region=settings.region)
     data = S3Documents(aws, settings.names.data_bucket)
-    artifacts = S3Documents(aws, settings.names.artifact_bucket)
     store = DatasetStore(data)
     return Datasets(
         store=store,
-        features=AthenaFeatures(settings, aws, artifacts=artifacts, data=data),
+        open_features=lambda: _open_features(settings, aws, data),
         cache=FileCache(cache or settings.dataset_cache, settings.cache_bytes),
         lineages=Lineages(
             store, SageMakerRegistry(aws, settings.names), lambda: load_ledger(data)[0]
@@ -283,6 +287,13 @@ def open_datasets(
         clock=settings.build_clock(),
         identity=lambda: aws.identity,
     )
+
+
+def _open_features(settings: Settings, aws: Aws, data: Documents) -> Features:
+    from pipelines.datasets.athena import AthenaFeatures  # noqa: PLC0415  # Feast takes seconds
+
+    artifacts = S3Documents(aws, settings.names.artifact_bucket)
+    return AthenaFeatures(settings, aws, artifacts=artifacts, data=data)
 
 
 def _instant(as_of: datetime | str | None) -> datetime | None:

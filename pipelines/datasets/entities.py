@@ -18,8 +18,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from mlops.errors import InputError
-from mlops.feast import entity_keys
 from mlops.plan import FeaturePlan
+from mlops.training_rows import entity_keys
 from pipelines.datasets.checksum import comparable
 from pipelines.datasets.record import Origin
 

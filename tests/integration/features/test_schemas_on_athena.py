@@ -12,8 +12,9 @@ import pytest
 
 from mlops.athena import Athena
 from mlops.errors import NotFound
-from mlops.feast import FEAST_TIME, feast_errors, open_store
+from mlops.feast import feast_errors, open_store
 from mlops.objects import S3Documents
+from mlops.training_rows import FEAST_TIME
 from pipelines.features.build import past_queries
 from pipelines.features.buildlog import BuildLog, load_log
 from pipelines.features.tables import CUSTOMER_SPEND, TABLES, FeatureTable

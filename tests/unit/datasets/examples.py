@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from mlops.clock import FixedClock
 from mlops.errors import NotFound
-from mlops.feast import FEAST_TIME, ROW
 from mlops.objects import MemoryDocuments
 from mlops.plan import (
     FeaturePlan,
@@ -23,6 +22,7 @@ from mlops.plan import (
     Transformation,
 )
 from mlops.registry.versions import ModelVersion, Status, unknown_version
+from mlops.training_rows import FEAST_TIME, ROW
 from pipelines.data.ledger import Import, Ledger
 from pipelines.datasets.cache import FileCache
 from pipelines.datasets.desk import Datasets
@@ -244,7 +244,7 @@ class Place:
         store = DatasetStore(self.documents)
         return Datasets(
             store=store,
-            features=self.features,
+            open_features=lambda: self.features,
             cache=FileCache(self.folder / "cache", 10**9),
             lineages=Lineages(store, self.registry, lambda: LEDGER),
             clock=FixedClock(START),
