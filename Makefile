@@ -57,6 +57,9 @@ lock: setup ## Resolve the locks anew from pyproject.toml
 	  $(BIN)/uv pip compile -q --system-certs pyproject.toml $$([ $$extra = dev ] && echo --all-extras || echo "--extra $$extra -c requirements/dev.txt") \
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --no-header --output-file requirements/$$extra.txt; done
+	@for peer in mlserver bentoml; do \
+	  $(BIN)/uv pip compile -q --system-certs requirements/peers/$$peer.in --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/peers/$$peer.txt; done
 	@for part in bootstrap lambda; do \
 	  $(BIN)/uv pip compile -q --system-certs requirements/$$part.in -c requirements/dev.txt --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/$$part.txt; done
