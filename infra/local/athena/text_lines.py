@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 
 def csv_fields(line: str, separator: str, quotation: str, escape: str) -> list[str]:
@@ -11,6 +12,32 @@ def csv_fields(line: str, separator: str, quotation: str, escape: str) -> list[s
     Inside quotes an escape or a quote before a quote means the quote itself; an escape before
     anything else is dropped. A field whose quote is never closed is lost.
     """
+    if escape not in line:
+        between = f"{quotation}{separator}{quotation}"
+        parts = line[1:-1].split(between)
+        if line[:1] == line[-1:] == quotation and line.count(quotation) == 2 * len(parts):
+            return parts
+        if _plain_grammar(separator, quotation).fullmatch(line):
+            found = _plain_field(separator, quotation).findall(line)
+            return [quoted or plain for quoted, plain in found]
+    return _each_character(line, separator, quotation, escape)
+
+
+@lru_cache(maxsize=64)
+def _plain_grammar(separator: str, quotation: str) -> re.Pattern[str]:
+    """Lines whose fields are quoted as a whole or not at all."""
+    s, q = re.escape(separator), re.escape(quotation)
+    field = f"(?:{q}[^{q}]*{q}|[^{s}{q}]*)"
+    return re.compile(f"{field}(?:{s}{field})*", re.DOTALL)
+
+
+@lru_cache(maxsize=64)
+def _plain_field(separator: str, quotation: str) -> re.Pattern[str]:
+    s, q = re.escape(separator), re.escape(quotation)
+    return re.compile(f"(?:^|{s})(?:{q}([^{q}]*){q}|([^{s}{q}]*))", re.DOTALL)
+
+
+def _each_character(line: str, separator: str, quotation: str, escape: str) -> list[str]:
     fields: list[str] = []
     found: list[str] = []
     quoted = inside = False

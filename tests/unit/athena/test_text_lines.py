@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.athena.text_lines import csv_fields, delimited_fields, lower_keys
+from infra.local.athena.text_lines import (
+    _each_character,
+    csv_fields,
+    delimited_fields,
+    lower_keys,
+)
 
 LINES = [
     ("a,b", ["a", "b"]),
@@ -38,6 +43,14 @@ def written(field: str) -> str:
 @given(st.lists(PRINTABLE, min_size=1, max_size=5))
 def test_what_is_quoted_is_read_back(fields: list[str]) -> None:
     assert csv_fields(",".join(map(written, fields)), ",", '"', "\\") == fields
+
+
+LETTERS = st.sampled_from(['"', ",", "\\", "a", " "])
+
+
+@given(st.text(LETTERS, max_size=12))
+def test_the_quick_ways_find_what_reading_each_character_finds(line: str) -> None:
+    assert csv_fields(line, ",", '"', "\\") == _each_character(line, ",", '"', "\\")
 
 
 ESCAPED = [
