@@ -294,11 +294,8 @@ def range_sql(views: Sequence[View], join_keys: Mapping[str, Sequence[str]], win
 def _known_rows(view: View, given: Sequence[str], order: Sequence[str], window: Window) -> str:
     stored = dict(zip(given, view.keys, strict=True))
     columns = [f"{stored[key].stored()} AS {name(key)}" for key in order]
-    seen = Window(
-        None if window.first is None else window.first - view.delay,
-        None if window.last is None else window.last - view.delay,
-    )
     columns.append(f"{_known_at(view)} AS {TIME}")
+    seen = window.earlier(view.delay)
     conditions = [*view.conditions(seen), *(f"{name(k.column)} IS NOT NULL" for k in view.keys)]
     where = f"FROM {view.relation}\nWHERE {' AND '.join(conditions)}"
     return f"SELECT DISTINCT {', '.join(columns)}\n{where}"

@@ -123,6 +123,11 @@ class Window:
     first: int | None = None
     last: int | None = None
 
+    def earlier(self, microseconds: int) -> Window:
+        """The range moved into the past."""
+        first, last = (None if t is None else t - microseconds for t in (self.first, self.last))
+        return Window(first, last)
+
     def conditions(self, time: TimeColumn, day: DayColumn | None) -> list[str]:
         """What a scan can be pruned by: the time column itself, and the day partitions."""
         columns: list[TimeColumn | DayColumn] = [time] if day is None else [time, day]

@@ -20,7 +20,6 @@ from feast.utils import compute_non_entity_date_range, make_tzaware
 from mlops.errors import InputError
 from mlops.stores.athena.entities import EntityRows
 from mlops.stores.athena.historical import Asked, HistoricalJob, Range, read_entities
-from mlops.stores.athena.pull import all_sql, latest_sql
 from mlops.stores.athena.pulled import Columns, PullJob
 from mlops.stores.athena.relations import Relation
 from mlops.stores.athena.results import Way
@@ -106,7 +105,6 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
     ) -> PullJob:
         """A job for the latest row of each key between two times, both included."""
         _check_sources([data_source])
-        session = open_session(config)
         columns = Columns(
             tuple(join_key_columns),
             tuple(feature_name_columns),
@@ -115,12 +113,7 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
             dummy_entity=not join_key_columns,
         )
         window = _between(start_date, end_date)
-        return PullJob(
-            session,
-            data_source,
-            columns,
-            lambda pull: latest_sql(pull, window, as_of=session.as_of),
-        )
+        return PullJob(open_session(config), data_source, columns, window=window, latest=True)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -135,7 +128,6 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
     ) -> PullJob:
         """A job for all rows between two times, both included; None is open."""
         _check_sources([data_source])
-        session = open_session(config)
         columns = Columns(
             tuple(join_key_columns),
             tuple(feature_name_columns),
@@ -143,9 +135,7 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
             created_timestamp_column or None,
         )
         window = _between(start_date, end_date)
-        return PullJob(
-            session, data_source, columns, lambda pull: all_sql(pull, window, as_of=session.as_of)
-        )
+        return PullJob(open_session(config), data_source, columns, window=window)
 
     @staticmethod
     def offline_write_batch(
