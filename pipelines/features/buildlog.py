@@ -38,6 +38,11 @@ class Days(_Frozen):
     def __iter__(self) -> Iterator[date]:  # type: ignore[override]  # a model iterates its fields
         return (self.first + timedelta(days=n) for n in range(len(self)))
 
+    def within(self, other: Days) -> Days | None:
+        """The days that both have."""
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return Days(first=first, last=last) if first <= last else None
+
     def without(self, other: Days) -> list[Days]:
         """What is left before and after the other."""
         before = (self.first, min(self.last, other.first - _ONE_DAY))
@@ -62,6 +67,14 @@ class Build(_Frozen):
 class Current(_Frozen):
     """The generation that readers see on these days."""
 
+    generation: str
+    days: Days
+
+
+class Piece(_Frozen):
+    """Days that readers see as one build wrote them."""
+
+    build: str
     generation: str
     days: Days
 
@@ -120,6 +133,18 @@ class BuildLog(_Frozen):
     def recorded(self) -> SchemaVersion | None:
         """The newest version of the schema; None before the first build."""
         return self.schemas[-1] if self.schemas else None
+
+    def pieces(self) -> tuple[Piece, ...]:
+        """By build, what readers see: of builds that are published."""
+        shown = BuildLog(table=self.table).with_builds(self.builds[: self.published])
+        found = [
+            Piece(build=build.id, generation=build.generation, days=days)
+            for current in shown.current
+            for build in shown.builds
+            if build.generation == current.generation
+            and (days := build.days.within(current.days)) is not None
+        ]
+        return tuple(sorted(found, key=lambda piece: piece.days.first))
 
     @property
     def unpublished(self) -> tuple[Build, ...]:

@@ -11,7 +11,7 @@ from mlops.errors import JobFailed
 from mlops.names import Names
 from mlops.stores.athena.sql import name
 from mlops.stores.athena.staging import TABLES, new_id
-from pipelines.features.buildlog import Build, BuildLog
+from pipelines.features.buildlog import Build, BuildLog, Current, Piece
 from pipelines.features.schemas.columns import SchemaVersion, stored_types
 from pipelines.features.tables import DeclaredTable
 
@@ -148,10 +148,17 @@ def view_query(table: DeclaredTable, log: BuildLog, database: str) -> str:
 
     In the newest version of the schema: a column that a file does not have reads as null.
     """
+    return pieces_query(table, log, log.current, database)
+
+
+def pieces_query(
+    table: DeclaredTable, log: BuildLog, pieces: Iterable[Current | Piece], database: str
+) -> str:
+    """As `view_query`, of generations on these days."""
     columns = ", ".join(_selected(table, log))
     current = "\n  OR ".join(
         f"(generation = '{c.generation}' AND \"day\" BETWEEN '{c.days.first}' AND '{c.days.last}')"
-        for c in log.current
+        for c in pieces
     )
     rows = f'"{database}"."{table.rows_table}"'
     return f'SELECT {columns}, "day"\nFROM {rows}\nWHERE {current or "false"}'

@@ -38,10 +38,18 @@ def all_sql(pull: Pull, window: Window, *, as_of: int | None = None) -> str:
     return f"SELECT {columns}\nFROM {pull.relation}{_where(pull, window, as_of)}"
 
 
-def latest_sql(pull: Pull, window: Window, *, as_of: int | None = None) -> str:
+def latest_sql(
+    pull: Pull,
+    window: Window,
+    *,
+    as_of: int | None = None,
+    given: Sequence[str] = (),
+    select: Sequence[str] = (),
+) -> str:
     """The latest row of each key in the window; ties are decided as in the point-in-time join.
 
-    Rows without a key are left out: nobody could ask for them.
+    Rows without a key are left out: nobody could ask for them. given: more conditions on the rows
+    to choose from. select: what to select of the source's columns, in place of all.
     """
     order = [f"{name(pull.conditions_column.column)} DESC"]
     if pull.created is not None:
@@ -51,9 +59,9 @@ def latest_sql(pull: Pull, window: Window, *, as_of: int | None = None) -> str:
     needed = dict.fromkeys([*pull.columns, pull.conditions_column.column])
     rank = f"row_number() OVER ({partition}ORDER BY {', '.join(order)}) AS place"
     inner = f"SELECT {', '.join(map(name, needed))}, {rank}\nFROM {pull.relation}"
-    given = [f"{name(key)} IS NOT NULL" for key in pull.keys]
-    where = _where(pull, window, as_of, given)
-    columns = ", ".join(_selected(pull, column) for column in pull.columns)
+    known = [f"{name(key)} IS NOT NULL" for key in pull.keys]
+    where = _where(pull, window, as_of, [*known, *given])
+    columns = ", ".join(select or [_selected(pull, column) for column in pull.columns])
     return f"SELECT {columns}\nFROM (\n{inner}{where}\n)\nWHERE place = 1"
 
 

@@ -53,7 +53,7 @@ def unload(
         target = location or f"{run.prefix}{uuid.uuid4().hex}/"
         try:
             done = executions.run(
-                _unload_sql(sql, target),
+                unload_sql(sql, target),
                 output=run.results,
                 timeout=timeout,
                 before_retry=lambda: run.storage.delete(uri for uri, _ in run.storage.keys(target)),
@@ -67,8 +67,10 @@ def unload(
     return _unload_by_table(executions, run, sql, timeout)
 
 
-def _unload_sql(sql: str, target: str) -> str:
-    return f"UNLOAD (\n{sql}\n) TO '{target}' WITH (format = 'PARQUET', compression = 'SNAPPY')"
+def unload_sql(sql: str, target: str, *, partitioned_by: str | None = None) -> str:
+    """partitioned_by: the last column, whose values become folders."""
+    by = f", partitioned_by = ARRAY['{partitioned_by}']" if partitioned_by else ""
+    return f"UNLOAD (\n{sql}\n) TO '{target}' WITH (format = 'PARQUET', compression = 'SNAPPY'{by})"
 
 
 def _forbidden(error: MlopsError) -> bool:
