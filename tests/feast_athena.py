@@ -35,10 +35,16 @@ class Warehouse:
     name: str = field(default_factory=lambda: f"warehouse{next(_numbers)}")
     enforced: bool = False
     """Whether the workgroup decides on the output location."""
+    exists: bool = False
+    """Whether another process has made it."""
 
     def __post_init__(self) -> None:
         self.s3 = self.aws.client("s3")
         self.glue = self.aws.client("glue")
+        if not self.exists:
+            self._make()
+
+    def _make(self) -> None:
         self.s3.create_bucket(
             Bucket=self.name,
             CreateBucketConfiguration={"LocationConstraint": self.aws.environment()["AWS_REGION"]},
@@ -121,7 +127,14 @@ class Warehouse:
         }
         return AthenaSource(**(given | options))
 
-    def store(self, objects: Sequence[Any], *, kind: str = OURS, **offline: Any) -> FeatureStore:
+    def store(
+        self,
+        objects: Sequence[Any],
+        *,
+        kind: str = OURS,
+        online: Mapping[str, str] | None = None,
+        **offline: Any,
+    ) -> FeatureStore:
         """A feature store with these definitions applied to a registry of its own."""
         config = {
             "type": kind,
@@ -137,7 +150,7 @@ class Warehouse:
                 provider="local",
                 registry=str(self.folder / f"registry{next(_numbers)}.db"),
                 offline_store=config | offline,
-                online_store=None,
+                online_store=online,
                 entity_key_serialization_version=3,
             )
         )

@@ -1,4 +1,4 @@
-"""`mlops features`: definitions, tables and the online store."""
+"""`mlops features`: definitions and tables; the online store's commands are in `upsync.cli`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mlops.cli.console import err, json_option, out, print_json, print_table, st
 from mlops.errors import Refused
 from pipelines.features.downsync.cli import downsync
 from pipelines.features.schemas.cli import schema
+from pipelines.features.upsync.cli import runs, upsync, verify
 
 if TYPE_CHECKING:
     from pipelines.features.apply import ApplyPlan
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pipelines.features.definitions import Definitions
     from pipelines.features.orphans import Orphan
     from pipelines.features.session import Session
-    from pipelines.features.upsync import UpsyncReport
 
 CHANGES_EXIT, DELETIONS_EXIT = 10, 11
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -133,31 +133,6 @@ def build(
             for wanted in tables
         ]
     _show_builds(reports, as_json=as_json)
-
-
-@features.command()
-@click.argument("view", nargs=-1)
-@click.option("--full", is_flag=True, help="Load everything within the TTL, and overwrite.")
-@click.option("--dry-run", is_flag=True, help="Say what would be loaded and load nothing.")
-@json_option
-def upsync(view: tuple[str, ...], full: bool, dry_run: bool, as_json: bool) -> None:
-    """Load into Redis what was published by now, since the last run.
-
-    \b
-    Examples:
-      mlops features upsync
-      mlops --clock 2018-08-08 features upsync customer_spend
-      mlops features upsync --full
-    """
-    from pipelines.features.upsync import select_views, upsync_view
-
-    session = _session()
-    stores = session.online_stores()
-    views = select_views(stores.feast.list_feature_views(), view)
-    reports = [
-        upsync_view(wanted, stores, now=session.now, full=full, dry_run=dry_run) for wanted in views
-    ]
-    _show_upsyncs(reports, as_json=as_json)
 
 
 @features.command("list")
@@ -283,24 +258,6 @@ def _show_builds(reports: list[BuildReport], *, as_json: bool) -> None:
             )
 
 
-def _grouped(number: int | None) -> str:
-    return "" if number is None else f"{number:,}"
-
-
-def _show_upsyncs(reports: list[UpsyncReport], *, as_json: bool) -> None:
-    if as_json:
-        print_json(reports)
-        return
-    for r in reports:
-        newest = f", newest row {r.through:%Y-%m-%d %H:%M:%S}" if r.through else ""
-        out.print(
-            f"{r.view}: {r.state}, {r.rows:,} keys of {r.start:%Y-%m-%d %H:%M:%S} to "
-            f"{r.until:%Y-%m-%d %H:%M:%S}{newest} ({r.reason}; {r.seconds} s)",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
 @features.command()
 @click.option(
     "--older-than",
@@ -367,3 +324,7 @@ def _sweep_builds(session: Session, before: datetime, *, dry_run: bool) -> list[
             f"{exc} Removing what builds left needs a role that builds; what queries left is "
             "removed. Without builds: 'mlops features sweep --no-builds'."
         ) from exc
+
+
+for _command in (upsync, runs, verify):
+    features.add_command(_command)

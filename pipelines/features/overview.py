@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from mlops.errors import NotFound
 from mlops.feast import load_registry
 from pipelines.features.buildlog import load_log
+from pipelines.features.materializing import load_record
 from pipelines.features.session import Session
-from pipelines.features.upsync import load_record
+from pipelines.features.upsync.state import Runs
 
 
 class ViewOverview(BaseModel):
@@ -36,7 +37,9 @@ def list_views(session: Session) -> list[ViewOverview]:
     for entry in sorted(registry.feature_views, key=lambda v: str(v.spec.name)):
         spec = entry.spec
         log, _ = load_log(session.data, spec.batch_source.athena_options.table)
+        position, _ = Runs(session.artifacts).position(spec.name)
         record, _ = load_record(session.artifacts, spec.name)
+        loaded = position or record
         rows.append(
             ViewOverview(
                 view=spec.name,
@@ -51,7 +54,7 @@ def list_views(session: Session) -> list[ViewOverview]:
                     if any(p.feature_view_name == spec.name for p in service.spec.features)
                 ),
                 built_to=log.last_day,
-                online_to=record.through if record else None,
+                online_to=loaded.through if loaded else None,
             )
         )
     return rows

@@ -17,8 +17,8 @@ from mlops.objects import S3Documents
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.secrets import redis_password
 from mlops.settings import Settings
+from pipelines.features.materializing import RedisMarks, Stores
 from pipelines.features.schemas.consumers import Consumer, Users, find_consumers, load_users
-from pipelines.features.upsync import RedisMarks, Stores
 from pipelines.features.verification import S3Footers
 
 

@@ -1,280 +1,383 @@
-"""Upsync loads what was published since the last run, by the clock, and marks nothing undone."""
+"""A run of upsync: resumed after a kill, right after a restart, and marked only when it is done."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from feast.protos.feast.core.Registry_pb2 import Registry
 
-from mlops.errors import InputError, NotFound, Refused, Unavailable
+from mlops.clock import FixedClock
+from mlops.errors import Conflict, NotFound, Refused, Unavailable
+from mlops.feast import REGISTRY_KEY
 from mlops.objects import MemoryDocuments
-from pipelines.features.buildlog import Build, BuildLog, Days, save_log
-from pipelines.features.upsync import (
-    Generations,
-    Stores,
-    UpsyncRecord,
-    UpsyncReport,
-    choose_window,
-    load_record,
-    select_views,
-    upsync_view,
+from pipelines.features.lease import Leases
+from pipelines.features.upsync.loading import Loader, Patience
+from pipelines.features.upsync.online import MemoryTarget
+from pipelines.features.upsync.running import Options, Upsync, select_views
+from pipelines.features.upsync.state import KEPT_RUNS, RunReport, Runs, Task
+from tests.unit.features.test_upsync_changes import piece
+from tests.upsync_examples import (
+    MemoryPlanner,
+    StagedFiles,
+    at,
+    exchanges,
+    make_plan,
+    make_view,
+    rows,
+)
+
+THREE = rows(
+    ("c1", "2018-08-07", "2018-08-07", 1.0),
+    ("c2", "2018-08-07", "2018-08-07", 2.0),
+    ("c3", "2018-08-08", "2018-08-08", 3.0),
 )
 
 
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def make_view(**changes: Any) -> Any:
-    source = SimpleNamespace(
-        table="spend",
-        timestamp_field="event_time",
-        date_partition_column="day",
-        get_table_query_string=lambda: '"catalog"."db"."spend"',
-    )
-    values: dict[str, Any] = {
-        "name": "spend",
-        "ttl": timedelta(days=3),
-        "tags": {"publication_delay": "0s"},
-        "batch_source": source,
-        "entity_columns": [SimpleNamespace(name="customer_id")],
-        "online": True,
-    }
-    return SimpleNamespace(**values | changes)
+class Killed(BaseException):
+    """As a kill: no handler of errors sees it."""
 
 
 @dataclass
-class Offline:
-    """One row a day at midnight, up to `last`; answers the one query that a run asks."""
+class Site:
+    """Upsync over memory."""
 
-    last: datetime
-    asked: list[str] = field(default_factory=list)
+    files: StagedFiles = field(default_factory=StagedFiles)
+    documents: MemoryDocuments = field(default_factory=MemoryDocuments)
+    online: MemoryTarget = field(default_factory=MemoryTarget)
+    told: list[str] = field(default_factory=list)
 
-    def run(self, sql: str) -> None:
-        raise AssertionError(sql)
+    def __post_init__(self) -> None:
+        self.planner = MemoryPlanner(self.files, THREE)
+        registry = Registry()
+        registry.feature_views.add().spec.name = "spend"
+        self.documents.put(REGISTRY_KEY, registry.SerializeToString())
+        self.runs = Runs(self.documents)
 
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        self.asked.append(sql)
-        times = [at(part.split("'")[0]) for part in sql.split("TIMESTAMP '")[1:]]
-        newest = min(self.last, times[1].replace(hour=0, minute=0, second=0, microsecond=0))
-        if newest < times[0] or (len(times) > 2 and newest <= times[2]):
-            return [(0, None)]
-        return [(5, newest.replace(tzinfo=None))]
-
-
-@dataclass
-class Feast:
-    """Remembers what it was asked to materialize; Redis may be down."""
-
-    loaded: list[tuple[datetime, datetime, bool]] = field(default_factory=list)
-    down: bool = False
-    config: Any = field(
-        default_factory=lambda: SimpleNamespace(online_store=SimpleNamespace(skip_dedup=False))
-    )
-
-    def materialize(self, start: datetime, end: datetime, *, feature_views: list[str]) -> None:
-        print("what Feast says does not reach the command's output")  # noqa: T201  # as Feast does
-        if self.down:
-            raise Unavailable("Redis does not answer")
-        assert feature_views == ["spend"]
-        self.loaded.append((start, end, self.config.online_store.skip_dedup))
-
-
-@dataclass
-class Marks:
-    marked: dict[str, str] = field(default_factory=dict)
-
-    def get(self, view: str) -> str | None:
-        return self.marked.get(view)
-
-    def set(self, view: str, run: str) -> None:
-        self.marked[view] = run
-
-
-@dataclass
-class Bench:
-    feast: Feast = field(default_factory=Feast)
-    offline: Offline = field(default_factory=lambda: Offline(at("2018-08-31")))
-    data: MemoryDocuments = field(default_factory=MemoryDocuments)
-    artifacts: MemoryDocuments = field(default_factory=MemoryDocuments)
-    marks: Marks = field(default_factory=Marks)
-
-    def run(self, now: str, *, full: bool = False, dry_run: bool = False) -> UpsyncReport:
-        stores = Stores(self.feast, self.offline, self.data, self.artifacts, self.marks)
-        return upsync_view(make_view(), stores, now=at(now), full=full, dry_run=dry_run)
-
-    def built(self, generation: str) -> None:
-        """The table is built, as one generation, over all days."""
-        days = Days(first=at("2018-08-01").date(), last=at("2018-08-31").date())
-        build = Build(
-            id="b",
-            generation=generation,
-            days=days,
-            created=at("2018-09-01"),
-            built_by="arn:someone",
-            payments=0,
+    def upsync(self, holder: str = "me") -> Upsync:
+        clock = FixedClock(at("2026-01-01"))
+        return Upsync(
+            planner=self.planner,
+            runs=self.runs,
+            registry=self.documents,
+            leases=Leases(self.documents, clock=clock, by_process=False),
+            storage=self.files,  # type: ignore[arg-type]  # in memory
+            online=self.online,
+            clock=clock,
+            holder=holder,
+            told=lambda view, what: self.told.append(what),
         )
-        self.data.stored.clear()
-        save_log(self.data, BuildLog(table="spend").with_builds([build]), replacing=None)
+
+    def run(self, now: str = "2018-08-08", **options: Any) -> list[RunReport]:
+        given = Options(at(now), patience=0.0, **options)
+        return self.upsync().run(make_view(), given)
+
+    def amounts(self) -> dict[str, float]:
+        return {key[1][0]: row["amount"] for key, row in self.online.rows.items()}
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def site() -> Site:
+    return Site()
 
 
-def test_the_first_run_loads_what_is_within_the_ttl(bench: Bench) -> None:
-    report = bench.run("2018-08-08T10:30:00.700")
-    assert report.state == "loaded"
-    assert bench.feast.loaded == [(at("2018-08-05T10:30:00"), at("2018-08-08T10:30:00"), False)]
+def kill_after(monkeypatch: pytest.MonkeyPatch, target: Any, method: str, times: int) -> None:
+    """The method ends the process after so many calls that were done."""
+    real, left = getattr(target, method), [times]
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(target, method, call)
+
+
+def test_a_run_loads_and_is_on_record(site: Site) -> None:
+    [report] = site.run(shards=2)
+    assert site.amounts() == {"c1": 1.0, "c2": 2.0, "c3": 3.0}
+    assert (report.state, report.rows, report.written) == ("loaded", 3, 3)
     assert report.through == at("2018-08-08")
+    position, _ = site.runs.position("spend")
+    assert position is not None
+    assert site.online.marks == {"spend": position.run}
+    assert [r.run for r in site.runs.reports("spend")] == [position.run]
+    assert not site.files.files, "what was staged is removed"
 
 
-def test_a_row_is_loaded_from_its_own_moment_on(bench: Bench) -> None:
-    assert bench.run("2018-08-07T23:59:59").through == at("2018-08-07")
-    assert bench.run("2018-08-08T00:00:00").through == at("2018-08-08")
+def test_feast_s_registry_knows_the_interval(site: Site) -> None:
+    site.planner.shown = (piece("b1", "2018-08-01", "2018-08-31"),)
+    site.run("2018-08-08")
+    site.run("2018-08-09")
+    registry = Registry()
+    registry.ParseFromString(site.documents.get(REGISTRY_KEY).body)
+    [interval] = registry.feature_views[0].meta.materialization_intervals
+    assert interval.start_time.ToDatetime() == at("2018-08-05").replace(tzinfo=None)
+    assert interval.end_time.ToDatetime() == at("2018-08-09").replace(tzinfo=None)
 
 
-def test_a_second_run_is_up_to_date_and_loads_nothing(bench: Bench) -> None:
-    bench.run("2018-08-08")
-    assert bench.run("2018-08-08").state == "up to date"
-    assert bench.run("2018-08-08T12:00:00").state == "up to date"
-    assert len(bench.feast.loaded) == 1
-
-
-def test_the_next_run_begins_at_the_newest_row_that_was_loaded(bench: Bench) -> None:
-    bench.run("2018-08-08T12:00:00")
-    bench.run("2018-08-09T12:00:00")
-    assert bench.feast.loaded[1][:2] == (at("2018-08-08"), at("2018-08-09T12:00:00"))
-
-
-def test_a_day_that_was_built_after_the_run_is_loaded_by_the_next(bench: Bench) -> None:
-    bench.offline.last = at("2018-08-07")
-    bench.run("2018-08-08T01:00:00")
-    bench.offline.last = at("2018-08-08")
-    assert bench.run("2018-08-08T02:00:00").through == at("2018-08-08")
-
-
-def test_after_a_long_pause_rows_beyond_the_ttl_are_left_out(bench: Bench) -> None:
-    bench.run("2018-08-08")
-    bench.run("2018-08-20")
-    assert bench.feast.loaded[1][0] == at("2018-08-17")
-
-
-def test_only_the_partitions_of_the_window_are_read(bench: Bench) -> None:
-    bench.run("2018-08-08")
-    assert "\"day\" BETWEEN '2018-08-05' AND '2018-08-08'" in bench.offline.asked[0]
-
-
-def test_a_clock_that_went_back_is_refused_and_names_the_flag(bench: Bench) -> None:
-    bench.run("2018-08-08")
-    with pytest.raises(Refused, match="upsync spend --full"):
-        bench.run("2018-08-07")
-    assert len(bench.feast.loaded) == 1
-
-
-def test_a_full_run_goes_back_and_overwrites(bench: Bench) -> None:
-    bench.run("2018-08-08")
-    bench.run("2018-08-06", full=True)
-    assert bench.feast.loaded[1] == (at("2018-08-03"), at("2018-08-06"), True)
-    assert bench.run("2018-08-07").through == at("2018-08-07")
-    assert not bench.feast.loaded[2][2], "only a full run overwrites"
-
-
-def test_a_rebuilt_table_is_loaded_anew_over_what_is_there(bench: Bench) -> None:
-    bench.built("g0001")
-    bench.run("2018-08-08")
-    bench.built("g0002")
-    report = bench.run("2018-08-08")
-    assert (report.state, report.reason) == ("loaded", "everything: its table was rebuilt")
-    assert bench.feast.loaded[1][2]
-    assert bench.run("2018-08-08").state == "up to date"
-
-
-def test_an_empty_redis_is_loaded_again(bench: Bench) -> None:
-    bench.run("2018-08-08")
-    bench.marks.marked.clear()
-    assert bench.run("2018-08-08").state == "loaded"
-
-
-def test_a_run_that_fails_marks_nothing_as_done(bench: Bench) -> None:
-    bench.run("2018-08-08")
-    before = (dict(bench.artifacts.stored), dict(bench.marks.marked))
-    bench.feast.down = True
-    with pytest.raises(Unavailable):
-        bench.run("2018-08-09")
-    assert (bench.artifacts.stored, bench.marks.marked) == before
-    bench.feast.down = False
-    assert bench.run("2018-08-09").state == "loaded"
-
-
-def test_a_dry_run_loads_and_records_nothing(bench: Bench) -> None:
-    report = bench.run("2018-08-08", dry_run=True)
-    assert (report.state, report.rows) == ("would load", 5)
-    assert not bench.feast.loaded
-    assert not bench.artifacts.stored
-
-
-def test_a_run_is_on_record(bench: Bench) -> None:
-    bench.run("2018-08-08T12:00:00")
-    record, _ = load_record(bench.artifacts, "spend")
-    assert record is not None
-    assert (record.until, record.through, record.rows) == (
-        at("2018-08-08T12:00:00"),
-        at("2018-08-08"),
-        5,
-    )
-    assert bench.marks.get("spend") == record.run
-
-
-def test_what_feast_prints_stays_out_of_the_command_s_output(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("target", "method"),
+    [
+        ("online", "write"),
+        ("online", "settle"),
+        ("runs", "save_plan"),
+        ("runs", "save_progress"),
+        ("runs", "save_position"),
+        ("online", "set_mark"),
+        ("runs", "save_report"),
+        ("runs", "prune"),
+        ("files", "delete"),
+    ],
+)
+@pytest.mark.parametrize("times", [0, 1])
+def test_killed_at_any_moment_and_started_again_it_completes(
+    site: Site, target: str, method: str, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.run("2018-08-08")
-    assert capsys.readouterr().out == ""
+    with monkeypatch.context() as patch:
+        kill_after(patch, getattr(site, target), method, times)
+        try:
+            site.run(shards=2)
+        except Killed:
+            done, _ = site.runs.position("spend")
+            assert done is None or len(site.amounts()) == 3, "nothing is marked that is not done"
+    reports = site.run(shards=2)
+    assert site.amounts() == {"c1": 1.0, "c2": 2.0, "c3": 3.0}
+    position, _ = site.runs.position("spend")
+    assert position is not None
+    assert site.online.marks == {"spend": position.run}
+    assert sum(report.refused for report in reports) == 0
+    assert site.upsync().leases.take("spend", "other").run is None
 
 
-def test_a_publication_delay_holds_rows_back() -> None:
-    view = make_view(tags={"publication_delay": "6h"})
-    window = choose_window(
-        view, None, now=at("2018-08-08T05:00:00"), full=False, source=Generations()
+def test_a_resumed_run_leaves_alone_what_is_done(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.planner.shown = (piece("b1", "2018-08-01", "2018-08-31"),)
+    with monkeypatch.context() as patch:
+        kill_after(patch, site.online, "write", 1)
+        with pytest.raises(Killed):
+            site.run(shards=3)
+    kill_after(monkeypatch, site.online, "write", 2)
+    first, second = site.run(shards=3)
+    assert first.resumed
+    assert (first.rows, first.written, first.older) == (3, 3, 0)
+    assert second.state == "up to date"
+
+
+def test_a_store_that_restarted_on_the_way_is_loaded_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = site.online.settle
+
+    def lose_everything_once() -> None:
+        real()
+        if site.online.server == "one":
+            site.online.server = "two"
+            site.online.rows.clear()
+
+    monkeypatch.setattr(site.online, "settle", lose_everything_once)
+    [report] = site.run(shards=2)
+    assert len(site.amounts()) == 3
+    assert report.rows == 3
+
+
+def test_a_shard_that_an_earlier_server_took_is_loaded_into_the_later_one(site: Site) -> None:
+    loads = Loader.load
+
+    def restarted(loader: Loader, plan: Any, number: int) -> Any:
+        progress = loads(loader, plan, number)
+        if number == 0 and site.online.server == "one":
+            site.online.server = "two"
+            site.online.rows.clear()
+        return progress
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loader, "load", restarted)
+        site.run(shards=2)
+    assert len(site.amounts()) == 3
+
+
+def test_a_store_that_lost_its_data_is_loaded_anew(site: Site) -> None:
+    site.planner.shown = (piece("b1", "2018-08-01", "2018-08-31"),)
+    site.run("2018-08-08")
+    site.online.rows.clear()
+    site.online.marks.clear()
+    [report] = site.run("2018-08-08")
+    assert (report.state, len(site.amounts())) == ("loaded", 3)
+
+
+def test_a_store_that_loses_its_data_during_a_run_gets_everything(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.planner.shown = (piece("b1", "2018-08-01", "2018-08-31"),)
+    site.run("2018-08-08")
+    real = site.online.settle
+
+    def flush() -> None:
+        site.online.marks.clear()
+        site.online.rows.clear()
+        monkeypatch.setattr(site.online, "settle", real)
+
+    monkeypatch.setattr(site.online, "settle", flush)
+    site.planner.table = rows(("c1", "2018-08-09", "2018-08-09", 9.0))
+    site.run("2018-08-09")
+    assert [plan.everything for plan in site.planner.plans] == [True, False, True]
+
+
+def test_one_refusal_pauses_the_run_and_it_goes_on() -> None:
+    online = MemoryTarget(down=[Unavailable("Redis is full")])
+    told: list[str] = []
+    files = StagedFiles()
+    plan = make_plan([Task(kind="rows", files=(files.add("s3://b/0", THREE),))])
+    patience = Patience(10, told.append, sleep=lambda _: None)
+    loader = Loader(Runs(MemoryDocuments()), files, online, patience)  # type: ignore[arg-type]
+    assert loader.load(plan, 0).written == 3
+    assert told == ["paused: Redis is full"]
+
+
+def test_a_store_that_stays_full_fails_the_run_and_marks_nothing(site: Site) -> None:
+    site.online.down = [Unavailable("Redis is full")] * 9
+    with pytest.raises(Unavailable, match="full"):
+        site.run()
+    assert site.runs.position("spend")[0] is None
+    assert not site.online.marks
+    site.online.down = []
+    assert next(r.state for r in site.run()) == "loaded"
+
+
+def test_progress_is_noted_within_a_shard_and_rows_are_counted_once() -> None:
+    files, runs, online = StagedFiles(), Runs(MemoryDocuments()), MemoryTarget()
+    plan = make_plan([Task(kind="rows", files=(files.add("s3://b/0", THREE),))])
+    loader = Loader(runs, files, online, rows=1, note_every=0.0)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after(patch, online, "write", 2)
+        with pytest.raises(Killed):
+            loader.load(plan, 0)
+    assert runs.progress(plan, 0)[0].rows == 2
+    done = loader.load(plan, 0)
+    assert (done.read, done.written, done.older, done.done) == (3, 3, 0, True)
+    assert (done.event, done.created) == (at("2018-08-08"), at("2018-08-08"))
+
+
+def test_two_processes_on_one_shard_do_not_overwrite_each_other_s_notes() -> None:
+    files, runs = StagedFiles(), Runs(MemoryDocuments())
+    plan = make_plan([Task(kind="rows", files=(files.add("s3://b/0", THREE),))])
+    progress, _ = runs.progress(plan, 0)
+    runs.save_progress(plan, 0, progress, replacing=None)
+    with pytest.raises(Conflict):
+        runs.save_progress(plan, 0, progress, replacing=None)
+
+
+def test_rows_that_are_gone_are_taken_out_and_pushed_ones_stay(site: Site) -> None:
+    site.planner.shown = (piece("b1", "2018-08-01", "2018-08-31"),)
+    site.run()
+    pushed = rows(("c2", "2018-08-08T05:00:00", "2018-08-08T05:00:00", 22.0)).to_pylist()[0]
+    site.online.rows["spend", ("c2",)] = pushed
+    site.planner.shown = (piece("b2", "2018-08-01", "2018-08-31"),)
+    site.planner.table = rows(("c3", "2018-08-08", "2018-08-09", 33.0))
+    before = ("2018-08-07", "2018-08-07")
+    site.planner.gone = exchanges(
+        rows(("c1", None, None, None), ("c2", None, None, None)), before, before
     )
-    assert window.until == at("2018-08-07T23:00:00")
+    [report] = site.run()
+    assert site.amounts() == {"c2": 22.0, "c3": 33.0}
+    assert report.removed == 1
 
 
-def test_a_view_without_ttl_cannot_be_loaded() -> None:
-    with pytest.raises(InputError, match="'spend' has no ttl"):
-        choose_window(
-            make_view(ttl=timedelta(0)),
-            None,
-            now=at("2018-08-08"),
-            full=False,
-            source=Generations(),
-        )
+def all_at_once(site: Site, *names: str) -> list[RunReport]:
+    registry = Registry()
+    for name in names:
+        registry.feature_views.add().spec.name = name
+    site.documents.put(REGISTRY_KEY, registry.SerializeToString())
+    views = [make_view(name=name) for name in names]
+    return site.upsync().run_all(views, Options(at("2018-08-08"), patience=0.0, shards=2))
 
 
-def test_a_time_within_the_last_second_is_not_lost() -> None:
-    known = UpsyncRecord(
-        run="r",
-        view="spend",
-        until=at("2018-08-08T10:00:00"),
-        through=at("2018-08-08T09:59:59.500"),
-        generation=None,
-        rows=1,
-        full=False,
-    )
-    window = choose_window(
-        make_view(), known, now=at("2018-08-08T11:00:00"), full=False, source=Generations()
-    )
-    assert window.start == at("2018-08-08T09:59:59")
+def test_views_of_the_same_entities_are_written_side_by_side(site: Site) -> None:
+    reports = all_at_once(site, "spend", "risk")
+    assert site.online.together == [2, 2], "each of the two shards, with both views"
+    assert len(site.online.rows) == 6
+    assert [(r.rows, r.written) for r in reports] == [(3, 3), (3, 3)]
+
+
+def test_views_whose_keys_differ_are_written_one_by_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = site.planner.plan
+
+    def with_fewer(view: Any, *arguments: Any, **options: Any) -> Any:
+        site.planner.table = THREE if view.name == "spend" else THREE.slice(1)
+        return plan(view, *arguments, **options)
+
+    monkeypatch.setattr(site.planner, "plan", with_fewer)
+    reports = all_at_once(site, "spend", "risk")
+    assert [r.written for r in reports] == [3, 2]
+    assert not site.online.together
+
+
+def test_an_error_in_one_view_leaves_the_others_loaded(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.upsync("other").leases.take("risk", "other")
+    with pytest.raises(Conflict, match="'risk' is being loaded"):
+        all_at_once(site, "risk", "spend")
+    assert site.runs.position("spend")[0] is not None
+
+
+def test_a_store_that_stays_full_fails_all_views_and_leaves_their_runs(site: Site) -> None:
+    site.online.down = [Unavailable("Redis is full")] * 9
+    with pytest.raises(Unavailable):
+        all_at_once(site, "spend", "risk")
+    assert site.runs.position("spend")[0] is None
+    site.online.down = []
+    reports = all_at_once(site, "spend", "risk")
+    assert sum(r.resumed for r in reports) == 2
+
+
+def test_a_second_run_at_the_same_moment_asks_nothing(site: Site) -> None:
+    site.planner.shown = (piece("b1", "2018-08-01", "2018-08-31"),)
+    site.run()
+    assert [r.state for r in site.run()] == ["up to date"]
+    assert len(site.planner.plans) == 1
+
+
+def test_a_run_while_another_one_is_under_way_is_refused(site: Site) -> None:
+    site.upsync("other").leases.take("spend", "other")
+    with pytest.raises(Conflict, match="being loaded by other"):
+        site.run()
+    assert not site.online.rows
+
+
+def test_a_dry_run_changes_nothing(site: Site) -> None:
+    before = dict(site.documents.stored)
+    report = site.upsync().preview(make_view(), Options(at("2018-08-08")))
+    assert (report.state, report.rows, report.bytes, report.scanned) == ("would load", 3, 30, 1000)
+    assert site.documents.stored == before
+    assert not site.online.rows
+
+
+def test_a_clock_that_went_back_is_refused_and_changes_nothing(site: Site) -> None:
+    site.run("2018-08-08")
+    with pytest.raises(Refused):
+        site.run("2018-08-07")
+    assert site.upsync().leases.take("spend", "other").run is None
+
+
+def test_only_the_newest_runs_are_kept() -> None:
+    runs = Runs(MemoryDocuments())
+    for n in range(KEPT_RUNS + 3):
+        runs.save_plan(make_plan([], run=f"r{n:03d}"))
+    runs.prune("spend")
+    left = {key.split("/")[4] for key in runs.documents.keys("feast/upsync/spend/runs/")}
+    assert left == {f"r{n:03d}" for n in range(3, KEPT_RUNS + 3)}
 
 
 def test_an_unknown_view_is_refused_with_the_known_ones() -> None:
     with pytest.raises(NotFound, match=r"No online view is named weather\. There are spend"):
-        list(select_views([make_view()], ["weather"]))
+        select_views([make_view()], ["weather"])
 
 
 def test_all_online_views_are_the_default() -> None:

@@ -1,4 +1,6 @@
-"""Upsync: from the offline store into Redis, by the platform's clock.
+"""Loading Feast's own Redis store through its `materialize`, by the platform's clock.
+
+Where feature_store.yaml names ours, `upsync` loads it instead.
 
 A run loads, per view, the latest row of each key that was published by now. It begins where the
 last successful run ended; the first one begins at now less the view's TTL. A run is recorded in S3
