@@ -14,9 +14,7 @@ import httpx
 from mlops.clock import FixedClock
 from mlops.deployment import DeployedVersion
 from mlops.downsync.log import EventLog
-from mlops.downsync.online import MemoryWriter
 from mlops.downsync.producer import Producer, ProducerLimits
-from mlops.downsync.push import Pusher
 from mlops.downsync.stream import MemorySink
 from mlops.objects import MemoryDocuments
 from mlops.plan import FeaturePlan, save_plan
@@ -91,7 +89,6 @@ class Services:
     way: BreakableTransport
     sink: MemorySink
     downsync: Downsync
-    doorkeeper: Doorkeeper
     proxy: httpx.AsyncClient
     inference: httpx.AsyncClient
 
@@ -159,16 +156,14 @@ async def serving(
     catalog.retry_seconds = 0.0
     proxy_metrics, clock, sink = ProxyMetrics(), FixedClock(NOW), MemorySink()
     producer = Producer(sink, limits=ProducerLimits(flush_seconds=0.01))
-    flows, log = watch_flows(documents), EventLog(producer)
-    downsync = Downsync(flows, log, Pusher(flows.current, MemoryWriter(store), log, clock))
-    proxy_metrics.registry.register(DownsyncMetrics(log))
-    served = ServedLog(flows.current, log, clock)
-    doorkeeper = Doorkeeper(keys, pause_seconds=0.0)
+    downsync = Downsync(watch_flows(documents), EventLog(producer))
+    proxy_metrics.registry.register(DownsyncMetrics(downsync.log))
+    served = ServedLog(downsync.flows.current, downsync.log, clock)
     proxy = create_proxy(
         ProxyDependencies(
             Predictor(catalog, port, clock, proxy_metrics, served),
             store,
-            doorkeeper,
+            Doorkeeper(keys, pause_seconds=0.0),
             proxy_metrics,
             downsync,
             ProxySettings(poll_seconds=3600, keys_poll_seconds=3600, **limits or {}),
@@ -186,7 +181,6 @@ async def serving(
             way,
             sink,
             downsync,
-            doorkeeper,
             await stack.enter_async_context(
                 client_of(proxy, "http://proxy", headers={"X-Api-Key": key})
             ),

@@ -79,6 +79,8 @@ _THROTTLED = [
     "S3.S3Exception",
     "SNS.AmazonSNSException",
     "SNS.ThrottledException",
+    "Batch.AWSBatchException",
+    "Batch.ServerException",
 ]
 """Under these names Step Functions reports throttling; most have no name of their own for it."""
 
@@ -345,6 +347,14 @@ def not_negative(variable: str) -> Any:
     return choice_rule.ChoiceRule.NumericGreaterThanEquals(variable=variable, value=0)
 
 
+def positive(variable: str) -> Any:
+    return choice_rule.ChoiceRule.NumericGreaterThan(variable=variable, value=0)
+
+
+def is_true(variable: str) -> Any:
+    return choice_rule.ChoiceRule.BooleanEquals(variable=variable, value=True)
+
+
 def choose(name: str, rules: Sequence[Any], *, then: State, otherwise: State) -> State:
     """Go on with `then` when every rule holds."""
     state = sdk.Choice(name)
@@ -368,11 +378,11 @@ def retry_throttled(states: Sequence[State]) -> None:
         )
 
 
-def catch_all(states: Sequence[State], *, then: State) -> None:
-    """Whatever fails goes on with `then`, its error and cause at $.error."""
+def catch_all(states: Sequence[State], *, then: State, result_path: str = "$.error") -> None:
+    """Whatever fails goes on with `then`; its error and cause are at the path."""
     for state in states:
         state.add_catch(
-            sdk.Catch(error_equals=["States.ALL"], next_step=then, result_path="$.error")
+            sdk.Catch(error_equals=["States.ALL"], next_step=then, result_path=result_path)
         )
 
 

@@ -4,7 +4,6 @@ reading the code's files; needs no credentials, and the same inputs give the sam
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from mlops.names import Role
 from mlops.settings import Settings
 from pipelines.training import layout
 from pipelines.training.archive import archive
-from pipelines.training.settings import load_defaults
+from pipelines.training.workflows import builder
 
 _PACKAGES = ("mlops", "pipelines")
 _FEATURE_REPO = "feature_repo"
@@ -99,8 +98,7 @@ def compile_workflow(
     from pipelines.training.checks import check_definition  # noqa: PLC0415  # with the SDKs, slow
     from pipelines.training.machine import Site  # noqa: PLC0415  # as above
 
-    load_defaults(name)
-    build = importlib.import_module(f"pipelines.{name}.workflow").build
+    build = builder(name)
     definition = build(Site(settings, bundle.sha256))
     check_definition(definition, size=len(to_json(definition)))
     names = settings.names

@@ -17,12 +17,7 @@ from mlops.settings import Settings, load_settings
 from pipelines.training.compiler import Compiled, bundle_code, compile_workflow
 from pipelines.training.deploy import WorkflowDeployment
 from pipelines.training.executions import Execution, Executions
-from pipelines.training.settings import (
-    chosen_fields,
-    list_models,
-    load_defaults,
-    with_overrides,
-)
+from pipelines.training.workflows import input_settings, list_workflows
 
 _NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,35}")
 """What fits, behind the workflow and the step, into the 63 characters of a job's name."""
@@ -50,18 +45,12 @@ class Desk:
 
     def run(self, workflow: str, changes: Mapping[str, str], *, name: str | None) -> Execution:
         """Start an execution with changed settings. Raises InputError, NotFound, Conflict."""
+        today = self.settings.build_clock().now().date()
         document = {
-            "settings": self._input_settings(workflow, changes),
+            "settings": input_settings(workflow, changes, today=today),
             "submitted_by": self.aws.identity,
         }
         return self.executions.start(workflow, checked_name(name) or new_name(), document)
-
-    def _input_settings(self, workflow: str, changes: Mapping[str, str]) -> dict[str, Any]:
-        """What was chosen; the rest is as deployed. The last day is the platform's clock's."""
-        chosen = with_overrides(load_defaults(workflow), changes)
-        today = self.settings.build_clock().now().date()
-        dated = chosen.model_copy(update={"test_end": chosen.test_end or today})
-        return chosen_fields(dated, [*changes, "test_end"])
 
     def execution(self, workflow: str, name: str | None) -> Execution:
         """The named execution, or the newest. Raises NotFound."""
@@ -75,7 +64,7 @@ class Desk:
         return newest[0]
 
     def overview(self) -> list[dict[str, Any]]:
-        return [self._overview(workflow) for workflow in list_models()]
+        return [self._overview(workflow) for workflow in list_workflows()]
 
     def _overview(self, workflow: str) -> dict[str, Any]:
         deployed = self.deployment.deployed(workflow)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ from mlops.manifest import ModelInput, Window
 
 Days = Annotated[int, Field(ge=1, le=3650)]
 Hyperparameter = int | float | str | bool | None
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), tzinfo=UTC)
 
 
-def with_overrides(defaults: TrainingSettings, pairs: Mapping[str, str]) -> TrainingSettings:
+def with_overrides(defaults: _Settings, pairs: Mapping[str, str]) -> _Settings:
     """The defaults, changed by 'key' or 'key.inner' with a text that is JSON where it can be.
 
     Raises InputError naming every key that is unknown or wrong.
@@ -119,7 +120,8 @@ def with_overrides(defaults: TrainingSettings, pairs: Mapping[str, str]) -> Trai
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors()
         )
         known = ", ".join(type(defaults).model_fields)
-        raise InputError(f"Settings of '{defaults.model}': {wrong}. They are: {known}.") from exc
+        of = getattr(defaults, "model", type(defaults).__name__)
+        raise InputError(f"Settings of '{of}': {wrong}. They are: {known}.") from exc
 
 
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:
@@ -139,7 +141,7 @@ def _literal(text: str) -> Any:
         return text
 
 
-def chosen_fields(settings: TrainingSettings, keys: Iterable[str]) -> dict[str, Any]:
+def chosen_fields(settings: BaseModel, keys: Iterable[str]) -> dict[str, Any]:
     """The top-level fields that 'key' or 'key.inner' belong to, as JSON values.
 
     What was chosen is sent even where it is this checkout's default: the deployed one may differ.

@@ -1,7 +1,6 @@
 """The documented statements of Trino's queries, each with the result documented for it.
 
-They stand in the files of `documented/`, a page of the documentation each. Those of `velox/` are
-recorded answers of another engine of Presto's functions to random arguments.
+They stand in the files of `documented/`, a page of the documentation each.
 """
 
 from __future__ import annotations
@@ -24,10 +23,9 @@ from infra.local.athena.results import shown
 from tests.documented import Documented, read_page
 
 PAGES = sorted((Path(__file__).parent / "documented").glob("*.sql"))
-RECORDED = Path(__file__).parent / "velox" / "functions.sql"
 STATEMENTS = [
     pytest.param(one, id=f"{page.stem}: {one.sql[:90]}")
-    for page in (*PAGES, RECORDED)
+    for page in PAGES
     for one in read_page(page)
 ]
 

@@ -72,7 +72,7 @@ def test_the_sdks_leave_the_root_logger_as_it_was() -> None:
 
 
 def test_an_unknown_workflow_is_refused() -> None:
-    with pytest.raises(NotFound, match="no model 'frod'"):
+    with pytest.raises(NotFound, match="no workflow 'frod'"):
         compile_workflow("frod", examples.settings(), bundle=_BUNDLE, submitted_by="me")
 
 
