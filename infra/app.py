@@ -16,7 +16,7 @@ from infra.stacks.cache import Cache
 from infra.stacks.delivery import ADMINISTERED
 from infra.stacks.foundation import Foundation
 from infra.stacks.functions import Functions
-from infra.stacks.identity import Identity
+from infra.stacks.identity import ACTORS, SERVICES, Identity
 from infra.stacks.jobs import Jobs
 from infra.stacks.network import Network
 from infra.stacks.profile import Profile, profile_of
@@ -29,7 +29,8 @@ def build(app: cdk.App, names: Names, profile: Profile) -> dict[str, cdk.Stack]:
     """The stacks by purpose, in the order of deployment."""
     env = cdk.Environment(account=names.account, region=names.region)
     stacks: dict[str, cdk.Stack] = {
-        "identity": Identity(app, f"{names.prefix}-identity", names=names, env=env)
+        purpose: Identity(app, f"{names.prefix}-{purpose}", names=names, roles=roles, env=env)
+        for purpose, roles in (("identity", ACTORS), ("service-identity", SERVICES))
     }
     stacks["foundation"] = Foundation(
         app, f"{names.prefix}-foundation", names=names, profile=profile, env=env

@@ -14,6 +14,7 @@ class Role(StrEnum):
     APPROVER = "approver"
     TRAINING_JOB = "training-job"
     WORKFLOW = "workflow"
+    INGESTION = "ingestion"
     FEATURE_JOB = "feature-job"
     SCHEDULER = "scheduler"
     WORKFLOW_DEPLOYER = "workflow-deployer"

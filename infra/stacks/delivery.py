@@ -9,7 +9,7 @@ from __future__ import annotations
 from infra.stacks.grants import Grant
 from mlops.names import Names, Role
 
-ADMINISTERED = frozenset({"identity", "network"})
+ADMINISTERED = frozenset({"identity", "service-identity", "network"})
 """Stacks that are deployed with the caller's own rights."""
 
 

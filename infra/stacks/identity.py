@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
@@ -12,6 +14,7 @@ from mlops.names import Names, Role
 TRUSTED = {
     Role.TRAINING_JOB: "sagemaker.amazonaws.com",
     Role.WORKFLOW: "states.amazonaws.com",
+    Role.INGESTION: "sagemaker.amazonaws.com",
     Role.FEATURE_JOB: "ecs-tasks.amazonaws.com",
     Role.SCHEDULER: "scheduler.amazonaws.com",
     Role.WORKFLOW_DEPLOYER: "lambda.amazonaws.com",
@@ -31,12 +34,27 @@ SOURCED = {
 """Services that say for whom they ask, so that no other account can have them act as ours."""
 
 
-class Identity(cdk.Stack):
-    """Every role of `mlops.names.Role`."""
+SERVICES = tuple(role for role in TRUSTED if role is not Role.INFRASTRUCTURE)
+"""Roles of jobs and services, in a stack of their own: a template that is deployed before there is
+a bucket for templates has at most 51,200 bytes."""
+ACTORS = tuple(role for role in Role if role not in SERVICES)
+"""People, Jenkins, and what it deploys as."""
 
-    def __init__(self, scope: cdk.App, name: str, *, names: Names, env: cdk.Environment) -> None:
+
+class Identity(cdk.Stack):
+    """Some of the roles of `mlops.names.Role`."""
+
+    def __init__(
+        self,
+        scope: cdk.App,
+        name: str,
+        *,
+        names: Names,
+        roles: Sequence[Role],
+        env: cdk.Environment,
+    ) -> None:
         super().__init__(scope, name, env=env, description="Roles of people, jobs and services")
-        for role in Role:
+        for role in roles:
             self._add(role, names)
 
     def _add(self, role: Role, names: Names) -> None:

@@ -113,7 +113,15 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
     return (
         read_objects("ReadData", names.data_bucket, ""),
         write_objects("WriteData", names.data_bucket, ""),
-        delete_objects("ReplaceData", names.data_bucket, "raw/", "features/", "datasets/rows/"),
+        delete_objects(
+            "ReplaceData",
+            names.data_bucket,
+            "raw/",
+            "features/",
+            "imports/",
+            "quarantine/",
+            "datasets/rows/",
+        ),
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
         write_objects("Apply", names.artifact_bucket, "feast/", "workflows/"),
@@ -200,19 +208,39 @@ def _training_job(names: Names) -> tuple[Grant, ...]:
         change_catalog(names, *SCRATCH_TABLES),
         *read_models(names),
         *pull_images(names),
-        Grant(
-            "WriteLogs",
-            (
-                "logs:CreateLogGroup",
-                "logs:CreateLogStream",
-                "logs:DescribeLogStreams",
-                "logs:PutLogEvents",
-            ),
-            tuple(
-                f"arn:aws:logs:{names.region}:{names.account}:log-group:{group}*"
-                for group in JOB_LOGS
-            ),
+        _write_job_logs(names),
+    )
+
+
+def _write_job_logs(names: Names) -> Grant:
+    """SageMaker makes the log of a job as the job's role."""
+    return Grant(
+        "WriteLogs",
+        (
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:DescribeLogStreams",
+            "logs:PutLogEvents",
         ),
+        tuple(
+            f"arn:aws:logs:{names.region}:{names.account}:log-group:{group}*" for group in JOB_LOGS
+        ),
+    )
+
+
+def _ingestion(names: Names) -> tuple[Grant, ...]:
+    """Takes in what a warehouse hands over: writes raw payments, and nothing else."""
+    kept = ("raw/", "imports/", "quarantine/")
+    return (
+        read_objects("ReadDelivery", names.data_bucket, "landing/", *kept),
+        write_objects("WritePayments", names.data_bucket, *kept),
+        delete_objects("SweepPayments", names.data_bucket, *kept),
+        list_bucket("ListData", names.data_bucket),
+        *query(names),
+        read_catalog(names),
+        change_catalog(names, "payments", "payments_rows", "import_*"),
+        *pull_images(names),
+        _write_job_logs(names),
     )
 
 
@@ -288,9 +316,19 @@ def _feature_job(names: Names) -> tuple[Grant, ...]:
 
 
 def _scheduler(names: Names) -> tuple[Grant, ...]:
-    """Starts the workflow that loads features, when it is time."""
+    """Starts the workflow that loads features, and jobs that take payments in, when it is time."""
     machine = (names.state_machine_arn(UPSYNC),)
-    return (Grant("StartUpsync", ("states:StartExecution",), machine),)
+    jobs_ = (f"arn:aws:sagemaker:{names.region}:{names.account}:processing-job/{names.prefix}-*",)
+    return (
+        Grant("StartUpsync", ("states:StartExecution",), machine),
+        Grant("StartIngestion", ("sagemaker:CreateProcessingJob",), jobs_),
+        Grant(
+            "ActAsIngestion",
+            ("iam:PassRole",),
+            (names.role_arn(Role.INGESTION),),
+            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+    )
 
 
 def _workflow_deployer(names: Names) -> tuple[Grant, ...]:
@@ -369,6 +407,7 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.APPROVER: _approver,
     Role.TRAINING_JOB: _training_job,
     Role.WORKFLOW: _workflow,
+    Role.INGESTION: _ingestion,
     Role.FEATURE_JOB: _feature_job,
     Role.SCHEDULER: _scheduler,
     Role.WORKFLOW_DEPLOYER: _workflow_deployer,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from infra.cloudformation import INLINE_LIMIT
 from infra.synth import Stack, synthesize
 from mlops.names import Names, Role
 
@@ -58,8 +59,19 @@ def test_templates_pass_cfn_lint(prod: list[Stack], local: list[Stack], tmp_path
 
 def test_stacks_are_deployed_in_the_order_of_their_needs(prod: list[Stack]) -> None:
     assert [stack.name.removeprefix("mlops-prod-") for stack in prod] == [
-        *("identity", "foundation", "network", "cache", "functions", "jobs", "storage")
+        *("identity", "service-identity", "foundation", "network"),
+        *("cache", "functions", "jobs", "storage"),
     ]
+
+
+def test_what_is_deployed_before_the_bucket_of_templates_needs_none(
+    prod: list[Stack], local: list[Stack]
+) -> None:
+    for stacks in (prod, local):
+        for stack in stacks:
+            assert len(stack.body.encode()) <= INLINE_LIMIT, stack.name
+            if stack.name.endswith("-foundation"):
+                break
 
 
 def test_the_local_online_store_is_no_part_of_the_local_stacks(local: list[Stack]) -> None:
@@ -292,6 +304,7 @@ def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
         (Role.WORKFLOW_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
         (Role.MODEL_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
         (Role.SERVING, {"Service": "ecs-tasks.amazonaws.com"}),
+        (Role.INGESTION, {"Service": "sagemaker.amazonaws.com"}),
         (Role.FEATURE_JOB, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.SCHEDULER, {"Service": "scheduler.amazonaws.com"}),
         (Role.INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),

@@ -114,6 +114,19 @@ def test_downsync_writes_nothing_of_anyone_elses() -> None:
     assert places == {f"{data}/downsync/*", f"{staging}/*"}
 
 
+def test_the_ingestion_writes_payments_and_reads_what_is_handed_over() -> None:
+    data, staging = (f"arn:aws:s3:::{b}" for b in (NAMES.data_bucket, NAMES.staging_bucket))
+    places = {
+        action: {
+            r for g in grants_of(Role.INGESTION, NAMES) if action in g.actions for r in g.resources
+        }
+        for action in ("s3:GetObject", "s3:PutObject")
+    }
+    kept = {f"{data}/{prefix}/*" for prefix in ("raw", "imports", "quarantine")}
+    assert places["s3:PutObject"] == kept | {f"{staging}/*"}
+    assert places["s3:GetObject"] == kept | {f"{staging}/*", f"{data}/landing/*"}
+
+
 def test_a_training_job_adds_datasets_and_replaces_or_removes_none() -> None:
     record = f"arn:aws:s3:::{NAMES.data_bucket}/datasets/records/*"
     (write,) = (
