@@ -49,6 +49,10 @@ class FileCache:
                 temporary.unlink(missing_ok=True)
             self._shrink()
 
+    def forget(self, sha256: str) -> None:
+        """Remove a file from this machine; one that is not here is no error."""
+        self._path(sha256).unlink(missing_ok=True)
+
     def _kept(self, sha256: str) -> BinaryIO | None:
         """A file that is here and whole; one that is not is removed."""
         path = self._path(sha256)

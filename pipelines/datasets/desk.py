@@ -237,6 +237,8 @@ class Datasets:
                 f"Dataset '{record.reference}' trained {names}. Without its rows these cannot be "
                 "trained again or explained; allow it with --force."
             )
+        for file in (*record.files, *record.entities.files):
+            self.cache.forget(file.sha256)
         return self.store.remove(wanted, Removal(at=self.clock.now(), by=self.identity()))
 
     def _handle(self, record: DatasetRecord) -> Dataset:

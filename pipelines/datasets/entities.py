@@ -50,8 +50,9 @@ class EntityRows:
 
     def keys(self, plan: FeaturePlan) -> pd.DataFrame:
         """What the offline store is asked: ordinals, times and join keys."""
-        columns = [entity.name for entity in plan.entities]
-        frame = self.table.select([*columns, self.time_column]).to_pandas()
+        # As texts before pandas sees them, which makes floats of whole numbers with a gap.
+        keys = {e.name: self.table[e.name].cast(pa.string()) for e in plan.entities}
+        frame = pa.table({**keys, self.time_column: self.table[self.time_column]}).to_pandas()
         return entity_keys(plan, frame, frame[self.time_column])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ ROWS = "datasets/rows/"
 _STAMP = "%Y%m%dt%H%M%S"
 LOOKED_AT = 100
 _ATTEMPTS = 20
+_READERS = 8
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, how many of its units are done, and how many there are."""
@@ -48,8 +50,7 @@ class DatasetStore:
     def records(self, name: str | None = None) -> Iterator[DatasetRecord]:
         """Every version, also removed ones; by name, then by version."""
         prefix = f"{RECORDS}{name}/" if name else RECORDS
-        for key in sorted(self._documents.keys(prefix), key=_place):
-            yield self._read(self._documents.get(key))
+        yield from self._all(sorted(self._documents.keys(prefix), key=_place))
 
     def get(self, reference: Reference) -> DatasetRecord:
         """The version, or the newest that was not removed. Raises NotFound."""
@@ -77,11 +78,18 @@ class DatasetStore:
 
         Only the newest LOOKED_AT versions are looked at.
         """
-        for version in reversed(self.versions(name)[-LOOKED_AT:]):
-            record, _ = self._load(Reference(name, version))
+        newest = reversed(self.versions(name)[-LOOKED_AT:])
+        for record in self._all([_record_key(name, version) for version in newest]):
             if record.inputs_sha256 == inputs and record.removed is None:
                 return record
         return None
+
+    def _all(self, keys: Sequence[str]) -> Iterator[DatasetRecord]:
+        """Records in the order of their keys, some read ahead."""
+        for start in range(0, len(keys), _READERS):
+            with ThreadPoolExecutor(_READERS) as pool:
+                some = pool.map(self._documents.get, keys[start : start + _READERS])
+                yield from map(self._read, some)
 
     def _load(self, reference: Reference) -> tuple[DatasetRecord, Document]:
         assert reference.version is not None

@@ -324,6 +324,7 @@ def test_a_removed_version_keeps_its_record_and_its_number(place: Place) -> None
     place.datasets.build("train", service="spend_v1", entities=payments(20))
     removed = place.datasets.remove("train@1")
     assert removed.removed is not None
+    assert not list((place.folder / "cache").iterdir()), "nor does this machine keep the rows"
     assert (place.datasets.list(), bodies(place)) == ([], [])
     with pytest.raises(NotFound, match=r"rows of dataset 'train@1' were removed .* by arn"):
         place.datasets.get("train@1").to_pandas()

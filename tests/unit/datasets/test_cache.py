@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -90,6 +92,22 @@ def test_a_file_stays_readable_while_another_process_removes_it(tmp_path: Path) 
         for path in tmp_path.iterdir():
             path.unlink()
         assert file.read() == b"one"
+
+
+def test_readers_that_share_a_folder_get_what_they_asked_for_within_the_bound(
+    tmp_path: Path,
+) -> None:
+    bodies = [bytes([65 + n]) * 100 for n in range(8)]
+
+    def read(seed: int) -> bool:
+        cache, random = FileCache(tmp_path, 350), Random(seed)
+        wanted = [random.choice(bodies) for _ in range(100)]
+        return all(Bucket().read(cache, body) == body for body in wanted)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, range(4)))
+    assert Bucket().read(FileCache(tmp_path, 350), bodies[0]) == bodies[0]
+    assert sizes(tmp_path) <= 350
 
 
 def test_what_a_killed_process_left_half_written_goes_after_a_day(

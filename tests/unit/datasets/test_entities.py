@@ -167,7 +167,9 @@ def test_money_becomes_the_double_that_serving_gets() -> None:
 def test_keys_that_a_gap_turned_into_floats_are_whole_again() -> None:
     frame = payments(2).assign(customer_id=[7.0, float("nan")])
     frame["event_time"] = START
-    assert arranged(frame)["customer_id"].to_pylist() == [7, None]
+    found = from_frame(frame, PLAN)
+    assert found.table["customer_id"].to_pylist() == [7, None]
+    assert found.keys(PLAN)["customer_id"].fillna("").tolist() == ["7", ""]
 
 
 def test_a_category_and_a_text_are_the_same_column() -> None:

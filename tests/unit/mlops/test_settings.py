@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mlops.clock import FixedClock, SystemClock
@@ -66,3 +68,16 @@ def test_secrets_are_not_in_the_environment_of_other_processes_nor_in_the_repr()
     settings = load_settings({**COMPLETE, "MLOPS_REDIS_PASSWORD": "hunter2"})
     assert "hunter2" not in str(settings.environment())
     assert "hunter2" not in repr(settings)
+
+
+def test_the_cache_lies_where_the_machine_keeps_caches() -> None:
+    assert load_settings(COMPLETE).dataset_cache == Path.home() / ".cache/feast-mlops/datasets"
+    moved = {**COMPLETE, "XDG_CACHE_HOME": "/var/cache"}
+    assert load_settings(moved).dataset_cache == Path("/var/cache/feast-mlops/datasets")
+    named = {**moved, "MLOPS_CACHE_DIR": "/scratch"}
+    assert load_settings(named).dataset_cache == Path("/scratch/datasets")
+
+
+def test_the_cache_is_this_machine_s_and_not_passed_on() -> None:
+    passed = load_settings({**COMPLETE, "MLOPS_CACHE_DIR": "/scratch"}).environment()
+    assert not [name for name in passed if "CACHE" in name]
