@@ -80,20 +80,35 @@ def proxy(host: str, port: int | None) -> None:
 
 @serve.command("create-key")
 @click.argument("name")
+@click.option(
+    "--push",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="Let it push rows to this push source; '*' for all. May be given more than once.",
+)
+@click.option("--no-predict", is_flag=True, help="Let it ask for no predictions.")
 @json_option
-def create_key(name: str, as_json: bool) -> None:
+def create_key(name: str, sources: tuple[str, ...], no_predict: bool, as_json: bool) -> None:
     """Make an API key for the caller NAME and print it, this once; only its hash is kept.
 
     Run one of these at a time: they replace the whole list of keys.
 
     \b
-    Example:
+    Examples:
       KEY=$(mlops serve create-key checkout)
+      KEY=$(mlops serve create-key clicks --push clicks_push --no-predict)
     """
     from datetime import UTC, datetime
 
+    from mlops.errors import InputError
+    from serving.proxy.keys import PREDICT
+
+    permissions = [*([] if no_predict else [PREDICT]), *(f"push:{source}" for source in sources)]
+    if not permissions:
+        raise InputError("A key without --push and with --no-predict would allow nothing.")
     store = _open_keys()
-    keys, key = store.load().add(name, now=datetime.now(UTC))
+    keys, key = store.load().add(name, now=datetime.now(UTC), permissions=permissions)
     store.save(keys)
     if as_json:
         print_json({"name": name, "key": key})
@@ -124,11 +139,14 @@ def keys(as_json: bool) -> None:
     Example:
       mlops serve keys --json
     """
-    rows = [(key.name, f"{key.created:%Y-%m-%d %H:%M}Z") for key in _open_keys().load().keys]
+    found = _open_keys().load().keys
     if as_json:
-        print_json([{"name": name, "created": created} for name, created in rows])
-    else:
-        print_table(["caller", "created"], rows)
+        print_json([key.model_dump(mode="json", exclude={"sha256"}) for key in found])
+        return
+    print_table(
+        ["caller", "may", "created"],
+        [[k.name, ", ".join(k.permissions), f"{k.created:%Y-%m-%d %H:%M}Z"] for k in found],
+    )
 
 
 def _open_keys() -> KeyStore:

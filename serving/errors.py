@@ -4,8 +4,10 @@ MlopsError
 ├── InputError ── InvalidRequest     the body or a field of it
 │              └─ BodyTooLarge       more bytes than are read
 ├── Refused ───── Unauthenticated    no key, or one that nobody knows
+│              ├─ NotAllowed         a key that does not allow this
 │              └─ FeaturesMissing    an input that the manifest does not let go missing
-├── NotFound ──── UnknownModel       nothing is served under this name
+├── NotFound ──┬─ UnknownModel       nothing is served under this name
+│              └─ UnknownSource      no push source of this name is applied
 ├── JobFailed ─── ComputationFailed  an on-demand function raised for these values
 └── Unavailable ┬ FeaturesUnavailable    the online store does not answer
                 ├ InferenceUnavailable   the inference endpoint does not
@@ -55,10 +57,22 @@ class Unauthenticated(RequestError, Refused):
     code = "unauthenticated"
 
 
+class NotAllowed(RequestError, Refused):
+    """The caller is known, and its key does not allow this."""
+
+    code = "not_allowed"
+
+
 class UnknownModel(RequestError, NotFound):
     """No model, or no version of it, is served under this name."""
 
     code = "unknown_model"
+
+
+class UnknownSource(RequestError, NotFound):
+    """No push source of this name is applied."""
+
+    code = "unknown_push_source"
 
 
 class FeaturesMissing(RequestError, Refused):

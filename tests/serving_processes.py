@@ -14,7 +14,9 @@ import httpx
 from mlops.clock import FixedClock
 from mlops.deployment import DeployedVersion
 from mlops.downsync.log import EventLog
+from mlops.downsync.online import MemoryWriter
 from mlops.downsync.producer import Producer, ProducerLimits
+from mlops.downsync.push import Pusher
 from mlops.downsync.stream import MemorySink
 from mlops.objects import MemoryDocuments
 from mlops.plan import FeaturePlan, save_plan
@@ -89,6 +91,7 @@ class Services:
     way: BreakableTransport
     sink: MemorySink
     downsync: Downsync
+    doorkeeper: Doorkeeper
     proxy: httpx.AsyncClient
     inference: httpx.AsyncClient
 
@@ -156,14 +159,16 @@ async def serving(
     catalog.retry_seconds = 0.0
     proxy_metrics, clock, sink = ProxyMetrics(), FixedClock(NOW), MemorySink()
     producer = Producer(sink, limits=ProducerLimits(flush_seconds=0.01))
-    downsync = Downsync(watch_flows(documents), EventLog(producer))
-    proxy_metrics.registry.register(DownsyncMetrics(downsync.log))
-    served = ServedLog(downsync.flows.current, downsync.log, clock)
+    flows, log = watch_flows(documents), EventLog(producer)
+    downsync = Downsync(flows, log, Pusher(flows.current, MemoryWriter(store), log, clock))
+    proxy_metrics.registry.register(DownsyncMetrics(log))
+    served = ServedLog(flows.current, log, clock)
+    doorkeeper = Doorkeeper(keys, pause_seconds=0.0)
     proxy = create_proxy(
         ProxyDependencies(
             Predictor(catalog, port, clock, proxy_metrics, served),
             store,
-            Doorkeeper(keys, pause_seconds=0.0),
+            doorkeeper,
             proxy_metrics,
             downsync,
             ProxySettings(poll_seconds=3600, keys_poll_seconds=3600, **limits or {}),
@@ -181,6 +186,7 @@ async def serving(
             way,
             sink,
             downsync,
+            doorkeeper,
             await stack.enter_async_context(
                 client_of(proxy, "http://proxy", headers={"X-Api-Key": key})
             ),

@@ -152,7 +152,8 @@ def take_events(names: Names) -> Grant:
 
 def see_shards(names: Names) -> Grant:
     """Say how far behind the consumers are."""
-    return Grant("SeeShards", ("kinesis:ListShards",), (names.downsync_stream_arn,))
+    actions = ("kinesis:DescribeStreamSummary", "kinesis:ListShards")
+    return Grant("SeeShards", actions, (names.downsync_stream_arn,))
 
 
 LOGGED_TABLES = ("*_served", "*_pushed")

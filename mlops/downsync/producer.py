@@ -75,7 +75,7 @@ class Producer:
         self._stirred, self._closing = Event(), Event()
         self._deadline = float("inf")
         self._thread: Thread | None = None
-        self._told = -_QUIET_SECONDS
+        self._told: dict[str, float] = {}
         self.counts = Counts()
 
     def offer(self, bucket: int, event: bytes) -> bool:
@@ -192,8 +192,8 @@ class Producer:
 
     def _tell(self, what: str, **facts: object) -> None:
         """Not more often than every few seconds: what it tells of comes in floods."""
-        if self._now() - self._told >= _QUIET_SECONDS:
-            self._told = self._now()
+        if self._now() - self._told.get(what, -_QUIET_SECONDS) >= _QUIET_SECONDS:
+            self._told[what] = self._now()
             log.warning(what, extra=facts)
 
     def _pack(self, events: Iterable[tuple[int, bytes]]) -> list[_Packed]:

@@ -106,6 +106,21 @@ def _read_exactly(kind: type) -> Callable[[Any], Any]:
     return read
 
 
+def as_json(value: Any) -> Any:
+    """Python's and NumPy's values as JSON has them; a time without a zone stays without one."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return _write_bytes(value)
+    if isinstance(value, float):
+        return _write_float(value)
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    if hasattr(value, "tolist"):
+        return as_json(value.tolist())
+    return value
+
+
 def _write_bytes(value: bytes) -> str:
     return base64.b64encode(value).decode()
 

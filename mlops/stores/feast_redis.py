@@ -34,7 +34,7 @@ from mlops.stores.online import (
 )
 
 _STRING, _INT32, _INT64 = 2, 3, 4
-_KEY_TYPES = {"String": _STRING, "Int32": _INT32, "Int64": _INT64}
+KEY_TYPES = {"String": _STRING, "Int32": _INT32, "Int64": _INT64}
 _READABLE = frozenset(
     {"Bool", "Bytes", "Float32", "Float64", "Int32", "Int64", "String", "UnixTimestamp"}
 )
@@ -127,7 +127,7 @@ class _FeastRedisReader:
 
 
 def _compile(plan: FeaturePlan, reads: Sequence[ViewRead]) -> tuple[_Group, ...]:
-    kinds = {field.name: _KEY_TYPES[field.dtype] for field in plan.entities}
+    kinds = {field.name: KEY_TYPES[field.dtype] for field in plan.entities}
     by_keys: dict[tuple[str, ...], list[ViewRead]] = {}
     for read in reads:
         by_keys.setdefault(tuple(sorted(read.view.join_keys)), []).append(read)
@@ -145,12 +145,12 @@ def _compile(plan: FeaturePlan, reads: Sequence[ViewRead]) -> tuple[_Group, ...]
 def _refuse_unreadable(plan: FeaturePlan, reads: Sequence[ViewRead]) -> None:
     types = {f"{v.name}:{f.name}": f.dtype for v in plan.views for f in v.features}
     bad = [r for read in reads for r in read.references() if types[r] not in _READABLE]
-    bad += [field.name for field in plan.entities if field.dtype not in _KEY_TYPES]
+    bad += [field.name for field in plan.entities if field.dtype not in KEY_TYPES]
     if bad:
         raise Refused(
             f"Feature service '{plan.service}': {', '.join(bad)} cannot be read for serving. "
             f"Use scalar features ({', '.join(sorted(_READABLE))}) and ids of "
-            f"{', '.join(sorted(_KEY_TYPES))}."
+            f"{', '.join(sorted(KEY_TYPES))}."
         )
 
 

@@ -17,7 +17,7 @@ from mlops.feast import feast_errors, open_store
 from mlops.objects import Documents
 from mlops.plan import FeaturePlan, PlannedView, Transformation, load_plan, load_transformations
 from mlops.settings import Settings
-from mlops.stores.athena import cost, results
+from mlops.stores.athena import results
 from mlops.stores.athena.entities import plain_column
 from mlops.stores.athena.historical import HistoricalJob
 from mlops.stores.athena.session import Bill, Session, open_session
@@ -117,14 +117,8 @@ class AthenaFeatures:
     ) -> Scan:
         with feast_errors("Estimating the join"):
             found = self._job(plan, entities, tables).estimate()
-            scans = list(found.tables)
-            if isinstance(entities, str):
-                with self._session.run() as work:
-                    scans += cost.query_scans(work, entities)
-        total = sum(scan.bytes for scan in scans)
-        price = self._session.limits.price(total)
-        sizes = tuple((scan.table, scan.bytes) for scan in scans)
-        return Scan(bytes=total, price=price, currency=CURRENCY, tables=sizes)
+        sizes = tuple((scan.table, scan.bytes) for scan in found.tables)
+        return Scan(bytes=found.bytes, price=found.dollars, currency=CURRENCY, tables=sizes)
 
     def _job(
         self, plan: FeaturePlan, entities: pd.DataFrame | str, tables: Sequence[TableRead]

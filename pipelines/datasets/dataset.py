@@ -8,12 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from mlops.errors import Conflict, InputError, NotFound, Refused
 from pipelines.datasets.cache import FileCache
@@ -23,10 +21,8 @@ from pipelines.datasets.statistics import QUANTILES, as_numbers, is_numeric
 from pipelines.datasets.store import DatasetStore
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from pipelines.datasets.plots import Plot
 
-_BINS = 40
-_ACROSS = 4
 _ENDINGS = (".parquet", ".csv")
 
 
@@ -85,12 +81,12 @@ class Dataset:
             "column"
         )
 
-    def plot(self, columns: Sequence[str] | None = None) -> Figure:
-        """Histograms of the numeric columns, one below the other, from the 1st to 99th percentile.
+    def plot(self, columns: Sequence[str] | None = None) -> Plot:
+        """Histograms of these columns, by default of all that are numbers; a matplotlib figure.
 
-        Returns a matplotlib Figure, which a notebook shows.
+        Raises InputError for a column that is no number.
         """
-        from matplotlib.figure import Figure  # noqa: PLC0415  # slow, and only plots need it
+        from pipelines.datasets.plots import histograms  # noqa: PLC0415  # matplotlib is slow
 
         numeric = [
             c.name for c in self.record.columns if c.statistics and c.statistics.distribution
@@ -99,14 +95,8 @@ class Dataset:
         rows = self.to_arrow(chosen)
         if not chosen or not all(is_numeric(kind) for kind in rows.schema.types):
             raise InputError(f"Only columns of numbers have a plot: {', '.join(numeric)}.")
-        down = -(-len(chosen) // _ACROSS)
-        figure = Figure(figsize=(4 * min(len(chosen), _ACROSS), 2.6 * down), layout="constrained")
-        figure.suptitle(self.reference)
-        for place, name in enumerate(chosen, start=1):
-            axes = figure.add_subplot(down, min(len(chosen), _ACROSS), place)
-            axes.hist(_usual(as_numbers(rows[name])), bins=_BINS)
-            axes.set_title(name, fontsize="small")
-        return figure
+        values = {name: as_numbers(rows[name]) for name in chosen}
+        return histograms(values, title=self.reference)
 
     def export(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write all rows to one local file, Parquet or CSV by its ending; whole or not at all."""
@@ -174,13 +164,3 @@ def _summary(column: Column) -> dict[str, object]:
 
 def _percent(quantile: float) -> str:
     return {0.0: "min", 0.5: "median", 1.0: "max"}.get(quantile, f"{quantile:.0%}")
-
-
-def _usual(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without what is missing and the outermost percents, which would squeeze all else."""
-    present: NDArray[np.float64] = values[np.isfinite(values)]
-    if not len(present):
-        return present
-    low, high = np.quantile(present, [0.01, 0.99])
-    usual: NDArray[np.float64] = present[(present >= low) & (present <= high)]
-    return usual

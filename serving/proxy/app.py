@@ -10,12 +10,12 @@ from importlib.metadata import version as installed_version
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, Response, Security
-from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp
 
 from mlops.downsync.flow import Flow
 from mlops.downsync.log import EventLog
+from mlops.downsync.push import Pusher
 from mlops.errors import MlopsError
 from mlops.stores.online import OnlineStore
 from serving.answers import answer_errors, json_response
@@ -26,11 +26,11 @@ from serving.proxy.bodies import parse_instances
 from serving.proxy.keys import Doorkeeper
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Prediction, Predictions, Predictor, describe_features
-from serving.proxy.schema import PREDICT_ANSWERS, PREDICT_BODY
+from serving.proxy.pushing import add_push
+from serving.proxy.schema import API_KEY, PREDICT_ANSWERS, PREDICT_BODY
 from serving.proxy.settings import ProxySettings
 from serving.watching import DocumentWatcher, repeating
 
-_KEY = APIKeyHeader(name="X-Api-Key", auto_error=False, description="mlops serve create-key NAME")
 _CHECK_SECONDS = 2.0
 """How long readiness waits for what it asks."""
 
@@ -41,6 +41,7 @@ class Downsync:
 
     flows: DocumentWatcher[Flow]
     log: EventLog
+    pusher: Pusher
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,13 @@ def create_app(dependencies: ProxyDependencies) -> ASGIApp:
     answer_errors(app)
     _add_health(app, dependencies)
     _add_predict(app, dependencies)
+    add_push(
+        app,
+        dependencies.downsync.pusher,
+        dependencies.doorkeeper,
+        dependencies.metrics,
+        dependencies.settings,
+    )
     return Edge(
         app,
         max_body_bytes=dependencies.settings.max_body_bytes,
@@ -96,6 +104,7 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
         await asyncio.to_thread(producer.close, settings.downsync_drain_seconds)
         await dependencies.predictor.inference.close()
         await dependencies.store.close()
+        await asyncio.to_thread(dependencies.downsync.pusher.writer.close)
 
     return lifespan
 
@@ -113,7 +122,7 @@ def _add_predict(app: FastAPI, dependencies: ProxyDependencies) -> None:
     async def predict(
         request: Request,
         model: str,
-        key: Annotated[str | None, Security(_KEY)],
+        key: Annotated[str | None, Security(API_KEY)],
         explain: Annotated[
             Literal["features"] | None, Query(description="Show the features' values and times.")
         ] = None,

@@ -11,44 +11,40 @@ from serving.errors import InvalidRequest
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(rb"[\[\]{}]")
-_EXAMPLE = '{"instances": [{…}]}'
 
 
 def parse_instances(body: bytes, *, max_instances: int, max_depth: int) -> list[Any]:
     """The `instances` of a predict body. Raises InvalidRequest naming what is wrong."""
+    return parse_list("instances", body, most=max_instances, max_depth=max_depth)
+
+
+def parse_list(name: str, body: bytes, *, most: int, max_depth: int) -> list[Any]:
+    """The list that is all of a body. Raises InvalidRequest naming what is wrong."""
+    example = f'Send {{"{name}": [{{…}}]}}.'
     if json_depth(body) > max_depth:
         raise InvalidRequest(f"The JSON nests deeper than {max_depth} levels.", field="body")
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
-        raise InvalidRequest(
-            f"The body is no JSON: {exc}.", field="body", remedy=f"Send {_EXAMPLE}."
-        ) from exc
+        raise InvalidRequest(f"The body is no JSON: {exc}.", field="body", remedy=example) from exc
     if not isinstance(request, dict):
-        raise InvalidRequest("The body is no object.", field="body", remedy=f"Send {_EXAMPLE}.")
-    if unknown := sorted(set(request) - {"instances"}):
+        raise InvalidRequest("The body is no object.", field="body", remedy=example)
+    if unknown := sorted(set(request) - {name}):
         raise InvalidRequest(
-            f"The body has an unknown field '{unknown[0]}'.",
-            field=unknown[0],
-            remedy=f"Send {_EXAMPLE}.",
+            f"The body has an unknown field '{unknown[0]}'.", field=unknown[0], remedy=example
         )
-    return _checked(request.get("instances"), max_instances)
-
-
-def _checked(instances: Any, limit: int) -> list[Any]:
-    if not isinstance(instances, list) or not instances:
+    found = request.get(name)
+    if not isinstance(found, list) or not found:
         raise InvalidRequest(
-            "'instances' must be a list of at least one object.",
-            field="instances",
-            remedy=f"Send {_EXAMPLE}.",
+            f"'{name}' must be a list of at least one object.", field=name, remedy=example
         )
-    if len(instances) > limit:
+    if len(found) > most:
         raise InvalidRequest(
-            f"'instances' has {len(instances)} entries, {limit} are allowed.",
-            field="instances",
+            f"'{name}' has {len(found)} entries, {most} are allowed.",
+            field=name,
             remedy="Split them over several requests.",
         )
-    return instances
+    return found
 
 
 def json_depth(body: bytes) -> int:

@@ -6,13 +6,21 @@ import httpx
 
 from mlops.aws import Aws
 from mlops.downsync.log import EventLog
+from mlops.downsync.online import OnlineWriter
 from mlops.downsync.producer import Producer, ProducerLimits
+from mlops.downsync.push import Pusher
 from mlops.downsync.stream import KinesisSink
 from mlops.objects import S3Documents
 from mlops.secrets import redis_password
 from mlops.settings import Settings
-from mlops.stores.connection import RedisLimits, connect_redis_async, redis_address
+from mlops.stores.connection import (
+    RedisLimits,
+    connect_redis,
+    connect_redis_async,
+    redis_address,
+)
 from mlops.stores.feast_redis import FeastRedisStore
+from mlops.stores.feast_redis_writing import FeastRedisWriter
 from serving.buckets import open_s3_bucket
 from serving.downsync_metrics import DownsyncMetrics
 from serving.proxy.app import Downsync, ProxyDependencies
@@ -33,7 +41,8 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     Raises SettingsError, NotFound or Refused where Redis' address or password is not to be had.
     """
     aws = Aws(region=settings.region)
-    store = build_store(settings, section, redis_password(settings, aws))
+    password = redis_password(settings, aws)
+    store = build_store(settings, section, password)
     inference = HttpInference(build_client(section))
     documents = S3Documents(aws, settings.names.artifact_bucket)
     catalog = Catalog(
@@ -46,9 +55,11 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
         retry_seconds=section.retry_seconds,
     )
     metrics, clock = ProxyMetrics(), settings.build_clock()
-    downsync = Downsync(watch_flows(documents), build_log(settings, section, aws))
-    metrics.registry.register(DownsyncMetrics(downsync.log))
-    served = ServedLog(downsync.flows.current, downsync.log, clock)
+    flows, log = watch_flows(documents), build_log(settings, section, aws)
+    pusher = Pusher(flows.current, build_writer(settings, section, password), log, clock)
+    downsync = Downsync(flows, log, pusher)
+    metrics.registry.register(DownsyncMetrics(log))
+    served = ServedLog(flows.current, log, clock)
     return ProxyDependencies(
         predictor=Predictor(catalog, inference, clock, metrics, served),
         store=store,
@@ -60,11 +71,19 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
 
 
 def build_store(settings: Settings, section: ProxySettings, password: str) -> FeastRedisStore:
-    limits = RedisLimits(
-        connect_timeout=section.redis_timeout_seconds, read_timeout=section.redis_timeout_seconds
-    )
-    client = connect_redis_async(settings, password, limits=limits)
+    client = connect_redis_async(settings, password, limits=_limits(section))
     return FeastRedisStore(client, address=redis_address(settings))
+
+
+def build_writer(settings: Settings, section: ProxySettings, password: str) -> OnlineWriter:
+    """What pushes write to: the same Redis."""
+    client = connect_redis(settings, password, limits=_limits(section))
+    return FeastRedisWriter(client, address=redis_address(settings))
+
+
+def _limits(section: ProxySettings) -> RedisLimits:
+    seconds = section.redis_timeout_seconds
+    return RedisLimits(connect_timeout=seconds, read_timeout=seconds)
 
 
 def build_log(settings: Settings, section: ProxySettings, aws: Aws) -> EventLog:

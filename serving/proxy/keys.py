@@ -13,7 +13,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -24,11 +24,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mlops.aws import Aws, error_code, translated
 from mlops.errors import Conflict, InputError, MlopsError, NotFound, SettingsError
 from mlops.secrets import read_secret
-from serving.errors import Unauthenticated
+from serving.errors import NotAllowed, Unauthenticated
 
 log = logging.getLogger("serving.keys")
 
 PREFIX = "mlops_"
+PREDICT = "predict"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REMEDY = "Send a key in the header X-Api-Key; 'mlops serve create-key NAME' makes one."
 
@@ -39,8 +40,14 @@ class ApiKey(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=_NAME.pattern)]
+    permissions: tuple[str, ...] = (PREDICT,)
+    """What the caller may do: 'predict', 'push:SOURCE', 'push:*'."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     created: datetime
+
+    def may(self, permission: str) -> bool:
+        kind, _, what = permission.partition(":")
+        return permission in self.permissions or (bool(what) and f"{kind}:*" in self.permissions)
 
 
 class ApiKeys(BaseModel):
@@ -50,15 +57,17 @@ class ApiKeys(BaseModel):
 
     keys: tuple[ApiKey, ...] = ()
 
-    def find(self, presented: str) -> str | None:
-        """The name of the key's owner; every stored hash is compared."""
+    def find(self, presented: str) -> ApiKey | None:
+        """The key and its owner; every stored hash is compared."""
         digest, found = hash_key(presented), None
         for key in self.keys:
             if hmac.compare_digest(digest, key.sha256):
-                found = key.name
+                found = key
         return found
 
-    def add(self, name: str, *, now: datetime) -> tuple[ApiKeys, str]:
+    def add(
+        self, name: str, *, now: datetime, permissions: Sequence[str] = (PREDICT,)
+    ) -> tuple[ApiKeys, str]:
         """These and a new key, and the key itself, which is nowhere else. Raises Conflict."""
         if not _NAME.fullmatch(name):
             raise InputError(
@@ -69,7 +78,9 @@ class ApiKeys(BaseModel):
                 f"'{name}' has a key already. Revoke it first: 'mlops serve revoke-key {name}'."
             )
         secret = PREFIX + secrets.token_urlsafe(32)
-        key = ApiKey(name=name, sha256=hash_key(secret), created=now)
+        key = ApiKey(
+            name=name, permissions=tuple(permissions), sha256=hash_key(secret), created=now
+        )
         return ApiKeys(keys=(*self.keys, key)), secret
 
     def remove(self, name: str) -> ApiKeys:
@@ -165,17 +176,22 @@ class Doorkeeper:
         self._lock = asyncio.Lock()
         self.problem: str | None = "the keys were not read yet"
 
-    async def identify(self, presented: str | None) -> str:
-        """The caller's name. Raises Unauthenticated."""
+    async def identify(self, presented: str | None, permission: str = PREDICT) -> str:
+        """The caller's name. Raises Unauthenticated, or NotAllowed without the permission."""
         if not presented:
             raise Unauthenticated("The request has no API key.", remedy=_REMEDY)
-        name = self._keys.find(presented)
-        if name is None:
+        key = self._keys.find(presented)
+        if key is None or not key.may(permission):
             await self._reread()
-            name = self._keys.find(presented)
-        if name is None:
+            key = self._keys.find(presented)
+        if key is None:
             raise Unauthenticated("The API key is not known.", remedy=_REMEDY)
-        return name
+        if not key.may(permission):
+            raise NotAllowed(
+                f"The key of '{key.name}' does not allow '{permission}'.",
+                remedy="Ask for a key with this permission; 'mlops serve create-key --help'.",
+            )
+        return key.name
 
     async def refresh(self) -> None:
         """Read the keys; what cannot be read leaves the known ones valid."""

@@ -53,6 +53,12 @@ class ProxyMetrics:
             ["model", "code"],
             registry=registry,
         )
+        self._pushes = Counter(
+            "mlops_proxy_pushed_rows",
+            "Rows that were pushed, by push source and by what became of them.",
+            ["push_source", "outcome"],
+            registry=registry,
+        )
         self._scores = Histogram(
             "mlops_proxy_score",
             "Distribution of the scores.",
@@ -88,6 +94,9 @@ class ProxyMetrics:
 
     def count_error(self, model: str, code: str) -> None:
         self._errors.labels(model, code).inc()
+
+    def count_push(self, source: str, outcome: str) -> None:
+        self._pushes.labels(source, outcome).inc()
 
     def observe_score(self, model: str, version: int, score: float) -> None:
         self._scores.labels(model, str(version)).observe(score)

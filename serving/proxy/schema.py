@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastapi.security import APIKeyHeader
 from pydantic import BaseModel, Field
 
 from serving.errors import RETRY_AFTER_SECONDS
+
+API_KEY = APIKeyHeader(
+    name="X-Api-Key", auto_error=False, description="mlops serve create-key NAME"
+)
 
 
 class ErrorBody(BaseModel):
@@ -105,3 +110,63 @@ PREDICT_ANSWERS[503]["headers"] = {
         "schema": {"type": "integer"},
     }
 }
+
+
+class PushedRow(BaseModel):
+    """What became of one row."""
+
+    status: str = Field(examples=["written", "refused"])
+    event_id: str | None = Field(None, description="By which the offline store knows it again.")
+    logged: dict[str, str] | None = Field(
+        None,
+        description="Per view, whether the offline store is told of it.",
+        examples=[{"clicks": "logged"}],
+    )
+    error: ErrorBody | None = None
+
+
+class PushAnswer(BaseModel):
+    """One result per row, in order."""
+
+    request_id: str
+    push_source: str
+    results: list[PushedRow]
+
+
+PUSH_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["rows"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "rows": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "object"},
+                            "description": "Join keys and features of every view of the source, "
+                            "null where there is no value; an event_time; an event_id if wanted.",
+                        }
+                    },
+                },
+                "example": {
+                    "rows": [{"user_id": "1042", "clicks": 3, "event_time": "2018-08-08T10:00:00Z"}]
+                },
+            }
+        },
+    }
+}
+
+PUSH_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": PushAnswer},
+    401: {"model": ErrorAnswer, "description": _ERRORS[401]},
+    403: {"model": ErrorAnswer, "description": "The key does not allow pushes to this source."},
+    404: {"model": ErrorAnswer, "description": "No such push source is applied."},
+    413: {"model": ErrorAnswer, "description": _ERRORS[413]},
+    422: {"model": ErrorAnswer, "description": "The body, or its only row, is wrong."},
+    503: {"model": ErrorAnswer, "description": "The online store does not take rows now."},
+}
+PUSH_ANSWERS[503]["headers"] = PREDICT_ANSWERS[503]["headers"]

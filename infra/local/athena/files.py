@@ -159,3 +159,10 @@ def values_by_file(table: Table, parts: Sequence[Part]) -> str:
     rows = ", ".join(f"({text(file.uri)}, {_row(values, keys)})" for file, values in parts)
     names = ", ".join(quote(key.name) for key in keys)
     return f"SELECT * FROM (VALUES {rows}) AS v({quote(PATH)}, {names})"
+
+
+def declared(sql: str, column: Column) -> str:
+    """A stored value as its column's type; times to the millisecond, as Athena reads Hive's."""
+    if column.type.name == "timestamp":
+        return f"CAST(CAST(CAST({sql} AS TIMESTAMP) AS TIMESTAMP_MS) AS TIMESTAMP)"
+    return f"CAST({sql} AS {duck(column.type)})"

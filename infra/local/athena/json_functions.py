@@ -136,7 +136,7 @@ def _embeddable(value: Typed, where: str) -> str:
 
 def _from_document(sql: str, target: Type) -> str:
     """A row is read from an object, or from an array by position."""
-    found = f"CAST(from_json({sql}, {text(_shape(target))}) AS {duck(target)})"
+    found = f"CAST(from_json({sql}, {text(shape(target))}) AS {duck(target)})"
     if target.name != "row":
         return found
     parts = ", ".join(
@@ -152,15 +152,18 @@ def _item(sql: str, kind: Type) -> str:
     return f"CAST({sql} AS VARCHAR)" if kind == JSON else f"CAST({sql} ->> '$' AS {duck(kind)})"
 
 
-def _shape(kind: Type) -> str:
+def shape(kind: Type) -> str:
+    """A type as from_json takes it. Raises NOT_SUPPORTED for bytes, which JSON has not."""
     if kind.name == "array":
-        return f"[{_shape(kind.args[0])}]"
+        return f"[{shape(kind.args[0])}]"
     if kind.name == "row":
         pairs = zip(row_names(kind), kind.args, strict=True)
-        return "{" + ",".join(f'"{name}":{_shape(arg)}' for name, arg in pairs) + "}"
+        return "{" + ",".join(f'"{name}":{shape(arg)}' for name, arg in pairs) + "}"
     if kind.name == "map":
         value = "JSON" if kind.args[1] == JSON else duck(kind.args[1])
         return f'"MAP({duck(kind.args[0])}, {value})"'
+    if kind.name == "varbinary":
+        raise unsupported("varbinary inside JSON")
     return '"JSON"' if kind == JSON else f'"{duck(kind)}"'
 
 

@@ -8,9 +8,10 @@ from infra.local.athena.catalog import Column
 from infra.local.athena.errors import unsupported
 from infra.local.athena.files import Part
 from infra.local.athena.formats import OPENX, format_of
+from infra.local.athena.json_functions import shape
 from infra.local.athena.scope import Leaf
 from infra.local.athena.text_tables import LINE, lines, rows
-from infra.local.athena.types import Type, duck, quote, row_names, text
+from infra.local.athena.types import Type, duck, quote, text
 
 _DOCUMENT = quote("$document")
 _MAPPING = "mapping."
@@ -54,15 +55,4 @@ def _value(found: str, kind: Type) -> str:
         return f"TRY(from_base64({scalar}))"
     if not kind.args:
         return f"TRY_CAST({scalar} AS {duck(kind)})"
-    return f"CAST(json_transform({found}, {text(_shape(kind))}) AS {duck(kind)})"
-
-
-def _shape(kind: Type) -> str:
-    if kind.name == "array":
-        return f"[{_shape(kind.args[0])}]"
-    if kind.name == "row":
-        pairs = zip(row_names(kind), kind.args, strict=True)
-        return "{" + ",".join(f'"{name}":{_shape(arg)}' for name, arg in pairs) + "}"
-    if kind.name == "varbinary":
-        raise unsupported("binary inside a JSON column")
-    return f'"{duck(kind)}"'
+    return f"CAST(json_transform({found}, {text(shape(kind))}) AS {duck(kind)})"

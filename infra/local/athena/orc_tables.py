@@ -12,10 +12,10 @@ from pyarrow import orc
 
 from infra.local.athena.catalog import Column
 from infra.local.athena.errors import QueryFailed
-from infra.local.athena.files import Part, values_by_file
+from infra.local.athena.files import Part, declared, values_by_file
 from infra.local.athena.scope import Leaf
 from infra.local.athena.storage import Storage, StoredFile
-from infra.local.athena.types import PATH, duck, quote
+from infra.local.athena.types import PATH, quote
 
 
 def rows(
@@ -71,9 +71,5 @@ def _read(
 
 
 def _item(column: Column, *, used: bool) -> str:
-    name, kind = quote(column.name), duck(column.type)
-    if not used:
-        return f"CAST(NULL AS {kind}) AS {name}"
-    if column.type.name == "timestamp":
-        return f"CAST(CAST(CAST(f.{name} AS TIMESTAMP) AS TIMESTAMP_MS) AS TIMESTAMP) AS {name}"
-    return f"CAST(f.{name} AS {kind}) AS {name}"
+    name = quote(column.name)
+    return f"{declared(f'f.{name}' if used else 'NULL', column)} AS {name}"

@@ -9,7 +9,7 @@ import duckdb
 
 from infra.local.athena import json_tables, orc_tables, text_tables
 from infra.local.athena.catalog import Catalog, Column, Partition
-from infra.local.athena.files import Part, list_partitions, prune, reading
+from infra.local.athena.files import Part, declared, list_partitions, prune, reading
 from infra.local.athena.footers import FileColumns, Footers, check_types
 from infra.local.athena.formats import CSV, JSON, OPENX, ORC, PARQUET, TEXT, format_of
 from infra.local.athena.projection import is_projected, project
@@ -107,10 +107,5 @@ def _parquet_rows(leaf: Leaf, parts: Sequence[Part], stored: Sequence[FileColumn
 
 
 def _as_declared(column: Column, present: bool) -> str:
-    """The column as its type in Glue says; times to the millisecond, as Athena reads Hive's."""
-    name, kind = quote(column.name), duck(column.type)
-    if not present:
-        return f"CAST(NULL AS {kind}) AS {name}"
-    if column.type.name == "timestamp":
-        return f"CAST(CAST(CAST({name} AS TIMESTAMP) AS TIMESTAMP_MS) AS TIMESTAMP) AS {name}"
-    return f"CAST({name} AS {kind}) AS {name}"
+    name = quote(column.name)
+    return f"{declared(name if present else 'NULL', column)} AS {name}"

@@ -1,16 +1,17 @@
-"""What a join will scan, before it runs: the sizes of the partitions that its plan reads."""
+"""What a job will scan, before it runs: the sizes of the partitions that its plan reads."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from mlops.aws import translated
 from mlops.stores.athena.join import View
+from mlops.stores.athena.pull import Pull
 from mlops.stores.athena.results import S3File
 from mlops.stores.athena.session import Work
 from mlops.stores.athena.sql import DayColumn, Window, name, to_instant
@@ -41,25 +42,65 @@ class Estimate:
     tables: tuple[TableScan, ...]
 
 
-def estimate(work: Work, views: Sequence[View], times: Window) -> Estimate:
-    """Explain each view's scan, and add up the files of the partitions that it needs.
+@dataclass(frozen=True)
+class Scan:
+    """One reading of tables that a job will do."""
+
+    sql: str
+    columns: tuple[str, ...] | None = None
+    """None is all."""
+    day: DayColumn | None = None
+    window: Window = field(default_factory=Window)
+
+
+def estimate(work: Work, scans: Sequence[Scan]) -> Estimate:
+    """Explain each scan, and add up the files of the partitions that it needs.
 
     Raises what the query itself would raise for a table or column that is gone.
     """
-    scans = []
-    for view in views:
-        window = view.window(times)
-        plan = work.session.executions.explain(_scan_sql(view, window), output=work.run.results)
+    found = []
+    for scan in scans:
+        plan = work.session.executions.explain(scan.sql, output=work.run.results)
         for database, table in read_tables(plan):
-            scans.append(_measured(work, database, table, view, window))
-    total = sum(scan.bytes for scan in scans)
-    return Estimate(total, work.session.limits.price(total), tuple(scans))
+            found.append(_measured(work, database, table, scan))
+    total = sum(measured.bytes for measured in found)
+    return Estimate(total, work.session.limits.price(total), tuple(found))
 
 
-def query_scans(work: Work, sql: str) -> tuple[TableScan, ...]:
-    """What a query of the caller's own reads at most: all files of the tables that it names."""
-    plan = work.session.executions.explain(sql, output=work.run.results)
-    return tuple(_whole(work, database, table) for database, table in read_tables(plan))
+def scan_of_view(view: View, entities: Window) -> Scan:
+    """What a join with entity rows of this range of times reads of a view."""
+    window = view.window(entities)
+    times = [c.column for c in (view.event_time, view.created, view.order) if c is not None]
+    columns = [key.column for key in view.keys] + times + [f.column for f in view.features]
+    conditions = view.conditions(window)
+    return _scan(view.relation, columns, conditions, view.day, window)
+
+
+def scan_of_times(view: View, known: Window) -> Scan:
+    """What is read of a view to find every moment of a range at which a row became known."""
+    window = known.earlier(view.delay)
+    columns = [*(key.column for key in view.keys), view.event_time.column]
+    return _scan(view.relation, columns, view.conditions(window), view.day, window)
+
+
+def scan_of_pull(pull: Pull, window: Window) -> Scan:
+    """What a pull of this range of event times reads."""
+    columns = [*pull.columns, *([pull.order.column] if pull.order else [])]
+    conditions = window.conditions(pull.event_time, pull.day)
+    return _scan(pull.relation, columns, conditions, pull.day, window)
+
+
+def _scan(
+    relation: str,
+    columns: Sequence[str],
+    conditions: Sequence[str],
+    day: DayColumn | None,
+    window: Window,
+) -> Scan:
+    needed = tuple(dict.fromkeys(columns))
+    where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
+    sql = f"SELECT {', '.join(map(name, needed))}\nFROM {relation}{where}"
+    return Scan(sql, needed, day, window)
 
 
 def read_tables(plan: str) -> list[tuple[str, str]]:
@@ -68,38 +109,14 @@ def read_tables(plan: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
-def _scan_sql(view: View, window: Window) -> str:
-    conditions = view.conditions(window)
-    where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {', '.join(map(name, _columns(view)))}\nFROM {view.relation}{where}"
-
-
-def _columns(view: View) -> list[str]:
-    times = [c.column for c in (view.event_time, view.created, view.order) if c is not None]
-    keys = [key.column for key in view.keys]
-    return list(dict.fromkeys([*keys, *times, *(f.column for f in view.features)]))
-
-
-def _measured(work: Work, database: str, table: str, view: View, window: Window) -> TableScan:
-    found, files = _sized(work, database, table, view.day, window)
-    share = _share(work, files[0], _columns(view)) if files else 0.0
-    return replace(found, bytes=round(found.bytes * share))
-
-
-def _whole(work: Work, database: str, table: str) -> TableScan:
-    return _sized(work, database, table, None, Window())[0]
-
-
-def _sized(
-    work: Work, database: str, table: str, day: DayColumn | None, window: Window
-) -> tuple[TableScan, list[tuple[str, int]]]:
-    """The files of the partitions that a window needs, in full."""
+def _measured(work: Work, database: str, table: str, scan: Scan) -> TableScan:
     with translated(f"Reading table {database}.{table}"):
         entry = work.run.glue.get_table(DatabaseName=database, Name=table)["Table"]
-    locations = list(_locations(work, entry, day, window))
+    locations = list(_locations(work, entry, scan.day, scan.window))
     files = [file for place in locations for file in work.run.storage.data_files(place)]
     size = sum(size for _, size in files)
-    return TableScan(f"{database}.{table}", len(locations), len(files), size), files
+    share = _share(work, files[0], scan.columns) if files and scan.columns else 1.0
+    return TableScan(f"{database}.{table}", len(locations), len(files), round(size * share))
 
 
 def _locations(

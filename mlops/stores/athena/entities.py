@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from mlops.errors import InputError
 from mlops.stores.athena.join import AT, ROW, Carried, View
-from mlops.stores.athena.sql import EPOCH, TimeColumn, Window, base_type, is_zoned, name, text
+from mlops.stores.athena.sql import EPOCH, TimeColumn, Window, base_type, is_zoned, literal, name
 
 TIME = "event_timestamp"
 """Feast's name for an entity row's time; another single column of times is taken too."""
@@ -294,11 +294,8 @@ def range_sql(views: Sequence[View], join_keys: Mapping[str, Sequence[str]], win
 def _known_rows(view: View, given: Sequence[str], order: Sequence[str], window: Window) -> str:
     stored = dict(zip(given, view.keys, strict=True))
     columns = [f"{stored[key].stored()} AS {name(key)}" for key in order]
-    seen = Window(
-        None if window.first is None else window.first - view.delay,
-        None if window.last is None else window.last - view.delay,
-    )
     columns.append(f"{_known_at(view)} AS {TIME}")
+    seen = window.earlier(view.delay)
     conditions = [*view.conditions(seen), *(f"{name(k.column)} IS NOT NULL" for k in view.keys)]
     where = f"FROM {view.relation}\nWHERE {' AND '.join(conditions)}"
     return f"SELECT DISTINCT {', '.join(columns)}\n{where}"
@@ -319,25 +316,9 @@ def values_sql(table: pa.Table, types: Mapping[str, str]) -> str:
         f"CAST({column} AS {_query_type(kind)}) AS {column}" for column, kind in types.items()
     )
     rows = ",\n".join(
-        f"({', '.join(_literal(value) for value in row.values())})" for row in table.to_pylist()
+        f"({', '.join(literal(value) for value in row.values())})" for row in table.to_pylist()
     )
     return f"SELECT {casts}\nFROM (VALUES\n{rows}\n) AS t ({', '.join(types)})"
-
-
-def _literal(value: Any) -> str:
-    if value is None or (isinstance(value, float) and value != value):
-        return "NULL"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, bytes):
-        return f"X'{value.hex()}'"
-    if isinstance(value, float):
-        return f"{value!r}e0" if "e" not in repr(value) else repr(value)
-    if isinstance(value, datetime):
-        return f"TIMESTAMP '{value:%Y-%m-%d %H:%M:%S.%f}'"
-    if isinstance(value, list):
-        return f"ARRAY[{', '.join(map(_literal, value))}]"
-    return str(value) if isinstance(value, int) else text(str(value))
 
 
 def _query_type(hive: str) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlops.errors import InputError
 from mlops.stores.athena import entities, results
-from mlops.stores.athena.cost import Estimate, estimate
+from mlops.stores.athena.cost import Scan, scan_of_times, scan_of_view
 from mlops.stores.athena.entities import EntityRows, EntityTable
 from mlops.stores.athena.job import AthenaJob
 from mlops.stores.athena.join import AT, ROW, Carried, Join, join_sql
@@ -99,13 +99,18 @@ class HistoricalJob(AthenaJob):
             metadata=self._metadata,
         )
 
-    def estimate(self) -> Estimate:
-        """What the join will scan and cost at most; nothing is scanned to find out."""
-        with self._working() as work:
-            request = self._request(work)
-            given = self._asked.entities
-            times = Window() if isinstance(given, str) else given.window
-            return estimate(work, request.views, times)
+    def _scans(self, work: Work) -> list[Scan]:
+        """Of a query of entity rows it is not known what times it gives: all days count then."""
+        request = self._request(work)
+        given = self._asked.entities
+        if isinstance(given, EntityRows):
+            return [scan_of_view(view, given.window) for view in request.views]
+        times = given.window if isinstance(given, Range) else Window()
+        views = [scan_of_view(view, times) for view in request.views]
+        if isinstance(given, Range):
+            keyed = [view for view in request.views if view.keys] or list(request.views[:1])
+            return [*(scan_of_times(view, given.window) for view in keyed), *views]
+        return [Scan(given.strip().rstrip(";")), *views]
 
     def _table(self, work: Work, timeout: float | None) -> pa.Table:
         request = self._request(work)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 
 from mlops.stores.athena import saved
+from mlops.stores.athena.cost import Estimate, Scan, estimate
 from mlops.stores.athena.session import Bill, Session, Work
 from mlops.stores.athena.staging import split_uri
 
@@ -64,6 +65,15 @@ class AthenaJob(RetrievalJob):  # type: ignore[misc]  # feast is untyped here
     @abstractmethod
     def _full_sql(self, work: Work) -> str:
         """A query whose columns are the result's, by their names."""
+
+    @abstractmethod
+    def _scans(self, work: Work) -> list[Scan]:
+        """What will be read."""
+
+    def estimate(self) -> Estimate:
+        """What the job will scan and cost at most; nothing is scanned to find out."""
+        with self._session.run() as work:
+            return estimate(work, self._scans(work))
 
     # What Feast asks for
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,13 @@ import pyarrow as pa
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from mlops.stores.athena import results
+from mlops.stores.athena.cost import Scan, scan_of_pull
 from mlops.stores.athena.job import AthenaJob
 from mlops.stores.athena.join import Feature
-from mlops.stores.athena.pull import Pull
+from mlops.stores.athena.pull import Pull, all_sql, latest_sql
 from mlops.stores.athena.relations import ORDER_TAG, Relation
 from mlops.stores.athena.session import Session, Work
+from mlops.stores.athena.sql import Window
 from mlops.stores.athena.types import arrow_type
 
 
@@ -34,12 +36,26 @@ class PullJob(AthenaJob):
     """Rows of one source."""
 
     def __init__(
-        self, session: Session, source: Any, columns: Columns, sql: Callable[[Pull], str]
+        self,
+        session: Session,
+        source: Any,
+        columns: Columns,
+        *,
+        window: Window,
+        latest: bool = False,
     ) -> None:
         super().__init__(session)
         self._source = source
         self._columns = columns
-        self._sql = sql
+        self._window = window
+        self._latest = latest
+
+    def _sql(self, pull: Pull) -> str:
+        write = latest_sql if self._latest else all_sql
+        return write(pull, self._window, as_of=self._session.as_of)
+
+    def _scans(self, work: Work) -> list[Scan]:
+        return [scan_of_pull(self._prepared(work)[0], self._window)]
 
     def _prepared(self, work: Work) -> tuple[Pull, dict[str, pa.DataType | None]]:
         relation = self._session.relations.of(self._source, work.run)

@@ -62,16 +62,24 @@ def publish(work: Work, target: Target, files: list[str]) -> None:
     work.run.storage.delete(uri for uri, _ in work.run.storage.keys(old))
 
 
-def append(work: Work, table: str, data: pa.Table, path: Path, *, columns: dict[str, str]) -> None:
-    """Add rows to a table by adding a file; the table is made at first."""
+def create(work: Work, table: str, columns: dict[str, str]) -> str:
+    """Make a table if it is not there; returns the folder of its rows, with '/' at its end."""
     found = find(work, table)
-    if found is None:
-        location = f"{work.session.staging.rstrip('/')}/{FOLDER}/{table}/{work.run.id}/"
-        entry = parquet_table(table, columns, location, **{_MADE_BY: _US})
+    if found is not None:
+        return str(found["StorageDescriptor"]["Location"]).rstrip("/") + "/"
+    location = f"{work.session.staging.rstrip('/')}/{FOLDER}/{table}/{work.run.id}/"
+    entry = parquet_table(table, columns, location, **{_MADE_BY: _US})
+    try:
         with translated(f"Creating table {work.session.database}.{table}"):
             work.run.glue.create_table(DatabaseName=work.session.database, TableInput=entry)
-    else:
-        location = found["StorageDescriptor"]["Location"].rstrip("/") + "/"
+    except Conflict:
+        return create(work, table, columns)  # somebody else made it meanwhile
+    return location
+
+
+def append(work: Work, table: str, data: pa.Table, path: Path, *, columns: dict[str, str]) -> None:
+    """Add rows to a table by adding a file; the table is made at first."""
+    location = create(work, table, columns)
     write(data, path)
     work.run.storage.upload(path, f"{location}{work.run.id}-{path.name}")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from mlops.errors import InputError
 
@@ -22,6 +23,25 @@ def name(identifier: str) -> str:
 def text(value: str) -> str:
     """A string literal."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def literal(value: Any) -> str:
+    """A value as Athena's SQL writes it: times without zone, a float that is no number as null."""
+    if value is None or (isinstance(value, float) and value != value):
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if isinstance(value, float):
+        return f"{value!r}e0" if "e" not in repr(value) else repr(value)
+    if isinstance(value, datetime):
+        return f"TIMESTAMP '{value:%Y-%m-%d %H:%M:%S.%f}'"
+    if isinstance(value, date):
+        return f"DATE '{value:%Y-%m-%d}'"
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(literal, value))}]"
+    return str(value) if isinstance(value, int) else text(str(value))
 
 
 def to_microseconds(instant: datetime) -> int:
@@ -122,6 +142,11 @@ class Window:
 
     first: int | None = None
     last: int | None = None
+
+    def earlier(self, microseconds: int) -> Window:
+        """The range moved into the past."""
+        first, last = (None if t is None else t - microseconds for t in (self.first, self.last))
+        return Window(first, last)
 
     def conditions(self, time: TimeColumn, day: DayColumn | None) -> list[str]:
         """What a scan can be pruned by: the time column itself, and the day partitions."""

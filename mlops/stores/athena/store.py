@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +15,14 @@ from feast.infra.offline_stores.contrib.athena_offline_store.athena import (
 )
 from feast.infra.offline_stores.contrib.athena_offline_store.athena_source import AthenaSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMetadata
+from feast.monitoring.monitoring_utils import normalize_monitoring_row
 from feast.utils import compute_non_entity_date_range, make_tzaware
 
 from mlops.errors import InputError
+from mlops.stores.athena import metric_tables
 from mlops.stores.athena.entities import EntityRows
 from mlops.stores.athena.historical import Asked, HistoricalJob, Range, read_entities
-from mlops.stores.athena.pull import all_sql, latest_sql
+from mlops.stores.athena.metrics import Rows, compute, last_time
 from mlops.stores.athena.pulled import Columns, PullJob
 from mlops.stores.athena.relations import Relation
 from mlops.stores.athena.results import Way
@@ -106,7 +108,6 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
     ) -> PullJob:
         """A job for the latest row of each key between two times, both included."""
         _check_sources([data_source])
-        session = open_session(config)
         columns = Columns(
             tuple(join_key_columns),
             tuple(feature_name_columns),
@@ -115,12 +116,7 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
             dummy_entity=not join_key_columns,
         )
         window = _between(start_date, end_date)
-        return PullJob(
-            session,
-            data_source,
-            columns,
-            lambda pull: latest_sql(pull, window, as_of=session.as_of),
-        )
+        return PullJob(open_session(config), data_source, columns, window=window, latest=True)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -135,7 +131,6 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
     ) -> PullJob:
         """A job for all rows between two times, both included; None is open."""
         _check_sources([data_source])
-        session = open_session(config)
         columns = Columns(
             tuple(join_key_columns),
             tuple(feature_name_columns),
@@ -143,9 +138,7 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
             created_timestamp_column or None,
         )
         window = _between(start_date, end_date)
-        return PullJob(
-            session, data_source, columns, lambda pull: all_sql(pull, window, as_of=session.as_of)
-        )
+        return PullJob(open_session(config), data_source, columns, window=window)
 
     @staticmethod
     def offline_write_batch(
@@ -181,6 +174,94 @@ class AthenaOfflineStore(OfflineStore):  # type: ignore[misc]  # feast is untype
         """Columns with Athena's types, of the database that the source names."""
         columns = self._relation(config, data_source).columns
         return [(column, kind.upper()) for column, kind in columns.items()]
+
+    # What Feast's monitoring asks for
+
+    @staticmethod
+    def compute_monitoring_metrics(
+        config: Any,
+        data_source: Any,
+        feature_columns: list[tuple[str, str]],
+        timestamp_field: str,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        histogram_bins: int = 20,
+        top_n: int = 10,
+    ) -> list[dict[str, Any]]:
+        """Statistics and a histogram of each column, numeric or categorical; percentiles are
+        Athena's approximate ones.
+        """
+        _check_sources([data_source])
+        session = open_session(config)
+        with session.run() as work:
+            relation = session.relations.of(data_source, work.run)
+            relation.require([timestamp_field, *(column for column, _ in feature_columns)])
+            rows = Rows(
+                relation.sql,
+                relation.time(timestamp_field),
+                relation.day(data_source.date_partition_column or None),
+                _between(start_date, end_date),
+            )
+            return compute(work, rows, feature_columns, bins=histogram_bins, top=top_n)
+
+    @staticmethod
+    def get_monitoring_max_timestamp(
+        config: Any, data_source: Any, timestamp_field: str
+    ) -> datetime | None:
+        """The last event time of a source; None where it has no rows."""
+        _check_sources([data_source])
+        session = open_session(config)
+        with session.run() as work:
+            relation = session.relations.of(data_source, work.run)
+            return last_time(work, relation.sql, relation.time(timestamp_field))
+
+    @staticmethod
+    def ensure_monitoring_tables(config: Any) -> None:
+        """Make the tables of metrics that are not there."""
+        metric_tables.ensure(open_session(config))
+
+    @staticmethod
+    def save_monitoring_metrics(
+        config: Any, metric_type: str, metrics: list[dict[str, Any]]
+    ) -> None:
+        """Keep metrics; of several with one key the last saved counts."""
+        metric_tables.save(open_session(config), metric_type, metrics)
+
+    @staticmethod
+    def query_monitoring_metrics(
+        config: Any,
+        project: str,
+        metric_type: str,
+        filters: dict[str, Any] | None = None,
+        start_date: date | None = None,
+        end_date: date | None = None,
+    ) -> list[dict[str, Any]]:
+        """Metrics that were kept, by date; none where there are no tables yet."""
+        wanted = {"project_id": project or None, **(filters or {})}
+        found = metric_tables.query(
+            open_session(config), metric_type, wanted, first=start_date, last=end_date
+        )
+        return [normalize_monitoring_row(row) for row in found]
+
+    @staticmethod
+    def clear_monitoring_baseline(
+        config: Any,
+        project: str,
+        feature_view_name: str | None = None,
+        feature_name: str | None = None,
+        data_source_type: str | None = None,
+    ) -> None:
+        """No metric of these is a baseline any longer."""
+        wanted = {
+            "project_id": project,
+            "feature_view_name": feature_view_name,
+            "feature_name": feature_name,
+            "data_source_type": data_source_type,
+            "is_baseline": True,
+        }
+        session = open_session(config)
+        rows = metric_tables.query(session, "feature", wanted)
+        metric_tables.save(session, "feature", [row | {"is_baseline": False} for row in rows])
 
     def _relation(self, config: Any, data_source: Any) -> Relation:
         _check_sources([data_source])

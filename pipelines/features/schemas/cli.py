@@ -111,7 +111,7 @@ def evolve(
     """
     from pipelines.features.schemas.evolution import EvolveRequest, evolve_tables
 
-    if allow_breaking and not why.strip():
+    if allow_breaking and not dry_run and not why.strip():
         raise InputError("What breaks readers needs a reason. Add: --why REASON")
     session = _session()
     request = EvolveRequest(
@@ -130,6 +130,8 @@ def evolve(
         find=session.consumers,
     )
     _print_reports(reports, as_json=as_json)
+    if dry_run and not as_json:
+        _say("Nothing was changed: a dry run.")
 
 
 def _session() -> Session:
@@ -164,11 +166,22 @@ def _print_reports(reports: list[SchemaReport], *, as_json: bool) -> None:
 
 
 def _print_schema(shown: dict[str, Any]) -> None:
+    from mlops.registry.tables import person
+
     about = f"version {shown['version']}" if shown["version"] else "declared, not on record yet"
     columns = shown["columns"]
     print_table(
         ["column", "type", "values", "stored as", "description"],
-        [[c["name"], c["type"], c["rule"], c["stored"], c["description"]] for c in columns],
+        [
+            [
+                c["name"],
+                c["type"],
+                c["rule"],
+                "" if c["stored"] == c["name"] else c["stored"],
+                c["description"],
+            ]
+            for c in columns
+        ],
         title=f"{shown['table']}: {about}",
     )
     if shown["history"]:
@@ -178,7 +191,7 @@ def _print_schema(shown: dict[str, Any]) -> None:
                 [
                     v["version"],
                     f"{v['at']:%Y-%m-%d %H:%M}",
-                    v["by"],
+                    person(v["by"]),
                     v["why"],
                     "\n".join(v["changes"]),
                 ]

@@ -1,7 +1,7 @@
 """The schema of a feature table: its columns as git declares them, and the versions on record.
 
 A file is never read in another type than it was written in: a column that changes its type gets a
-stored column of its own, and the view that readers see puts the two together (ADR 8). So old files
+stored column of its own, and the view that readers see puts the two together (ADR 10). So old files
 stay readable, by the newest version and by the one of their time.
 """
 

@@ -91,6 +91,9 @@ def test_the_first_build_recorded_version_1(place: Workplace) -> None:
     }
     assert place.run("features", "schema", "diff", "--detailed-exitcode").code == 0
     assert place.run("features", "schema", "show", "--version", "99").code == 4
+    told = place.run("features", "schema", "show", "customer_spend", "--version", "1").stdout
+    assert "customer_spend: version 1" in told
+    assert "mlops-local-jenkins/" in told
 
 
 def test_a_new_column_is_free_reads_as_null_and_is_filled_by_a_rebuild(
@@ -101,6 +104,9 @@ def test_a_new_column_is_free_reads_as_null_and_is_filled_by_a_rebuild(
     assert refused.code == 5
     assert "mlops features schema evolve customer_spend" in refused.stderr
     assert place.run("features", "schema", "diff", "--detailed-exitcode").code == 10
+    dry = place.run("features", "schema", "evolve", "--dry-run").stdout
+    assert "+ added customer_count_14d: bigint, required, >= 0" in dry
+    assert "Nothing was changed" in dry
     [report, other] = place.json("features", "schema", "evolve")
     assert (report["state"], other["state"]) == ("evolved", "as declared")
     days = (DAY, str(date.fromisoformat(DAY) + timedelta(days=1)))

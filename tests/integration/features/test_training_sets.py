@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import re
 import signal
 import subprocess
@@ -11,9 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from nbclient import NotebookClient
 
 from mlops.feast import historical_features, open_store
 from mlops.names import Role
@@ -32,6 +36,7 @@ QUERY = f"""
 SELECT payment_id, event_time, customer_id, terminal_id, amount, is_fraud FROM payments
 WHERE "day" >= '{FIRST}' AND "day" < '{LAST}'
 """
+NOTEBOOK = Path(__file__).parents[3] / "docs" / "examples" / "training-set.ipynb"
 _KILLED = """
 import os, signal, sys
 from pipelines.datasets.desk import Rows, open_datasets
@@ -300,3 +305,31 @@ def test_what_is_wrong_is_named_with_its_exit_code(
     done = scientist.run(*arguments)
     assert done.code == code, done.stderr
     assert re.search(message, " ".join(done.stderr.split())), done.stderr
+
+
+@pytest.fixture(scope="module")
+def notebook(scientist: Scientist) -> list[Any]:
+    """The code cells of the example, after a kernel ran them as a data scientist."""
+    example = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(example, timeout=300, kernel_name="python3").execute(
+        env=os.environ | scientist.environment, cwd=str(NOTEBOOK.parent)
+    )
+    return [cell for cell in example.cells if cell.cell_type == "code"]
+
+
+def outputs(cell: Any, kind: str) -> list[str]:
+    return [output.data[kind] for output in cell.outputs if kind in output.get("data", {})]
+
+
+def test_the_notebook_goes_from_entity_rows_to_a_dataset_its_statistics_and_a_plot(
+    scientist: Scientist, notebook: list[Any]
+) -> None:
+    *_, named, statistics, plot, means = notebook
+    record = scientist.json("show", "fraud-week")
+    assert outputs(named, "text/plain") == [
+        f"<Dataset {record['name']}@1: {record['rows']:,} rows of fraud_v1>"
+    ]
+    assert "terminal_fraud_share_7d" in outputs(statistics, "text/html")[0]
+    (picture,) = outputs(plot, "image/png")
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    assert "is_fraud" in outputs(means, "text/html")[0]

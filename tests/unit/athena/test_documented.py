@@ -1,6 +1,7 @@
 """The documented statements of Trino's queries, each with the result documented for it.
 
-They stand in the files of `documented/`, a page of the documentation each.
+They stand in the files of `documented/`, a page of the documentation each. Those of `velox/` are
+recorded answers of another engine of Presto's functions to random arguments.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from infra.local.athena.results import shown
 from tests.documented import Documented, read_page
 
 PAGES = sorted((Path(__file__).parent / "documented").glob("*.sql"))
+RECORDED = Path(__file__).parent / "velox" / "functions.sql"
 STATEMENTS = [
     pytest.param(one, id=f"{page.stem}: {one.sql[:90]}")
-    for page in PAGES
+    for page in (*PAGES, RECORDED)
     for one in read_page(page)
 ]
 

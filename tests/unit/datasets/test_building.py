@@ -407,5 +407,6 @@ def test_a_plot_shows_the_numbers(place: Place) -> None:
     figure = dataset.plot()
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["amount", "is_fraud", "mean", "count", "over"]
+    assert figure._repr_png_().startswith(b"\x89PNG"), "what a notebook shows"
     with pytest.raises(InputError, match="Only columns of numbers"):
         dataset.plot(["country"])
