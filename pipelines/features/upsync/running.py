@@ -18,7 +18,7 @@ from mlops.stores.athena.staging import Storage
 from pipelines.features.buildlog import Piece
 from pipelines.features.lease import Lease, Leases
 from pipelines.features.materialized import note_interval
-from pipelines.features.upsync.changes import Selection, Timing, select, timing_of
+from pipelines.features.upsync.changes import Selection, select, timing_of
 from pipelines.features.upsync.loading import Loader, Patience
 from pipelines.features.upsync.online import OnlineTarget
 from pipelines.features.upsync.state import Position, Progress, RunPlan, RunReport, Runs
@@ -48,7 +48,7 @@ class Plans(Protocol):
         """Unload what is selected, and say what is to be loaded from where."""
 
     def estimate(
-        self, view: Any, selection: Selection, pieces: tuple[Piece, ...] | None, timing: Timing
+        self, view: Any, selection: Selection, pieces: tuple[Piece, ...] | None
     ) -> tuple[int, int, int]:
         """Rows, packed bytes and bytes that Athena would read, of a run that is not made."""
 
@@ -148,10 +148,10 @@ class Upsync:
     def preview(self, view: Any, options: Options) -> RunReport:
         """What a run would load; nothing is changed, and no lease is needed."""
         began = time.monotonic()
-        timing, selection, pieces = self.select(view, options)
+        selection, pieces = self.select(view, options)
         rows = size = scanned = 0
         if not selection.is_empty:
-            rows, size, scanned = self.planner.estimate(view, selection, pieces, timing)
+            rows, size, scanned = self.planner.estimate(view, selection, pieces)
         known = self.known(view.name)
         return RunReport(
             view=view.name,
@@ -167,11 +167,12 @@ class Upsync:
             seconds=round(time.monotonic() - began, 2),
         )
 
-    def select(self, view: Any, options: Options) -> tuple[Timing, Selection, Any]:
+    def select(self, view: Any, options: Options) -> tuple[Selection, tuple[Piece, ...] | None]:
+        """What lies between the last run and now, and what readers of the table see."""
         timing, pieces = timing_of(view), self.planner.pieces(view)
         known = self.known(view.name)
         selection = select(timing, known, pieces, now=options.now, full=options.full)
-        return timing, selection, pieces
+        return selection, pieces
 
     def known(self, view: str) -> Position | None:
         """How far the view is in this online store; None where it was replaced or is new."""
@@ -194,7 +195,7 @@ class Upsync:
     def prepare(self, view: Any, lease: Lease, options: Options) -> RunPlan | RunReport:
         """Plan a run; a report where nothing can have changed."""
         began = time.monotonic()
-        _, selection, pieces = self.select(view, options)
+        selection, pieces = self.select(view, options)
         known = self.known(view.name)
         if selection.is_empty:
             return _up_to_date(view.name, selection, known, time.monotonic() - began)

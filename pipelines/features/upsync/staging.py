@@ -13,20 +13,18 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from mlops.clock import Clock
 from mlops.objects import Documents
 from mlops.plan import PlannedField
-from mlops.stores.athena.cost import estimate
+from mlops.stores.athena.cost import estimate, scan_of_pull
 from mlops.stores.athena.pull import Pull
 from mlops.stores.athena.pulled import Columns, read_pull
 from mlops.stores.athena.relations import Relation
 from mlops.stores.athena.results import unload_sql
 from mlops.stores.athena.session import Session, Work
-from mlops.stores.athena.sql import Window, to_microseconds
-from mlops.stores.athena.views import request_view
 from mlops.stores.redis.schema import build_schema
 from pipelines.features.buildlog import Piece, load_log
 from pipelines.features.catalog import pieces_query
 from pipelines.features.tables import TABLES
 from pipelines.features.upsync import statements
-from pipelines.features.upsync.changes import Selection, Timing
+from pipelines.features.upsync.changes import Selection
 from pipelines.features.upsync.state import Position, RunPlan, Task
 
 _SHARD_FOLDER = re.compile(rf"/{re.escape(statements.SHARD)}=(\d+)/")
@@ -91,18 +89,15 @@ class Planner:
         )
 
     def estimate(
-        self, view: Any, selection: Selection, pieces: tuple[Piece, ...] | None, timing: Timing
+        self, view: Any, selection: Selection, pieces: tuple[Piece, ...] | None
     ) -> tuple[int, int, int]:
         """Rows, packed bytes and bytes that Athena would read, of a run that is not made."""
         with self.session.run() as work:
             reading = self.reading(view, work, pieces)
             sql = statements.rows_sql(reading, selection)
             [rows] = work.first_row(f"SELECT count(*) AS n FROM (\n{sql}\n)")  # noqa: S608  # ours
-            relation = self._relation(view, work, pieces)
-            names = [field.name for field in view.features]
-            asked = request_view(view.name, view, names, relation, False)
-            last = to_microseconds(selection.span.until + timing.delay)
-            scan = estimate(work, [asked], Window(last, last))
+            window = statements.window_of(selection.span)
+            scan = estimate(work, [scan_of_pull(reading.pull, window)])
         return int(rows or 0), int(rows or 0) * row_bytes(reading, view), scan.bytes
 
     def reading(
