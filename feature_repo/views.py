@@ -11,6 +11,13 @@ OWNER = "payments-data@example.com"
 # After three days without a new snapshot, stale features are no features.
 TTL = timedelta(days=3)
 PERSONAL = {"pii": "true"}
+# What models saw is kept for a tenth of the customers and terminals, an hour apart.
+LOGGED = {
+    "downsync": "served",
+    "downsync_ratio": "0.1",
+    "downsync_by": "key",
+    "downsync_interval": "1h",
+}
 
 customer_spend = FeatureView(
     name="customer_spend",
@@ -44,7 +51,7 @@ customer_spend = FeatureView(
     online=True,
     description="How often and how much a customer paid lately.",
     owner=OWNER,
-    tags={"publication_delay": "0s", "pii": "true"},
+    tags={"publication_delay": "0s", "pii": "true"} | LOGGED,
 )
 terminal_risk = FeatureView(
     name="terminal_risk",
@@ -77,5 +84,5 @@ terminal_risk = FeatureView(
     online=True,
     description="How often a terminal was used and abused; labels arrive 7 days late.",
     owner=OWNER,
-    tags={"publication_delay": "0s", "pii": "false"},
+    tags={"publication_delay": "0s", "pii": "false"} | LOGGED,
 )

@@ -16,7 +16,7 @@ from mlops.objects import MemoryDocuments
 from pipelines.features.apply import apply_changes
 from pipelines.features.definitions import Definitions
 from pipelines.features.flows import compile_flows
-from tests.unit.features.test_apply import REPO, load, replace, repo
+from tests.unit.features.test_apply import load, replace, repo
 
 __all__ = ["repo"]
 CLICKS = [Field(name="user_id", dtype=Int64), Field(name="clicks", dtype=Float64)]
@@ -100,20 +100,12 @@ def test_columns_that_no_table_could_have_are_refused(extra: Field, reason: str)
 
 def test_applying_writes_changes_and_removes_flows(repo: Path) -> None:
     documents = MemoryDocuments()
-    plain = (REPO / "views.py").read_text()
-    tag = '"downsync": "served", "publication_delay": "0s", "pii": "true"'
-    (repo / "views.py").write_text(without_downsync(plain))
-    assert apply_changes(load(repo), documents).flows == ()
-    replace(repo / "views.py", '"publication_delay": "0s", "pii": "true"', tag)
-    assert apply_changes(load(repo), documents).flows == ("customer_spend",)
+    assert apply_changes(load(repo), documents).flows == ("customer_spend", "terminal_risk")
     assert load_flows(documents)["customer_spend"].logs == (Kind.SERVED,)
     assert apply_changes(load(repo), documents).empty
-    replace(repo / "views.py", tag, tag.replace("served", "served,pushed"))
-    assert apply_changes(load(repo), documents).flows == ("customer_spend",)
-    (repo / "views.py").write_text(without_downsync(plain))
-    assert apply_changes(load(repo), documents).flows == ("customer_spend",)
-    assert flow_key("customer_spend") not in documents.stored
-
-
-def without_downsync(text: str) -> str:
-    return text.replace('"downsync": "served", ', "")
+    replace(repo / "views.py", '"downsync": "served"', '"downsync": "served,pushed"')
+    changed = apply_changes(load(repo), documents)
+    assert changed.flows == ("customer_spend", "terminal_risk")
+    replace(repo / "views.py", '"pii": "false"} | LOGGED', '"pii": "false"}')
+    assert apply_changes(load(repo), documents).flows == ("terminal_risk",)
+    assert flow_key("terminal_risk") not in documents.stored
