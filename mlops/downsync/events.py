@@ -87,19 +87,11 @@ class Encoder:
 
     def __init__(self, flow: Flow) -> None:
         self._start = orjson.dumps({"view": flow.view, "schema": flow.schema_version})[1:-1]
-        self._writers = {
-            f.name: kind.to_json
-            for f in (*flow.keys, *flow.features)
-            if (kind := _type_of(f.dtype)).to_json is not None
-        }
-        self._facts = {
-            kind: {
-                name: write
-                for name, dtype in columns.items()
-                if (write := _type_of(dtype).to_json) is not None
-            }
-            for kind, columns in FACTS.items()
-        }
+        self._writers = [
+            (field.name, write)
+            for field in flow.features
+            if (write := _type_of(field.dtype).to_json) is not None
+        ]
 
     def encode(self, event: Event) -> bytes:
         """One event as JSON. Raises TypeError or ValueError for a value of another type."""
@@ -108,18 +100,19 @@ class Encoder:
             "kind": event.kind.value,
             "time": event.time_us,
             "created": event.created_us,
-            "key": _written(event.key, self._writers),
-            "values": _written(event.values, self._writers),
-            "facts": _written(event.facts, self._facts[event.kind]),
+            "key": event.key,
+            "values": self._written(event.values),
+            "facts": event.facts,
         }
-        return b"{" + self._start + b"," + orjson.dumps(body)[1:]
+        return b"{" + self._start + b"," + orjson.dumps(body, option=orjson.OPT_NAIVE_UTC)[1:]
 
-
-def _written(values: Mapping[str, Any], writers: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: write(value) if value is not None and (write := writers.get(name)) else value
-        for name, value in values.items()
-    }
+    def _written(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        written = dict(values)
+        for name, write in self._writers:
+            value = values.get(name)
+            if value is not None:
+                written[name] = write(value)
+        return written
 
 
 def pack(events: Sequence[bytes]) -> bytes:

@@ -29,7 +29,7 @@ class ValueType:
     says: str
     """In messages: what a value must be."""
     to_json: Callable[[Any], Any] | None
-    """None where Python's own value is JSON's."""
+    """None where orjson writes Python's own value as it must be."""
     from_json: Callable[[Any], Any]
     """Raises ValueError."""
     arrow: pa.DataType
@@ -48,8 +48,9 @@ def _array_of(element: ValueType) -> ValueType:
     write, read = element.to_json, element.from_json
 
     def to_json(values: Any) -> list[Any]:
-        convert = write or _same
-        return [None if value is None else convert(value) for value in values]
+        if write is None:
+            return list(values)
+        return [None if value is None else write(value) for value in values]
 
     def from_json(value: Any) -> list[Any]:
         if type(value) is not list:
@@ -65,12 +66,8 @@ def _array_of(element: ValueType) -> ValueType:
     )
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 def _write_float(value: Any) -> Any:
-    if math.isfinite(value):
+    if value - value == 0:
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
@@ -132,11 +129,6 @@ def _read_bytes(value: Any) -> bytes:
         raise ValueError from exc
 
 
-def _write_time(value: datetime) -> str:
-    aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return aware.isoformat()
-
-
 def read_time(value: Any) -> datetime:
     """An ISO 8601 time with a zone, in UTC. Raises ValueError."""
     if type(value) is not str:
@@ -156,6 +148,6 @@ _SCALARS = {
     "Int64": ValueType("an integer of 64 bits", None, _read_integer(64), pa.int64(), "bigint"),
     "String": ValueType("a string", None, _read_exactly(str), pa.string(), "string"),
     "UnixTimestamp": ValueType(
-        "an ISO 8601 time with a zone", _write_time, read_time, pa.timestamp("ms"), "timestamp"
+        "an ISO 8601 time with a zone", None, read_time, pa.timestamp("ms"), "timestamp"
     ),
 }
