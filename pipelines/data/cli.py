@@ -46,7 +46,7 @@ def import_(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Import a Parquet or CSV file of payments; its bad rows are kept aside with reasons.
+    """Import a file of payments (Parquet, ORC, CSV); its bad rows are kept aside with reasons.
 
     The columns may bear our names (payment_id, event_time, customer_id, terminal_id, amount,
     currency, is_fraud, fraud_scenario) or those of the Fraud Detection Handbook (TRANSACTION_ID,

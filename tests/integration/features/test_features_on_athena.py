@@ -303,6 +303,26 @@ def test_late_payments_are_added_reported_and_healed_by_a_rebuild(
     assert count == 39
 
 
+def test_a_corrected_file_is_reported_and_healed_by_a_rebuild(
+    built: Built, tmp_path: Path, athena: Athena
+) -> None:
+    file = late_payments(tmp_path / "corrected.parquet", "first-of-all")
+    table = pq.read_table(file)
+    ids = [f"corrected-{i}" for i in range(len(table))]
+    for rows in (table, table.slice(0, 30)):
+        column = pa.chunked_array([ids[: len(rows)]])
+        pq.write_table(rows.set_column(0, "payment_id", column), file)
+        run = built.place.json("data", "ingest", str(file))
+        assert len(run["files"]) == 1
+        stale = [b["stale_from"] for b in built.place.json("features", "build")]
+        assert stale == ["2025-05-06", "2025-05-06"]
+        healed = built.place.json("features", "build", "--from", "2025-05-06", "--rebuild")
+        assert [b["stale_from"] for b in healed] == [None, None]
+    assert run["files"][0]["state"] == "corrected"
+    [(count,)] = athena.rows("SELECT count(*) FROM payments WHERE payment_id LIKE 'corrected-%'")
+    assert count == 30
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
