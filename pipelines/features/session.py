@@ -17,6 +17,7 @@ from mlops.objects import S3Documents
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.secrets import redis_password
 from mlops.settings import Settings
+from pipelines.datasets.store import DatasetStore
 from pipelines.features.materializing import RedisMarks, Stores
 from pipelines.features.schemas.consumers import Consumer, Users, find_consumers, load_users
 from pipelines.features.verification import S3Footers
@@ -51,7 +52,8 @@ class Session:
     def users(self) -> Users:
         """Who may read feature tables, as of now."""
         registry = SageMakerRegistry(self.aws, self.names)
-        return load_users(self.artifacts, self.names.artifact_bucket, registry)
+        datasets = DatasetStore(self.data)
+        return load_users(self.artifacts, self.names.artifact_bucket, registry, datasets)
 
     def consumers(self, table: str, columns: Collection[str]) -> list[Consumer]:
         return find_consumers(self.users, table, columns)

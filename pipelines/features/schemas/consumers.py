@@ -21,6 +21,8 @@ from mlops.objects import Documents
 from mlops.plan import FeaturePlan, load_plan
 from mlops.registry.artifacts import key_prefix
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
+from pipelines.datasets.record import DatasetRecord
+from pipelines.datasets.store import DatasetStore
 from pipelines.training.settings import list_models, load_defaults
 
 _PLANS = "feast/plans/"
@@ -31,6 +33,7 @@ Kind = Literal[
     "feature service",
     "model settings",
     "model version",
+    "dataset",
     "saved dataset",
 ]
 
@@ -71,9 +74,12 @@ class Users:
     models: Mapping[str, tuple[ModelInput, ...]] = field(default_factory=dict)
     """Inputs by model, as this checkout's settings say."""
     versions: tuple[RegisteredVersion, ...] = ()
+    datasets: tuple[DatasetRecord, ...] = ()
 
 
-def load_users(artifacts: Documents, bucket: str, models: ModelRegistry) -> Users:
+def load_users(
+    artifacts: Documents, bucket: str, models: ModelRegistry, datasets: DatasetStore
+) -> Users:
     """artifacts: the bucket named `bucket`."""
     registry, _ = load_registry(artifacts)
     services = [key.removeprefix(_PLANS).removesuffix(".json") for key in artifacts.keys(_PLANS)]
@@ -90,6 +96,7 @@ def load_users(artifacts: Documents, bucket: str, models: ModelRegistry) -> User
             for version in models.versions(model)
             if version.complete and version.status is not Status.REJECTED
         ),
+        datasets=tuple(record for record in datasets.records() if record.removed is None),
     )
 
 
@@ -112,7 +119,7 @@ def _uses(deployments: Sequence[Deployment], version: ModelVersion) -> tuple[str
 
 
 def find_consumers(users: Users, table: str, columns: Collection[str]) -> list[Consumer]:
-    """Whoever reads one of the columns, views first, what is deployed last."""
+    """Whoever reads one of the columns: views first, then what is made from them."""
     reading = _Reading()
     return [
         *_views(users.registry, table, columns, reading),
@@ -120,6 +127,7 @@ def find_consumers(users: Users, table: str, columns: Collection[str]) -> list[C
         *_services(users.plans, reading),
         *_models(users.models, reading),
         *_versions(users.versions, reading),
+        *_datasets(users.datasets, reading),
         *_saved(users.registry, reading),
     ]
 
@@ -132,7 +140,6 @@ class _Reading:
     """By 'view:feature'."""
     computed: dict[str, set[str]] = field(default_factory=dict)
     """By on-demand view."""
-    services: dict[str, set[str]] = field(default_factory=dict)
 
     def of(self, features: Sequence[str], computed: Sequence[str] = ()) -> tuple[str, ...]:
         """The columns behind features and on-demand views together."""
@@ -180,9 +187,8 @@ def _sources_of(spec: Any) -> Iterator[str]:
 
 def _services(plans: Sequence[FeaturePlan], reading: _Reading) -> Iterator[Consumer]:
     for plan in plans:
-        read = reading.of(plan.references, [t.name for t in plan.transformations])
+        read = _read_by_plan(plan, reading)
         if read:
-            reading.services[plan.service] = {*read}
             yield Consumer(kind="feature service", name=plan.service, columns=read)
 
 
@@ -208,6 +214,20 @@ def _read_by(inputs: Sequence[ModelInput], reading: _Reading) -> tuple[str, ...]
     features = [column.source for column in inputs if column.origin == "feature"]
     computed = [c.source.partition(":")[0] for c in inputs if c.origin == "on_demand"]
     return reading.of(features, computed)
+
+
+def _datasets(datasets: Sequence[DatasetRecord], reading: _Reading) -> Iterator[Consumer]:
+    """Their rows stay; building them again asks the views for the columns."""
+    for record in datasets:
+        read = _read_by_plan(record.plan, reading)
+        if read:
+            yield Consumer(
+                kind="dataset", name=record.reference, columns=read, detail="its rows stay"
+            )
+
+
+def _read_by_plan(plan: FeaturePlan, reading: _Reading) -> tuple[str, ...]:
+    return reading.of(plan.references, [t.name for t in plan.transformations])
 
 
 def _saved(registry: Registry, reading: _Reading) -> Iterator[Consumer]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import pandas as pd
@@ -17,6 +19,7 @@ from mlops.objects import S3Documents
 from mlops.training_rows import FEAST_TIME
 from pipelines.features.build import past_queries
 from pipelines.features.buildlog import BuildLog, load_log
+from pipelines.features.schemas.evolution import EvolveRequest, evolve_tables
 from pipelines.features.tables import CUSTOMER_SPEND, TABLES, FeatureTable
 
 from .conftest import Built, Workplace
@@ -31,6 +34,11 @@ RENAMED = replace(
     renamed={f"customer_average_{n}d": f"customer_mean_amount_{n}d" for n in (1, 7, 30)},
 )
 REBUILD = ("features", "build", "customer_spend", "--from", DAY, "--to", DAY, "--rebuild")
+
+
+SPEND = {
+    f.name: getattr(CUSTOMER_SPEND, f.name) for f in CUSTOMER_SPEND.__dataclass_fields__.values()
+}
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +186,77 @@ def test_the_past_is_joined_in_the_schema_of_its_time(
         job.to_df()
 
 
+def test_a_dataset_is_built_again_byte_by_byte_after_the_schema_changed(
+    place: Workplace, declared: Any
+) -> None:
+    query = (
+        "SELECT payment_id, customer_id, terminal_id, amount, event_time FROM payments "
+        f"WHERE \"day\" = '{DAY}'"
+    )
+    options = ("--service", "fraud_v1", "--query", query)
+    place.json("datasets", "build", "before-renaming", *options)
+    declared(RENAMED)
+    allowed = ("--allow-breaking", "--why", "shorter")
+    [report] = place.json("features", "schema", "evolve", "customer_spend", *allowed)
+    assert "before-renaming@1" in {consumer["name"] for consumer in report["consumers"]}
+    place.json(*REBUILD)
+    again = place.json("datasets", "rebuild", "before-renaming@1")
+    assert again["same_bytes"], again
+
+
+def test_two_that_evolve_at_once_record_one_version(place: Workplace, declared: Any) -> None:
+    declared(WIDER)
+    before = log_of(place)
+    names = place.settings.names
+    request = EvolveRequest(now=datetime.now(UTC), by="arn:someone", why="at once")
+    start = Barrier(2)
+
+    def evolve(_: int) -> str:
+        queries = Athena(place.settings, place.aws)
+        start.wait()
+        [report] = evolve_tables(
+            [WIDER],
+            request,
+            names=names,
+            queries=queries,
+            documents=S3Documents(place.aws, names.data_bucket),
+            find=lambda *_: (),
+        )
+        queries.close()
+        return report.state
+
+    with ThreadPoolExecutor(2) as pool:
+        states = set(pool.map(evolve, range(2)))
+    assert states <= {"evolved", "as declared", "finished"}
+    after = log_of(place)
+    assert len(after.schemas) == len(before.schemas) + 1
+    assert after.is_published
+    assert place.json("features", "schema", "diff", "customer_spend")[0]["state"] == "as declared"
+
+
+def test_a_build_that_is_overtaken_by_a_new_schema_is_taken_back(
+    place: Workplace, declared: Any, athena: Athena
+) -> None:
+    @dataclass(frozen=True)
+    class Overtaken(FeatureTable):
+        """customer_spend, whose schema evolves while it is built."""
+
+        def snapshots(self, first: date, last: date, *, created: str, database: str) -> str:
+            declared(WIDER)
+            place.json("features", "schema", "evolve", "customer_spend")
+            return super().snapshots(first, last, created=created, database=database)
+
+    before = log_of(place)
+    declared(Overtaken(**SPEND))
+    overtaken = place.run(*REBUILD)
+    assert overtaken.code == 6, overtaken.stderr
+    after = log_of(place)
+    assert (after.builds, len(after.schemas)) == (before.builds, len(before.schemas) + 1)
+    assert left_behind(place) == ([], [])
+    [(filled,)] = athena.rows("SELECT count(customer_count_14d) FROM customer_spend")
+    assert filled == 0, "readers see the column that no build has filled"
+
+
 # What does not fit
 
 
@@ -191,9 +270,6 @@ class Faulty(FeatureTable):
         return self.fault.format(super().snapshots(first, last, created=created, database=database))
 
 
-SPEND = {
-    f.name: getattr(CUSTOMER_SPEND, f.name) for f in CUSTOMER_SPEND.__dataclass_fields__.values()
-}
 NAMES = ", ".join(column.name for column in CUSTOMER_SPEND.schema)
 
 

@@ -12,12 +12,15 @@ from mlops.deployment import DeployedVersion, Deployment, save_deployment
 from mlops.feast import REGISTRY_KEY, load_registry
 from mlops.manifest import ModelInput
 from mlops.objects import MemoryDocuments
+from mlops.plan import load_plan
 from mlops.registry.memory import MemoryRegistry
 from mlops.registry.versions import Status
+from pipelines.datasets.record import Cost, DatasetRecord, Entities, Removal
+from pipelines.datasets.store import RECORDS, DatasetStore
 from pipelines.features.apply import apply_changes
 from pipelines.features.definitions import load_definitions
 from pipelines.features.schemas.consumers import Users, find_consumers, load_users
-from tests.approvals import BUCKET, model_version, upload_model
+from tests.approvals import BUCKET, NOW, model_version, upload_model
 from tests.unit.features.test_apply import ENVIRONMENT, REPO
 
 CUSTOMER = ModelInput(name="n", origin="feature", source="customer_spend:customer_count_7d")
@@ -39,7 +42,7 @@ def documents(applied: dict[str, bytes]) -> MemoryDocuments:
 
 
 def users(documents: MemoryDocuments, registry: MemoryRegistry | None = None) -> Users:
-    return load_users(documents, BUCKET, registry or MemoryRegistry())
+    return load_users(documents, BUCKET, registry or MemoryRegistry(), DatasetStore(documents))
 
 
 def named(users: Users, column: str, table: str = "customer_spend") -> list[str]:
@@ -147,6 +150,39 @@ def test_a_version_whose_manifest_is_gone_may_read_anything(documents: MemoryDoc
     registry.add(model_version(9))
     [*_, last] = named(users(documents, registry), "created")
     assert last.startswith("model version fraud/9 (PendingManualApproval; its manifest cannot be")
+
+
+def save_dataset(documents: MemoryDocuments, *, removed: Removal | None = None) -> None:
+    plan = load_plan(documents, "fraud_v1")
+    record = DatasetRecord(
+        name="july",
+        version=2,
+        created=NOW,
+        created_by="arn:someone",
+        plan=plan,
+        plan_sha256=plan.sha256,
+        entities=Entities(origin="query", rows=0, sha256=""),
+        time_column="event_time",
+        tables=(),
+        rows=0,
+        columns=(),
+        sha256="",
+        writer="",
+        cost=Cost(),
+        removed=removed,
+    )
+    documents.put(f"{RECORDS}july/2.json", record.model_dump_json().encode())
+
+
+def test_a_dataset_is_named_by_the_features_it_was_built_of(documents: MemoryDocuments) -> None:
+    save_dataset(documents)
+    assert "dataset july@2 (its rows stay)" in named(users(documents), "customer_count_7d")
+    assert "dataset july@2 (its rows stay)" not in named(users(documents), "customer_count_14d")
+
+
+def test_a_dataset_whose_rows_were_removed_reads_nothing(documents: MemoryDocuments) -> None:
+    save_dataset(documents, removed=Removal(at=NOW, by="arn:someone"))
+    assert not [words for words in named(users(documents), "customer_id") if "july" in words]
 
 
 def test_feast_s_saved_datasets_are_named(documents: MemoryDocuments) -> None:
