@@ -52,6 +52,8 @@ class Flow(_Frozen):
     view: str
     keys: tuple[PlannedField, ...]
     features: tuple[PlannedField, ...]
+    ttl_seconds: int = 0
+    """0 means that rows never expire online."""
     push_source: str | None = None
     logs: tuple[Kind, ...] = ()
     """What goes to the offline store; nothing where it is empty."""

@@ -28,12 +28,12 @@ from mlops.downsync.online import OnlineRow, OnlineWriter
 from mlops.downsync.producer import MAX_EVENT_BYTES, Producer, ProducerLimits
 from mlops.downsync.stream import KinesisSink
 from mlops.downsync.values import ValueType, as_json, read_time, value_type
+from mlops.downsync.writers import open_writer
 from mlops.errors import NotFound, Unavailable
 from mlops.objects import S3Documents
 from mlops.secrets import redis_password
 from mlops.settings import Settings
-from mlops.stores.connection import connect_redis, redis_address
-from mlops.stores.feast_redis_writing import FeastRedisWriter
+from mlops.stores.connection import RedisLimits
 
 TOLERANCE = timedelta(minutes=5)
 """How far ahead of the platform's clock an event time may be."""
@@ -245,8 +245,7 @@ def open_pusher(settings: Settings) -> Iterator[Pusher]:
     """
     aws = Aws(region=settings.region)
     flows = load_flows(S3Documents(aws, settings.names.artifact_bucket))
-    client = connect_redis(settings, redis_password(settings, aws))
-    writer = FeastRedisWriter(client, address=redis_address(settings))
+    writer = open_writer(settings, redis_password(settings, aws), RedisLimits())
     producer = Producer(KinesisSink(aws, settings.names.downsync_stream), limits=_LIMITS)
     try:
         yield Pusher(flows, writer, EventLog(producer), settings.build_clock())

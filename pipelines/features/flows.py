@@ -61,6 +61,7 @@ def _flow(view: Any, project: str) -> Flow:
         view=view.name,
         keys=tuple(planned_field(field) for field in view.entity_columns),
         features=tuple(planned_field(field) for field in view.features),
+        ttl_seconds=int(view.ttl.total_seconds()) if view.ttl else 0,
         push_source=source.name if isinstance(source, PushSource) else None,
         logs=tuple(_kinds(view)),
         thinning=Thinning.model_validate(

@@ -6,21 +6,19 @@ import httpx
 
 from mlops.aws import Aws
 from mlops.downsync.log import EventLog
-from mlops.downsync.online import OnlineWriter
 from mlops.downsync.producer import Producer, ProducerLimits
 from mlops.downsync.push import Pusher
 from mlops.downsync.stream import KinesisSink
+from mlops.downsync.writers import open_writer
 from mlops.objects import S3Documents
 from mlops.secrets import redis_password
 from mlops.settings import Settings
 from mlops.stores.connection import (
     RedisLimits,
-    connect_redis,
     connect_redis_async,
     redis_address,
 )
 from mlops.stores.feast_redis import FeastRedisStore
-from mlops.stores.feast_redis_writing import FeastRedisWriter
 from serving.buckets import open_s3_bucket
 from serving.downsync_metrics import DownsyncMetrics
 from serving.proxy.app import Downsync, ProxyDependencies
@@ -56,7 +54,9 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     )
     metrics, clock = ProxyMetrics(), settings.build_clock()
     flows, log = watch_flows(documents), build_log(settings, section, aws)
-    pusher = Pusher(flows.current, build_writer(settings, section, password), log, clock)
+    pusher = Pusher(
+        flows.current, open_writer(settings, password, limits=_limits(section)), log, clock
+    )
     downsync = Downsync(flows, log, pusher)
     metrics.registry.register(DownsyncMetrics(log))
     served = ServedLog(flows.current, log, clock)
@@ -73,12 +73,6 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
 def build_store(settings: Settings, section: ProxySettings, password: str) -> FeastRedisStore:
     client = connect_redis_async(settings, password, limits=_limits(section))
     return FeastRedisStore(client, address=redis_address(settings))
-
-
-def build_writer(settings: Settings, section: ProxySettings, password: str) -> OnlineWriter:
-    """What pushes write to: the same Redis."""
-    client = connect_redis(settings, password, limits=_limits(section))
-    return FeastRedisWriter(client, address=redis_address(settings))
 
 
 def _limits(section: ProxySettings) -> RedisLimits:

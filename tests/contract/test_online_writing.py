@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,16 +13,22 @@ import redis
 
 from infra.local import redis as local_redis
 from infra.local.redis import RedisServer
-from mlops.downsync.events import microseconds
+from mlops.clock import SystemClock
+from mlops.downsync.events import microseconds, moment_of
 from mlops.downsync.flow import Flow
 from mlops.downsync.online import MemoryWriter, OnlineRow, OnlineWriter
+from mlops.downsync.packed import PackedWriter
 from mlops.errors import Refused, Unavailable
 from mlops.plan import FeaturePlan, PlannedField, PlannedView
 from mlops.settings import Settings
 from mlops.stores.connection import RedisLimits, connect_redis, connect_redis_async
 from mlops.stores.feast_redis import FeastRedisStore
 from mlops.stores.feast_redis_writing import FeastRedisWriter
-from mlops.stores.online import OnlineStore
+from mlops.stores.online import FeatureValue, OnlineStore
+from mlops.stores.redis.bodies import python_value
+from mlops.stores.redis.decoding import ViewDecoder
+from mlops.stores.redis.link import DirectLink, Fields
+from mlops.stores.redis.views import StoredView, stored_view
 from tests.local_aws import unique
 
 AT = datetime(2018, 8, 8, 1, 2, 3, 456789, tzinfo=UTC)
@@ -87,8 +94,53 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     running.stop()
 
 
-@pytest.fixture(params=["memory", "feast"])
+@dataclass
+class PackedStore:
+    """Reads packed rows one by one, as the decoder has them."""
+
+    link: DirectLink
+
+    def reader(self, plan: FeaturePlan, _: Any) -> PackedReader:
+        (view,) = plan.views
+        stored = stored_view(
+            plan.project, view.name, join_keys=KEYS, features=view.features, ttl_seconds=0
+        )
+        return PackedReader(self.link, stored, view.features)
+
+    async def close(self) -> None:
+        self.link.close()
+
+
+@dataclass
+class PackedReader:
+    link: DirectLink
+    view: StoredView
+    features: tuple[PlannedField, ...]
+
+    async def read(self, rows: Any, *, now: datetime) -> list[dict[str, FeatureValue]]:
+        asks = [(self.view.keys.key(row), Fields((self.view.field,))) for row in rows]
+        packed = [answer[0] for answer in self.link.fetch(asks)]
+        decoder = ViewDecoder(self.features, {self.view.schema.tag: self.view.schema})
+        found = decoder.decode(packed, -(1 << 53))
+        return [self._row(found, n) for n in range(len(packed))]
+
+    def _row(self, found: Any, n: int) -> dict[str, FeatureValue]:
+        at, row = moment_of(found.events[n]), {}
+        for place, feature in enumerate(self.features):
+            value, convert = found.values[place][n], python_value(feature.dtype)
+            value = convert(value) if convert and value is not None else value
+            row[f"wide:{feature.name}"] = FeatureValue(found.status(place, n), value, at)
+        return row
+
+
+@pytest.fixture(params=["memory", "feast", "packed"])
 async def store(request: pytest.FixtureRequest, server: RedisServer) -> AsyncIterator[Store]:
+    if request.param == "packed":
+        link = DirectLink(redis.Redis(port=server.port, password=server.password, protocol=2), "x")
+        packed: Any = PackedStore(link)
+        yield Store(PackedWriter(link, SystemClock()), packed)
+        link.close()
+        return
     if request.param == "memory":
         writer = MemoryWriter()
         yield Store(writer, writer.store)
