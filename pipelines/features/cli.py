@@ -10,6 +10,7 @@ import click
 
 from mlops.cli.console import err, json_option, out, print_json, print_table, step_progress
 from mlops.errors import Refused
+from pipelines.features.backup.cli import backup, backups, restore
 from pipelines.features.downsync.cli import downsync
 from pipelines.features.schemas.cli import schema
 from pipelines.features.upsync.cli import runs, upsync, verify
@@ -326,5 +327,5 @@ def _sweep_builds(session: Session, before: datetime, *, dry_run: bool) -> list[
         ) from exc
 
 
-for _command in (upsync, runs, verify):
+for _command in (upsync, runs, verify, backup, backups, restore):
     features.add_command(_command)

@@ -8,6 +8,7 @@ byte. A newer row online is no fault: it was pushed since, and will be in the of
 from __future__ import annotations
 
 import hashlib
+import itertools
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ from mlops.stores.redis.keys import scan_pattern, schemas_key
 from mlops.stores.redis.link import Fields, Link
 from mlops.stores.redis.schema import HEADER, TOMBSTONE, Schema, parse_schema
 from mlops.stores.redis.views import StoredView, stored_view
+from pipelines.features.backup.keys import scan
 from pipelines.features.upsync import statements
 from pipelines.features.upsync.changes import timing_of
 from pipelines.features.upsync.staging import Planner
@@ -200,15 +202,12 @@ class Verifier:
 
     def _keys(self, view: StoredView) -> Iterator[list[bytes]]:
         """Every key of the view's entities, each at least once; repeated ones are left out."""
-        pattern, cursor, seen = scan_pattern(view.keys.prefix), 0, set[int]()
-        while True:
-            answer = self.link.command("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN)
-            cursor, keys = int(answer[0]), answer[1]
-            fresh = [key for key in keys if _hash(key) not in seen]
+        seen = set[int]()
+        keys = scan(self.link, scan_pattern(view.keys.prefix))
+        while part := list(itertools.islice(keys, _SCAN)):
+            fresh = [key for key in dict.fromkeys(part) if _hash(key) not in seen]
             seen.update(_hash(key) for key in fresh)
             yield fresh
-            if cursor == 0:
-                return
 
     def _remove(self, comparison: _Comparison) -> int:
         """Take out the extra rows that were seen, where they still stand."""

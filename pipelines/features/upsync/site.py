@@ -8,12 +8,15 @@ from functools import cached_property
 from typing import Any
 
 from mlops.clock import SystemClock
+from mlops.errors import Refused
 from mlops.feast import feast_environment, open_store, read_config
 from mlops.secrets import redis_password
 from mlops.stores.athena.session import open_session
 from mlops.stores.athena.staging import Storage
 from mlops.stores.connection import RedisLimits, connect_redis, redis_address
 from mlops.stores.redis.link import DirectLink, Link
+from pipelines.features.backup.archive import Archive
+from pipelines.features.backup.keys import ProjectKeys
 from pipelines.features.lease import SECONDS, Leases
 from pipelines.features.session import Session
 from pipelines.features.upsync.redis_target import RedisTarget
@@ -48,6 +51,22 @@ class OnlineSession(Session):
         config = read_config(self.settings.feature_repo, environment)
         return str(config["online_store"]["type"]).startswith("mlops.")
 
+    def require_packed_rows(self) -> None:
+        """Raises Refused where the feature repo names Feast's own online store."""
+        if not self.has_packed_rows:
+            raise Refused(
+                "The feature repo names Feast's own Redis store, which Feast loads: run 'mlops "
+                "features upsync'. For this, give online_store in feature_store.yaml a type of "
+                "mlops.stores.redis."
+            )
+
+    @property
+    def archive(self) -> Archive:
+        return Archive(self.aws, self.data, self.names.data_bucket)
+
+    def keys_of(self, project: str) -> ProjectKeys:
+        return ProjectKeys(self.link, project)
+
     @cached_property
     def planner(self) -> Planner:
         """Raises NotFound when nothing was applied yet."""
@@ -55,6 +74,8 @@ class OnlineSession(Session):
         return Planner(self.feast.project, session, self.data, SystemClock())
 
     def verifier(self, shown: int) -> Verifier:
+        """Raises Refused where the feature repo names Feast's own online store."""
+        self.require_packed_rows()
         return Verifier(self.planner, self.link, shown)
 
     def upsync(
@@ -67,8 +88,10 @@ class OnlineSession(Session):
         """Loads views, as this process, or as a holder that is more than one process.
 
         seconds: how long the holder may be silent.
-        Raises NotFound when nothing was applied yet.
+        Raises NotFound when nothing was applied yet, and Refused where the feature repo names
+        Feast's own online store.
         """
+        self.require_packed_rows()
         own = f"{self.aws.identity} on {socket.gethostname()} (process {os.getpid()})"
         return Upsync(
             planner=self.planner,
