@@ -1,0 +1,91 @@
+"""The online store's commands as Jenkins runs them, and the workflow that does it on schedule."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.integration.features.conftest import Built, Finished
+
+DAY = "2025-04-20"
+
+
+@pytest.fixture(scope="module")
+def repo(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The feature repo, with rows packed online."""
+    copied = tmp_path_factory.mktemp("repo") / "feature_repo"
+    shutil.copytree(built.place.settings.feature_repo, copied)
+    path = copied / "feature_store.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["online_store"]["type"] = "mlops.stores.redis.RedisOnlineStore"
+    path.write_text(yaml.safe_dump(config))
+    return copied
+
+
+class Commands:
+    """`mlops` on that feature repo."""
+
+    def __init__(self, built: Built, repo: Path) -> None:
+        self.place = built.place
+        self.repo = repo
+
+    def run(self, *arguments: str) -> Finished:
+        return self.place.run(*arguments, MLOPS_FEATURE_REPO=str(self.repo))
+
+    def json(self, *arguments: str) -> object:
+        done = self.run(*arguments, "--json")
+        assert done.code == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def mlops(built: Built, repo: Path) -> Commands:
+    return Commands(built, repo)
+
+
+def test_the_workflow_loads_every_view_in_an_array_of_jobs(mlops: Commands) -> None:
+    deployed = mlops.run("workflows", "deploy", "upsync")
+    assert deployed.code == 0, deployed.stderr
+    settings = ("--set", f"clock={DAY}", "--set", "shards=1")
+    ran = mlops.run("workflows", "run", "upsync", *settings, "--wait", "--json")
+    assert ran.code == 0, ran.stderr + ran.stdout
+    verdicts = mlops.json("--clock", DAY, "features", "verify")
+    assert isinstance(verdicts, list)
+    assert [v["view"] for v in verdicts] == ["customer_spend", "terminal_risk"]
+    assert all(v["checked"] == v["same"] > 0 for v in verdicts), verdicts
+    reports = mlops.json("features", "runs")
+    assert isinstance(reports, list)
+    assert {r["state"] for r in reports} == {"loaded"}
+
+
+def test_what_is_wrong_online_exits_with_one_and_is_healed(mlops: Commands) -> None:
+    later = ("--clock", "2025-04-21", "features")
+    wrong = mlops.run(*later, "verify")
+    assert wrong.code == 1
+    assert "mlops features upsync --full customer_spend" in wrong.stderr
+    assert mlops.run(*later, "verify", "--threshold", "1", "--sample", "0.5").code == 0
+    assert mlops.run(*later, "upsync", "--shards", "3").code == 0
+    assert mlops.run(*later, "verify").code == 0
+
+
+def test_the_online_store_is_saved_lost_and_restored(mlops: Commands) -> None:
+    clock = ("--clock", "2025-04-21", "features")
+    saved = mlops.json("features", "backup", "--name", "nightly")
+    assert isinstance(saved, dict)
+    refused = mlops.run("features", "restore", "nightly")
+    assert refused.code == 5
+    assert "--force" in refused.stderr
+    assert mlops.run("features", "restore", "nightly", "--only", "online", "--force").code == 0
+    assert mlops.run(*clock, "verify").code == 0
+    listed = mlops.run("features", "backups")
+    assert "nightly" in listed.stdout
+
+
+def test_a_repo_with_feast_s_own_store_is_refused_by_name(built: Built) -> None:
+    refused = built.place.run("features", "verify")
+    assert refused.code == 5
+    assert "Feast's own Redis store" in refused.stderr
