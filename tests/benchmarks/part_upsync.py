@@ -4,7 +4,7 @@ Both read the same tables of the same local Athena and write to the same redis-s
 process of its own, which also says how much memory it took. Before anything is told, what stands
 online is compared: ours by `verify`, Feast's by reading entities and comparing with the table.
 
-    UPSYNC_ENTITIES=1000000 make bench PART=online     Feast's is measured on 50,000 all the same
+    UPSYNC_ENTITIES=1000000 make bench PART=upsync     Feast's is measured on 50,000 all the same
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.benchmarks.measure import Measurement
 if TYPE_CHECKING:
     from tests.feast_athena import Warehouse
 
-PART = "online"
+PART = "upsync"
 ENTITIES = int(os.environ.get("UPSYNC_ENTITIES", "50000"))
 FEASTS_ENTITIES = 50_000
 VIEWS, FEATURES = 5, 10
@@ -43,7 +43,7 @@ _TYPES = {
 }
 
 
-def measure_upsync() -> Iterator[Measurement]:
+def measure() -> Iterator[Measurement]:
     from infra.local import lifecycle
     from tests.feast_athena import Warehouse
 
@@ -55,9 +55,9 @@ def measure_upsync() -> Iterator[Measurement]:
         feasts = run("feast", warehouse, FEASTS_ENTITIES)
     rate, peer = (found["entities"] / found["seconds"] for found in (ours, feasts))
     if ENTITIES == FEASTS_ENTITIES:
-        yield Measurement(PART, "upsync", ours["seconds"], feasts["seconds"], "s")
-    yield Measurement(PART, "upsync-rate", rate, peer, "entities/s", more_is_better=True)
-    yield Measurement(PART, "upsync-memory", ours["megabytes"], feasts["megabytes"], "MB")
+        yield Measurement(PART, "seconds", ours["seconds"], feasts["seconds"], "s")
+    yield Measurement(PART, "rate", rate, peer, "entities/s", more_is_better=True)
+    yield Measurement(PART, "memory", ours["megabytes"], feasts["megabytes"], "MB")
 
 
 def make_tables(warehouse: Warehouse, entities: int) -> None:
@@ -78,7 +78,7 @@ def run(who: str, warehouse: Warehouse, entities: int) -> dict[str, Any]:
     """In a process of its own: seconds, megabytes over what its imports take, entities."""
     asked = {"who": who, "warehouse": warehouse.name, "entities": entities}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.online_upsync", json.dumps(asked)],
+        [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.part_upsync", json.dumps(asked)],
         env=os.environ | warehouse.aws.environment() | {"WAREHOUSE": str(warehouse.aws.state.root)},
         stdout=subprocess.PIPE,
         text=True,
