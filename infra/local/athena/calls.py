@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from infra.local.athena import lambda_functions
+from infra.local.athena.comparing import compare
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.expressions import NO_COMMON, Expressions, writes
 from infra.local.athena.function_names import NOT_YET
@@ -102,8 +103,9 @@ def _form(writer: Expressions, name: str, arguments: list[exp.Expr], where: str)
         first, second = together(
             values, f"{where}Types are not comparable with NULLIF: {{0}} vs {{1}}"
         )
+        equal = compare("=", first, second, where)
         return Typed(
-            f"CASE WHEN {first.sql} = {second.sql} THEN NULL ELSE {values[0].sql} END",
+            f"CASE WHEN {equal} THEN NULL ELSE {values[0].sql} END",
             values[0].type,
         )
     complaint = where + NO_COMMON.format("All COALESCE operands")

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from infra.local.athena import binary, documents, formatting, patterns, texts
+from infra.local.athena import binary, decimals, documents, formatting, patterns, texts
 from infra.local.athena.collection_macros import COLLECTION_MACROS
 from infra.local.athena.macros import MACROS, silent
 from infra.local.athena.text_lines import csv_fields, delimited_fields, lower_keys
@@ -22,6 +22,7 @@ _PYTHON: list[tuple[str, Callable[..., Any], Any, str]] = [
     ("parse_data_size", formatting.parse_data_size, [_TEXT], "DECIMAL(38,0)"),
     ("parse_duration", formatting.parse_duration, [_TEXT], "INTERVAL"),
     ("human_seconds", formatting.human_readable_seconds, [_REAL], _TEXT),
+    ("divided", decimals.divided, [_TEXT, _TEXT, _NUMBER], _TEXT),
     ("cbrt", formatting.cube_root, [_REAL], _REAL),
     ("from_base", formatting.from_base, [_TEXT, _NUMBER], _NUMBER),
     ("to_base", formatting.to_base, [_NUMBER, _NUMBER], _TEXT),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from infra.local.athena.decimals import by_text
 from infra.local.athena.errors import QueryFailed
 from infra.local.athena.function_table import AGGREGATES, SCALARS, WINDOWS
 from infra.local.athena.operators import Typed, coerce
@@ -235,7 +236,7 @@ def _sum(kind: Type) -> tuple[str, Type]:
 
 
 def _average(kind: Type) -> tuple[str, Type]:
-    return "CAST(avg({0})" + CORE + " AS {returns})", kind
+    return by_text(f"sum({{0}}){CORE}", f"count({{0}}){CORE}", kind), kind
 
 
 _OF_DECIMALS = {"sum": _sum, "avg": _average}

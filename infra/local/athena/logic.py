@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from infra.local.athena.comparing import compare, equal, has_null, is_float, without_nan
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.expressions import NO_COMMON, Expressions, writes
-from infra.local.athena.operators import Typed, compare, together
+from infra.local.athena.operators import Typed, together
 from infra.local.athena.scope import position
 from infra.local.athena.types import BOOLEAN, UNKNOWN, Type, duck, row_names
 
@@ -33,15 +34,23 @@ def _comparison(writer: Expressions, node: exp.Expr) -> Typed:
     left, right = node.this, node.args["expression"]
     if isinstance(right, exp.Any | exp.All):
         return _quantified(writer, operator, left, right)
-    return Typed(
-        compare(operator, writer.write(left), writer.write(right), position(node)), BOOLEAN
-    )
+    a, b = writer.write(left), writer.write(right)
+    return Typed(compare(operator, a, b, position(node), joins=_filters(node, exp.Join)), BOOLEAN)
+
+
+def _filters(node: exp.Expr, *clauses: type[exp.Expr]) -> bool:
+    """Whether it is the clause's condition, or a part that must hold: FALSE and NULL are one."""
+    while isinstance(node.parent, exp.And | exp.Paren):
+        node = node.parent
+    return isinstance(node.parent, clauses) and node.arg_key in {"on", "this"}
 
 
 def _quantified(
     writer: Expressions, operator: str, left: exp.Expr, right: exp.Any | exp.All
 ) -> Typed:
     value, query = writer.write(left), _subquery_of(writer, right.this)
+    if value.type.args:
+        raise unsupported(f"{operator} of {value.type} with a subquery's", position(left))
     together([value, Typed("", query.fields[0].type)], "Cannot compare {0} with {1}")
     word = "ANY" if isinstance(right, exp.Any) else "ALL"
     return Typed(f"({value.sql} {operator} {word} ({query.sql}))", BOOLEAN)
@@ -81,6 +90,9 @@ def _between(writer: Expressions, node: exp.Between) -> Typed:
     values.append(writer.write(node.args["high"]))
     complaint = f"{where}Cannot check if {{0}} is BETWEEN {{1}}"
     value, low, high = together(values, complaint)
+    if is_float(value.type) or value.type.args:
+        ends = (compare(">=", value, low, where), compare("<=", value, high, where))
+        return Typed(f"({' AND '.join(ends)})", BOOLEAN)
     return Typed(f"({value.sql} BETWEEN {low.sql} AND {high.sql})", BOOLEAN)
 
 
@@ -88,18 +100,25 @@ def _between(writer: Expressions, node: exp.Between) -> Typed:
 def _in(writer: Expressions, node: exp.In) -> Typed:
     where, value = position(node), writer.write(node.this)
     if query := node.args.get("query"):
-        return _in_query(writer, value, query, where)
+        return _in_query(
+            writer, value, query, where, filters=_filters(node, exp.Where, exp.Having, exp.Join)
+        )
     complaint = where + NO_COMMON.format("IN value and list items")
     first, *items = together([value, *map(writer.write, node.expressions)], complaint)
+    if is_float(first.type) or first.type.args:
+        equal = (compare("=", first, item, where) for item in items)
+        return Typed(f"({' OR '.join(equal)})", BOOLEAN)
     return Typed(f"({first.sql} IN ({', '.join(i.sql for i in items)}))", BOOLEAN)
 
 
-def _in_query(writer: Expressions, value: Typed, node: exp.Expr, where: str) -> Typed:
+def _in_query(
+    writer: Expressions, value: Typed, node: exp.Expr, where: str, *, filters: bool
+) -> Typed:
     query = _subquery_of(writer, node)
     kinds = [item.type for item in query.fields]
     if value.type.name == "row":
-        inner = f"SELECT {_packed(value.type, [f.sql for f in query.fields])} FROM ({query.sql})"
-        return Typed(f"({value.sql} IN ({inner}))", BOOLEAN)
+        item = _packed(value.type, [f.sql for f in query.fields])
+        return _in_composites(value, f"SELECT {item} AS item FROM ({query.sql})", filters)
     if len(kinds) != 1:
         raise QueryFailed(
             "SYNTAX_ERROR",
@@ -110,10 +129,28 @@ def _in_query(writer: Expressions, value: Typed, node: exp.Expr, where: str) -> 
         f"{where}value and result of subquery must be of the same type for IN expression: "
         "{0} vs {1}",
     )
+    item, kind = query.fields[0].sql, pair[0].type
+    if kind.args:
+        items = f"SELECT CAST({item} AS {duck(kind)}) AS item FROM ({query.sql})"
+        return _in_composites(pair[0], items, filters)
     inner = query.sql
     if pair[1].sql:
-        inner = f"SELECT CAST({query.fields[0].sql} AS {duck(pair[1].type)}) FROM ({inner})"
+        inner = f"SELECT CAST({item} AS {duck(kind)}) FROM ({inner})"
+    if is_float(kind):
+        inner = f"SELECT item FROM ({inner}) AS items(item) WHERE {without_nan('item')}"
     return Typed(f"({pair[0].sql} IN ({inner}))", BOOLEAN)
+
+
+def _in_composites(value: Typed, items: str, filters: bool) -> Typed:
+    """IN over rows, arrays or maps: NULL inside them leaves it open, which no filter lets by."""
+    if filters:
+        whole = f"NOT {has_null(value.sql, value.type)}"
+        return Typed(f"({value.sql} IN ({items}) AND {whole})", BOOLEAN)
+    same = equal(value.sql, "item", value.type)
+    found = (
+        f"SELECT CASE WHEN bool_or({same}) THEN TRUE WHEN count(*) = count({same}) THEN FALSE END"
+    )
+    return Typed(f"({found} FROM ({items}))", BOOLEAN)
 
 
 @writes(exp.Exists)

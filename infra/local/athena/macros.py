@@ -103,6 +103,11 @@ MACROS = [
         r"regexp_full_match(trim(x), '\d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?')",
         "'INVALID_CAST_ARGUMENT: Value cannot be cast to time: ' || x",
     ),
+    *same(
+        "half_up",
+        "(n, d) AS ((2 * abs(n) + abs(d)) // (2 * abs(d))) * CASE WHEN (n < 0) = (d < 0) "
+        "THEN 1::HUGEINT ELSE -1::HUGEINT END",
+    ),
     *checks("not_zero", "x", "x <> 0", "'DIVISION_BY_ZERO: Division by zero'"),
     *checks(
         "integer_text",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from infra.local.athena.decimals import quotient, roomy
 from infra.local.athena.errors import QueryFailed, unsupported
 from infra.local.athena.types import (
     BIGINT,
@@ -61,14 +62,6 @@ def together(values: list[Typed], complaint: str) -> list[Typed]:
     return [coerce(value, kind) for value in values]
 
 
-def compare(operator: str, left: Typed, right: Typed, where: str) -> str:
-    """A comparison's SQL. Raises TYPE_MISMATCH as Trino does: it compares like with like."""
-    shown = {"IS NOT DISTINCT FROM": "=", "IS DISTINCT FROM": "="}.get(operator, operator)
-    complaint = f"{where}Cannot apply operator: {{0}} {shown} {{1}}"
-    a, b = together([left, right], complaint)
-    return f"({a.sql} {operator} {b.sql})"
-
-
 def arithmetic(operator: str, left: Typed, right: Typed, where: str) -> Typed:
     """Add, subtract, multiply, divide or take the remainder, typed as Trino does."""
     if left.type.is_number and right.type.is_number:
@@ -105,10 +98,16 @@ def _decimals(operator: str, left: Typed, right: Typed) -> Typed:
     kind = decimal_result(operator, a, b)
     x, y = coerce(left, a).sql, coerce(right, b).sql
     if operator == "/":
-        return Typed(f"CAST(CAST({x} AS DOUBLE) / athena_not_zero({y}) AS {duck(kind)})", kind)
+        return Typed(quotient(x, a, f"athena_not_zero({y})", b, kind), kind)
     if operator == "%":
         y = f"athena_not_zero({y})"
+    elif kind.digits[0] > _SHORT >= max(a.digits[0], b.digits[0]):
+        x = roomy(x, a)
     return Typed(f"CAST(({x} {operator} {y}) AS {duck(kind)})", kind)
+
+
+_SHORT = 18
+"""The digits of a decimal that the engine keeps in 64 bits."""
 
 
 def decimal_result(operator: str, a: Type, b: Type) -> Type:
@@ -294,6 +293,8 @@ def as_text(value: Typed) -> str:
         return _time_text(value)
     if kind.args or kind.name in (*INTERVALS, "varbinary"):
         raise QueryFailed("TYPE_MISMATCH", f"Cannot cast {kind} to varchar")
+    if kind.name == "decimal" and kind.precision == kind.scale:
+        return rf"regexp_replace(CAST({value.sql} AS VARCHAR), '^(-?)\.', '\10.')"
     return f"CAST({value.sql} AS VARCHAR)"
 
 

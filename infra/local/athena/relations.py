@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from infra.local.athena.catalog import Table
+from infra.local.athena.comparing import compare
 from infra.local.athena.errors import QueryFailed, no_iceberg, unsupported
 from infra.local.athena.operators import Typed, together
 from infra.local.athena.pruning import Pruner
@@ -137,7 +138,7 @@ class Relations:
                 [Typed(a.sql, a.type), Typed(b.sql, b.type)],
                 f"{where}Column '{name}' has types {{0}} and {{1}} in JOIN USING",
             )
-            conditions.append(f"{x.sql} = {y.sql}")
+            conditions.append(compare("=", x, y, where, joins=True))
             sql = {"RIGHT": y.sql, "FULL": f"coalesce({x.sql}, {y.sql})"}.get(side, x.sql)
             scope.merged[name] = Field(name, x.type, sql, identifier.name, needs=Needs({a, b}))
         return " AND ".join(conditions)

@@ -117,3 +117,52 @@ SELECT CAST(ARRAY[1, 2] AS array(varchar));  -- array(varchar) => [1, 2]
 SELECT CAST(MAP(ARRAY[1], ARRAY['2']) AS map(varchar, bigint));  -- map(varchar, bigint) => {1=2}
 SELECT CAST(1 AS date);  -- ! TYPE_MISMATCH: line 1:13: Cannot cast integer to date
 SELECT 1 || 'a';  -- ! TYPE_MISMATCH: line 1:8: Unexpected parameters (integer, varchar(1)) for function concat
+
+-- NaN is equal to nothing, and neither above nor below
+-- https://trino.io/docs/current/language/types.html (double), IEEE 754
+SELECT nan() = nan();  -- boolean => false
+SELECT nan() <> nan();  -- boolean => true
+SELECT nan() > 1;  -- boolean => false
+SELECT 1 < nan();  -- boolean => false
+SELECT nan() <= REAL '1';  -- boolean => false
+SELECT nan() >= nan();  -- boolean => false
+SELECT nan() = CAST(NULL AS double);  -- boolean => NULL
+SELECT NULL < nan();  -- boolean => NULL
+SELECT nan() BETWEEN 0 AND nan();  -- boolean => false
+SELECT nan() IN (1e0, nan());  -- boolean => false
+SELECT nan() IN (SELECT nan());  -- boolean => false
+SELECT 1e0 NOT IN (SELECT nan());  -- boolean => true
+SELECT NULLIF(nan(), nan());  -- double => NaN
+SELECT nan() IS DISTINCT FROM nan();  -- boolean => false
+SELECT x FROM (VALUES 1e0, nan(), NULL) AS t(x) WHERE x > 0;  -- double => 1.0
+SELECT count(*) FROM (VALUES nan(), 1e0) AS a(x) JOIN (VALUES nan(), 1e0) AS b(x) USING (x);  -- bigint => 1
+SELECT count(b.x) FROM (VALUES nan(), 1e0) AS a(x) LEFT JOIN (VALUES nan(), 1e0) AS b(x) ON a.x = b.x;  -- bigint => 1
+
+-- NULL inside an array, a map or a row leaves open whether it equals another
+-- https://trino.io/docs/current/functions/comparison.html, …/language/types.html
+SELECT ROW(1, NULL) = ROW(1, NULL);  -- boolean => NULL
+SELECT ROW(1, NULL) = ROW(2, NULL);  -- boolean => false
+SELECT ROW(1, NULL) <> ROW(2, NULL);  -- boolean => true
+SELECT (1, 2) = (1, 2);  -- boolean => true
+SELECT ARRAY[1, NULL] = ARRAY[1, NULL];  -- boolean => NULL
+SELECT ARRAY[1, NULL] = ARRAY[2, NULL];  -- boolean => false
+SELECT ARRAY[1] = ARRAY[1, NULL];  -- boolean => false
+SELECT ARRAY[ARRAY[1, 2]] <> ARRAY[ARRAY[1, 3]];  -- boolean => true
+SELECT ARRAY[ROW(1, NULL)] = ARRAY[ROW(1, NULL)];  -- boolean => NULL
+SELECT MAP(ARRAY[1], ARRAY[NULL]) = MAP(ARRAY[1], ARRAY[NULL]);  -- boolean => NULL
+SELECT MAP(ARRAY[1, 2], ARRAY[3, 4]) = MAP(ARRAY[2, 1], ARRAY[4, 3]);  -- boolean => true
+SELECT MAP(ARRAY[1], ARRAY[2]) <> MAP(ARRAY[2], ARRAY[2]);  -- boolean => true
+SELECT MAP(ARRAY[1], ARRAY[2]) < MAP(ARRAY[2], ARRAY[2]);  -- ! TYPE_MISMATCH
+SELECT ARRAY[1, 2] < ARRAY[1, 3];  -- boolean => true
+SELECT ARRAY[1, NULL] < ARRAY[1, 3];  -- ! NOT_SUPPORTED
+SELECT ROW(1, NULL) < ROW(1, 3);  -- ! NOT_SUPPORTED
+SELECT ARRAY[1] IN (ARRAY[2], ARRAY[NULL]);  -- boolean => NULL
+SELECT (1, 2) IN (SELECT 1, 2);  -- boolean => true
+SELECT (1, NULL) IN (SELECT 1, 2);  -- boolean => NULL
+SELECT (1, NULL) IN (SELECT 2, 2);  -- boolean => false
+SELECT (1, 2) NOT IN (SELECT 1, NULL);  -- boolean => NULL
+SELECT (1, 2) NOT IN (SELECT 2, NULL);  -- boolean => true
+SELECT (1, 2) IN (SELECT 1, 2 WHERE false);  -- boolean => false
+SELECT x FROM (VALUES (1, 2), (1, NULL), (3, 4)) AS t(x, y) WHERE (x, y) NOT IN (SELECT a, b FROM (VALUES (1, 2), (5, 6)) AS u(a, b));  -- integer => 3
+SELECT x FROM (VALUES (1, 2), (1, NULL), (3, 4)) AS t(x, y) WHERE (x, y) IN (SELECT a, b FROM (VALUES (1, 2), (1, NULL)) AS u(a, b));  -- integer => 1
+SELECT (1, 2) = ANY (SELECT 1, 2);  -- ! NOT_SUPPORTED

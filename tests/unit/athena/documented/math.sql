@@ -138,3 +138,23 @@ SELECT bitwise_right_shift(12, 64);  -- integer => 0
 SELECT bitwise_right_shift(-45, 64);  -- integer => 0
 SELECT bitwise_right_shift_arithmetic(12, 64);  -- integer => 0
 SELECT bitwise_right_shift_arithmetic(-45, 64);  -- integer => -1
+
+-- Decimals are divided exactly, half rounded away from zero, and written with their zero
+SELECT 0.05;  -- decimal(2,2) => 0.05
+SELECT CAST(-0.05 AS varchar);  -- varchar => -0.05
+SELECT ARRAY[0.25];  -- array(decimal(2,2)) => [0.25]
+SELECT DECIMAL '12345678901234567.89' / 3;  -- decimal(19,2) => 4115226300411522.63
+SELECT 0.45 / 10;  -- decimal(2,2) => 0.05
+SELECT -0.45 / 10;  -- decimal(2,2) => -0.05
+SELECT 0.25 / -10.0;  -- decimal(3,2) => -0.03
+SELECT CAST(DECIMAL '99999999999999999999999999999999999999' / 7 AS varchar);  -- varchar => 14285714285714285714285714285714285714
+SELECT avg(x) FROM (VALUES 0.10, 0.15) AS t(x);  -- decimal(2,2) => 0.13
+SELECT avg(DISTINCT x) FROM (VALUES 0.10, 0.15, 0.15) AS t(x);  -- decimal(2,2) => 0.13
+SELECT max(a) FROM (SELECT avg(x) OVER () AS a FROM (VALUES DECIMAL '90071992547409930.01', DECIMAL '90071992547409930.03') AS t(x));  -- decimal(19,2) => 90071992547409930.02
+SELECT avg(x) FILTER (WHERE x > 9) FROM (VALUES 0.10, 0.15) AS t(x);  -- decimal(2,2) => NULL
+SELECT TRY(1 / 0.0);  -- decimal(12,1) => NULL
+SELECT 1 / 0.0;  -- ! DIVISION_BY_ZERO
+SELECT 123456789012.34 * 123456789012.34;  -- decimal(28,4) => 15241578753237434552672.2756
+SELECT DECIMAL '999999999999999999' + DECIMAL '999999999999999999';  -- decimal(19,0) => 1999999999999999998
+SELECT DECIMAL '-999999999999999999' - DECIMAL '999999999999999999';  -- decimal(19,0) => -1999999999999999998
+SELECT DECIMAL '12345678901234567.8' % DECIMAL '0.07';  -- decimal(3,2) => 0.03
