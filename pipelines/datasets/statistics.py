@@ -15,6 +15,8 @@ from mlops.manifest import Distribution
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 TOP = 10
+_CATEGORIES = 1_000
+"""A column with more values than that, most of them in one row, holds names: none is frequent."""
 _LONGEST = 100
 """Characters that are kept of a frequent text."""
 
@@ -65,7 +67,8 @@ def column_statistics(column: pa.ChunkedArray, *, pii: bool = False) -> Statisti
     if pa.types.is_nested(kind):
         return Statistics(missing=missing)
     distinct = pc.count_distinct(column, mode="only_valid").as_py()
-    top = () if pii else _frequent(column)
+    named = distinct > max(_CATEGORIES, (len(column) - missing) / 2)
+    top = () if pii or named else _frequent(column)
     if pa.types.is_timestamp(kind):
         span = pc.min_max(column.cast(pa.timestamp("us", tz=kind.tz or "UTC"))).as_py()
         return Statistics(missing=missing, distinct=distinct, first=span["min"], last=span["max"])

@@ -67,6 +67,13 @@ def test_texts_have_their_most_frequent_values() -> None:
     assert (found.distinct, found.missing, found.distribution) == (3, 1, None)
 
 
+def test_names_have_no_frequent_values() -> None:
+    names = [f"p{n}" for n in range(1_500)]
+    assert column_statistics(column([*names, "p1"])).top == ()
+    repeated = column_statistics(column([*names, *names, "p1"]))
+    assert (repeated.top[0].value, repeated.top[0].rows) == ("p1", 3)
+
+
 def test_personal_data_is_counted_and_not_quoted() -> None:
     found = column_statistics(column(["c1", "c1", "c2"]), pii=True)
     assert (found.distinct, found.top) == (2, ())
