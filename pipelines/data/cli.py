@@ -10,6 +10,7 @@ import click
 
 from mlops.cli.console import json_option, out, print_json, print_table, step_progress
 from pipelines.data.ingestion.cli import ingest, ingests
+from pipelines.data.options import bad_share_option, currency_option, timezone_option
 
 if TYPE_CHECKING:
     from pipelines.data.imports import ImportReport
@@ -27,15 +28,9 @@ data.add_command(ingests)
 
 @data.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--timezone", metavar="ZONE", help="Zone of times that name none, e.g. UTC.")
-@click.option("--currency", metavar="CODE", help="Currency of rows that name none, e.g. EUR.")
-@click.option(
-    "--max-bad-share",
-    type=click.FloatRange(0, 1),
-    default=0.05,
-    show_default=True,
-    help="Refuse the whole file when a larger share of its rows is bad.",
-)
+@timezone_option
+@currency_option
+@bad_share_option
 @click.option("--dry-run", is_flag=True, help="Check the file and import nothing.")
 @json_option
 def import_(

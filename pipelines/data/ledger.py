@@ -202,12 +202,24 @@ class Ledger(_Frozen):
 
     def days_changed_after(self, commit: int) -> set[date]:
         """The days to which rows came, or from which rows went, since readers saw that commit."""
-        return {
-            date.fromisoformat(day)
+        came = {day for day, last in self._last_arrivals.items() if last > commit}
+        went = {day for one in self._past if one.visible_in(commit) for day in one.days}
+        return {date.fromisoformat(day) for day in came | went}
+
+    @cached_property
+    def _last_arrivals(self) -> dict[str, int]:
+        """By day, the last commit that brought rows which readers see."""
+        seen = self.seen_in(self.published)
+        return {day: one.commit for one in seen for day in one.days}
+
+    @cached_property
+    def _past(self) -> list[Import]:
+        """What readers saw once and see no longer."""
+        return [
+            one
             for one in self.imports
-            if one.visible_in(commit) != one.visible_in(self.published)
-            for day in one.days
-        }
+            if one.retracted_in is not None and one.retracted_in <= self.published
+        ]
 
 
 def load_ledger(documents: Documents) -> tuple[Ledger, Document | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops.cli.console import json_option, out, print_json, print_table, step_progress
+from pipelines.data.options import bad_share_option, currency_option, timezone_option
 
 if TYPE_CHECKING:
     from pipelines.data.ingestion.runs import IngestRun
@@ -23,15 +24,9 @@ _SHOWN = 50
     "--as", "known_as", metavar="NAME", help="What the ledger calls it; else its address."
 )
 @click.option("--format", "format_", type=click.Choice(_FORMATS), default="auto", show_default=True)
-@click.option("--timezone", metavar="ZONE", help="Zone of times and days that name none, e.g. UTC.")
-@click.option("--currency", metavar="CODE", help="Currency of rows that name none, e.g. EUR.")
-@click.option(
-    "--max-bad-share",
-    type=click.FloatRange(0, 1),
-    default=0.05,
-    show_default=True,
-    help="Refuse a file when a larger share of its rows is bad.",
-)
+@timezone_option
+@currency_option
+@bad_share_option
 @click.option(
     "--day-folder",
     metavar="KEY",
