@@ -103,6 +103,8 @@ MACROS = [
         r"regexp_full_match(trim(x), '\d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?')",
         "'INVALID_CAST_ARGUMENT: Value cannot be cast to time: ' || x",
     ),
+    # As Java does, letter by letter: the one letter where the engine does not.
+    *same("upper", "(x) AS replace(upper(replace(x, 'ß', chr(57344))), chr(57344), 'ß')"),
     *same(
         "half_up",
         "(n, d) AS ((2 * abs(n) + abs(d)) // (2 * abs(d))) * CASE WHEN (n < 0) = (d < 0) "

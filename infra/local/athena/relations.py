@@ -33,7 +33,7 @@ from infra.local.athena.scope import (
     position,
     renamed,
 )
-from infra.local.athena.types import PATH, VARCHAR, Type, common, quote
+from infra.local.athena.types import PATH, VARCHAR, Type, common, quote, row_names
 
 if TYPE_CHECKING:
     from infra.local.athena.analyzer import Analyzer
@@ -232,7 +232,7 @@ class Relations:
     def _values(self, node: exp.Values, scope: Scope, ctes: Ctes) -> tuple[str, list[Relation]]:
         writer = self._analyzer.expressions(Scope(parent=scope.parent), ctes, {})
         rows = [
-            [writer.write(cell) for cell in (r.expressions if isinstance(r, exp.Tuple) else [r])]
+            _cells([writer.write(c) for c in (r.expressions if isinstance(r, exp.Tuple) else [r])])
             for r in node.expressions
         ]
         if len({len(one) for one in rows}) > 1:
@@ -287,6 +287,15 @@ class Relations:
             node.alias.lower() or None,
         )
         return f"LATERAL ({query.sql}) AS {quote(alias)}", [relation]
+
+
+def _cells(written: list[Typed]) -> list[Typed]:
+    """One row of VALUES: several cells, or a single row that holds them."""
+    first = written[0]
+    if len(written) > 1 or first.type.name != "row":
+        return written
+    parts = zip(row_names(first.type), first.type.args, strict=True)
+    return [Typed(f"({first.sql}).{quote(name)}", kind) for name, kind in parts]
 
 
 def _check_parts(node: exp.Expr, *known: str) -> None:

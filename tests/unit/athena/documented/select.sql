@@ -299,3 +299,8 @@ SELECT 0x1F;  -- ! NOT_SUPPORTED: line 1:8: The local Athena does not support th
 SELECT 1::varchar;  -- ! SYNTAX_ERROR
 SELECT 1 <=> 1;  -- ! SYNTAX_ERROR
 SELECT x AS y, y + 1 FROM (VALUES 1) AS t(x);  -- ! COLUMN_NOT_FOUND: line 1:16: Column 'y' cannot be resolved
+
+-- A row in VALUES is a line of columns
+-- https://trino.io/docs/current/sql/values.html
+SELECT b FROM (VALUES ROW(1, 2)) AS t(a, b);  -- integer => 2
+SELECT sum(y) FROM (VALUES CAST(ROW(1, 2) AS ROW(x integer, y integer)), ROW(3, 4)) AS t(x, y);  -- bigint => 6

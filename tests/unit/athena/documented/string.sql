@@ -187,3 +187,4 @@ SELECT substr(to_hex(hmac_sha512(to_utf8('what do ya want for nothing?'), to_utf
 SELECT xxhash64(X'00');  -- ! NOT_SUPPORTED: line 1:8: The local Athena does not support the function xxhash64
 SELECT uuid() = uuid();  -- boolean => false
 SELECT length(CAST(uuid() AS varchar));  -- bigint => 36
+SELECT upper('straße');  -- varchar => STRAßE
