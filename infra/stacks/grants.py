@@ -105,6 +105,7 @@ def change_catalog(names: Names, *tables: str) -> Grant:
         "glue:BatchCreatePartition",
         "glue:BatchDeletePartition",
         "glue:BatchDeleteTable",
+        "glue:BatchUpdatePartition",
         "glue:CreatePartition",
         "glue:CreateTable",
         "glue:DeletePartition",

@@ -394,7 +394,6 @@ def _downsync(names: Names) -> tuple[Grant, ...]:
         write_objects("WriteOwn", names.data_bucket, "downsync/"),
         delete_objects("ClearOwn", names.data_bucket, "downsync/"),
         list_bucket("ListOwn", names.data_bucket),
-        *query(names),
         read_catalog(names),
         change_catalog(names, *LOGGED_TABLES),
         *pull_images(names),

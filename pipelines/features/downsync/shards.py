@@ -90,9 +90,6 @@ class Lease:
             raise LeaseLost(f"Shard {changed.shard} is read by somebody else now.") from exc
         self.record = changed
 
-    def release(self) -> None:
-        self.write(owner=None)
-
 
 @dataclass
 class ShardBook:

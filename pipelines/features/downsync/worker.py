@@ -112,7 +112,7 @@ class Worker:
         """Commit what was read, and let the shard go."""
         if self.batch.last is not None:
             self.commit()
-        self.lease.release()
+        self._write(owner=None)
 
     def commit(self, *, is_drained: bool = False) -> None:
         """Everything of the batch, or nothing of it."""
