@@ -41,14 +41,24 @@ class Part(BaseModel):
     task: int
 
 
+class Started(BaseModel):
+    """A run that is under way."""
+
+    model_config = ConfigDict(frozen=True)
+
+    view: str
+    run: str
+    left: bool
+    """Whether somebody left it, so that what is new is still to be loaded when it is done."""
+
+
 class Planned(BaseModel):
     """What is to be loaded; the state machine reads `parts_count` and `array_size`."""
 
     model_config = ConfigDict(frozen=True)
 
     parts: tuple[Part, ...]
-    runs: tuple[tuple[str, str], ...]
-    """View and run, of every run that is under way."""
+    runs: tuple[Started, ...]
     parts_count: int
     array_size: int
     """Batch's arrays have two children at least; one too many has nothing to do."""
@@ -90,20 +100,23 @@ class Execution:
         """Take every view's lease, and plan its run or go on with the one that was left."""
         views = select_views(self.session.feast.list_feature_views(), self.settings.views)
         plans: list[RunPlan] = []
+        started: list[Started] = []
         up_to_date: list[RunReport] = []
         for view in views:
             lease = self._lease(view.name, wait=self.settings.wait)
             with lease.kept():
-                prepared = self.upsync.left(lease) or self.upsync.prepare(view, lease, self.options)
+                left = self.upsync.left(lease)
+                prepared = left or self.upsync.prepare(view, lease, self.options)
             if isinstance(prepared, RunReport):
                 lease.release()
                 up_to_date.append(prepared)
             else:
                 plans.append(prepared)
+                started.append(Started(view=view.name, run=prepared.run, left=left is not None))
         parts = [Part(view=p.view, run=p.run, task=n) for p in plans for n in range(len(p.tasks))]
         planned = Planned(
             parts=tuple(parts),
-            runs=tuple((plan.view, plan.run) for plan in plans),
+            runs=tuple(started),
             parts_count=len(parts),
             array_size=max(2, len(parts)),
             up_to_date=tuple(up_to_date),
@@ -128,21 +141,22 @@ class Execution:
         planned = self._planned()
         reports: list[RunReport] = list(planned.up_to_date)
         again = False
-        for view, run in planned.runs:
-            lease = self._lease(view)
-            plan = self._run(view, run)
+        for started in planned.runs:
+            lease = self._lease(started.view)
+            plan = self._run(started.view, started.run)
             with lease.kept():
                 report = self.upsync.complete(plan, lease, self.options)
             lease.release()
-            again = again or report is None or plan.now < self.session.now
+            again = again or report is None or started.left
             reports += [report] if report else []
         self._write(FINISHED, Finished(reports=tuple(reports), again=again))
 
     def give_back(self) -> None:
         """Leave the runs to the next execution, at once instead of when the leases run out."""
-        for view, _ in self._planned().runs:
+        views = select_views(self.session.feast.list_feature_views(), self.settings.views)
+        for view in views:
             try:
-                self._lease(view).release(unfinished=True)
+                self._lease(view.name).release(unfinished=True)
             except Conflict as exc:
                 _say(str(exc))
 
