@@ -103,7 +103,9 @@ class Dataset:
         if path.suffix not in _ENDINGS:
             raise InputError(f"{path} ends in neither {' nor '.join(_ENDINGS)}. Name it so.")
         if path.exists() and not overwrite:
-            raise Conflict(f"{path} exists already. Choose another name, or allow overwriting.")
+            raise Conflict(
+                f"{path} exists already. Choose another name, or replace it: --overwrite."
+            )
         self._check(None)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         with disk_errors(path.parent, "--output"):

@@ -61,14 +61,12 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def disk_errors(folder: Path, setting: str) -> Iterator[None]:
-    """Turn a full or unwritable disk into an error that names the folder and the setting."""
+    """Turn a disk that takes nothing into an error that names the folder and the setting."""
     try:
         yield
+    except (ConnectionError, TimeoutError):
+        raise
     except OSError as exc:
-        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-            why = "the disk is full"
-        elif exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
-            why = f"it cannot be written ({exc.strerror})"
-        else:
-            raise
+        full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
+        why = "the disk is full" if full else f"it cannot be written ({exc.strerror})"
         raise SettingsError(f"{folder}: {why}. Free space, or set {setting} to another.") from exc

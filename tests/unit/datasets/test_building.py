@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlops.errors import Conflict, InputError, JobFailed, NotFound, Refused
+from mlops.errors import Conflict, InputError, JobFailed, NotFound, Refused, SettingsError
 from mlops.objects import Document, MemoryDocuments
 from pipelines.datasets import files
 from pipelines.datasets.store import RECORDS, ROWS
@@ -398,6 +398,8 @@ def test_it_is_exported_whole(place: Place, tmp_path: Path, ending: str) -> None
     with pytest.raises(Conflict, match="exists already"):
         dataset.export(path)
     dataset.export(path, overwrite=True)
+    with pytest.raises(SettingsError, match="none: it cannot be written"):
+        dataset.export(tmp_path / "none" / path.name)
     with pytest.raises(InputError, match="ends in neither"):
         dataset.export(tmp_path / "train.xlsx")
 

@@ -145,7 +145,8 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_setting(
 
 
 @pytest.mark.parametrize(
-    ("number", "message"), [(28, "the disk is full"), (30, "it cannot be written")]
+    ("number", "message"),
+    [(28, "the disk is full"), (30, "it cannot be written"), (2, "it cannot be written")],
 )
 def test_a_disk_that_takes_no_more_is_told(number: int, message: str) -> None:
     with (
@@ -153,3 +154,8 @@ def test_a_disk_that_takes_no_more_is_told(number: int, message: str) -> None:
         disk_errors(Path("/full"), "TMPDIR"),
     ):
         raise OSError(number, "why")
+
+
+def test_a_connection_that_broke_is_no_fault_of_the_disk() -> None:
+    with pytest.raises(ConnectionResetError), disk_errors(Path("/full"), "TMPDIR"):
+        raise ConnectionResetError
