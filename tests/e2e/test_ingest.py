@@ -118,7 +118,7 @@ def test_a_bad_file_is_told_by_the_exit_code_and_the_others_come_in(
     done = mlops(platform, "data", "ingest", str(tmp_path), "--currency", "EUR", "--json")
     assert done.returncode == 2
     assert states_of(json.loads(done.stdout)) == ["refused", "imported"]
-    assert "1 files did not come in" in done.stderr
+    assert "Files that did not come in: 1" in done.stderr
     assert "bad.parquet cannot be read" in done.stderr
     assert len(seen("mix")) == 1
     shown = mlops(platform, "data", "ingest", str(tmp_path), "--currency", "EUR")

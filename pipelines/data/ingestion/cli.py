@@ -68,8 +68,8 @@ def ingest(source: str, *, as_json: bool, **asked: Any) -> None:
         _show(run)
     if run.failed:
         raise InputError(
-            f"{len(run.failed)} files did not come in: {run.failed[0].error} Correct them and run "
-            "it again; what came in is not read twice."
+            f"Files that did not come in: {len(run.failed)}. {run.failed[0].path}: "
+            f"{run.failed[0].error} Correct them and run it again; the others are not read twice."
         )
 
 
