@@ -51,6 +51,14 @@ def test_databases_and_tables_are_described(aws: Clients, table: dict[str, str])
     assert [t["Name"] for t in glue.get_tables(DatabaseName=database)["TableList"]] == ["t"]
 
 
+def test_a_databases_parameters_are_replaced(aws: Clients, table: dict[str, str]) -> None:
+    glue, database = aws("glue"), table["DatabaseName"]
+    changed = {"Name": database, "Parameters": {"owner": "payments"}}
+    glue.update_database(Name=database, DatabaseInput=changed)
+    found = glue.get_database(Name=database)["Database"]
+    assert found["Parameters"] == {"owner": "payments"}
+
+
 def test_a_table_is_replaced_in_one_step(aws: Clients, table: dict[str, str]) -> None:
     glue = aws("glue")
     view = {"Name": "t", "TableType": "VIRTUAL_VIEW", "ViewOriginalText": "SELECT 2"}
