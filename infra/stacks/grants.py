@@ -220,8 +220,12 @@ def run_feature_jobs(names: Names) -> tuple[Grant, ...]:
     return (
         Grant("RunFeatureJobs", ("batch:SubmitJob",), place),
         Grant("EndFeatureJobs", ("batch:TerminateJob",), (_arn(names, "batch", "job/*"),)),
-        Grant("WatchFeatureJobs", ("batch:DescribeJobs",), ("*",)),
+        watch_feature_jobs(),
     )
+
+
+def watch_feature_jobs() -> Grant:
+    return Grant("WatchFeatureJobs", ("batch:DescribeJobs",), ("*",))
 
 
 def pull_images(names: Names) -> tuple[Grant, ...]:

@@ -31,6 +31,7 @@ from infra.stacks.grants import (
     see_shards,
     state_machines,
     take_events,
+    watch_feature_jobs,
     write_logs,
     write_objects,
 )
@@ -85,6 +86,7 @@ def _data_scientist(names: Names) -> tuple[Grant, ...]:
         *_run_workflows(names),
         see_shards(names),
         read_logs(names, *JOB_LOGS, names.feature_job_logs),
+        watch_feature_jobs(),
     )
 
 
@@ -137,6 +139,7 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         *_run_workflows(names),
         see_shards(names),
         read_logs(names, *JOB_LOGS, names.feature_job_logs),
+        watch_feature_jobs(),
         *_deploy_infrastructure(names),
     )
 

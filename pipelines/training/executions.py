@@ -16,13 +16,19 @@ from mlops.errors import Conflict, JobFailed, MlopsError, NotFound, Refused
 from mlops.names import Names
 
 GATE_REFUSED = "GateRefused"
-_FAILURE = {"Tell failure", "Failed"}
+_DESCRIBED = 100
+"""Batch describes at most so many jobs at once."""
+_FAILURE = {"Give back", "Tell failure", "Failed"}
 """The states that a failure without an answer leads to."""
 _ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 _JOBS = {
     "TrainingJobName": "/aws/sagemaker/TrainingJobs",
     "ProcessingJobName": "/aws/sagemaker/ProcessingJobs",
 }
+
+
+BATCH = "batch"
+"""In place of a log group: a Batch job tells its own, and the streams of its attempts."""
 
 
 class _Frozen(BaseModel):
@@ -175,6 +181,8 @@ class Executions:
 
     def _streams(self, step: Step) -> list[tuple[str, str]]:
         """The log group and every stream of a step's job."""
+        if step.log_group == BATCH:
+            return self._batch_streams(str(step.job))
         pages = (
             self.aws.client("logs")
             .get_paginator("describe_log_streams")
@@ -182,6 +190,22 @@ class Executions:
         )
         names = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
         return [(str(step.log_group), name) for name in names]
+
+    def _batch_streams(self, job_id: str) -> list[tuple[str, str]]:
+        """Of every attempt of a Batch job; of an array, of its children in order."""
+        batch = self.aws.client("batch")
+        [job] = batch.describe_jobs(jobs=[job_id])["jobs"]
+        size = job.get("arrayProperties", {}).get("size", 0)
+        children = [f"{job_id}:{index}" for index in range(size)]
+        found = [job] if not children else []
+        for start in range(0, len(children), _DESCRIBED):
+            found += batch.describe_jobs(jobs=children[start : start + _DESCRIBED])["jobs"]
+        return [
+            (_log_group(one), attempt["container"]["logStreamName"])
+            for one in found
+            for attempt in one["attempts"]
+            if "logStreamName" in attempt["container"]
+        ]
 
     def _lines(self, group: str, stream: str) -> Iterator[str]:
         """CloudWatch ends the pages by giving the same token again."""
@@ -242,6 +266,10 @@ def readable_cause(error: str | None, cause: str | None) -> str | None:
         job = json.loads(cause or "")
     except json.JSONDecodeError:
         return f"{error}: {cause}"
+    if isinstance(job, dict) and "StatusReason" in job and "JobName" in job:
+        code = job.get("Container", {}).get("ExitCode")
+        exited = "" if code is None else f" (exit code {code})"
+        return f"{job['JobName']}: {job['StatusReason']}{exited}"
     if not isinstance(job, dict) or "FailureReason" not in job:
         return f"{error}: {cause}"
     name = next((job[key] for key in _JOBS if key in job), "a job")
@@ -261,12 +289,9 @@ def to_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
             steps.append(Step(name=name, status=failed, started=at))
         elif steps and kind.endswith("StateExited"):
             steps[-1] = _ended(steps[-1], at)
-        elif steps and kind == "TaskScheduled":
-            steps[-1] = _scheduled(steps[-1], event["taskScheduledEventDetails"])
-        elif steps and kind in {"TaskFailed", "TaskTimedOut"}:
+        elif steps and kind in _TASK_EVENTS:
             details = event.get(f"{kind[:1].lower()}{kind[1:]}EventDetails", {})
-            cause = readable_cause(details.get("error"), details.get("cause"))
-            steps[-1] = steps[-1].model_copy(update={"cause": cause})
+            steps[-1] = _TASK_EVENTS[kind](steps[-1], details)
         elif steps and kind.startswith("Execution") and kind != "ExecutionStarted":
             steps[-1] = _ended(steps[-1], at)
     return steps
@@ -288,3 +313,29 @@ def _scheduled(step: Step, details: Mapping[str, Any]) -> Step:
             job = {"job": parameters[key], "log_group": group}
             return step.model_copy(update={"cause": None, **job})
     return step.model_copy(update={"cause": None})
+
+
+def _submitted(step: Step, details: Mapping[str, Any]) -> Step:
+    """A Batch job has an id once it is submitted."""
+    if details.get("resourceType") != BATCH:
+        return step
+    answer = json.loads(details.get("output") or "{}")
+    return step.model_copy(update={"job": answer.get("JobId"), "log_group": BATCH})
+
+
+def _log_group(job: Mapping[str, Any]) -> str:
+    options = job["container"].get("logConfiguration", {}).get("options", {})
+    return str(options.get("awslogs-group", "/aws/batch/job"))
+
+
+def _failed(step: Step, details: Mapping[str, Any]) -> Step:
+    cause = readable_cause(details.get("error"), details.get("cause"))
+    return step.model_copy(update={"cause": cause})
+
+
+_TASK_EVENTS: dict[str, Callable[[Step, Mapping[str, Any]], Step]] = {
+    "TaskScheduled": _scheduled,
+    "TaskSubmitted": _submitted,
+    "TaskFailed": _failed,
+    "TaskTimedOut": _failed,
+}

@@ -53,6 +53,8 @@ def test_the_workflow_loads_every_view_in_an_array_of_jobs(mlops: Commands) -> N
     settings = ("--set", f"clock={DAY}", "--set", "shards=1")
     ran = mlops.run("workflows", "run", "upsync", *settings, "--wait", "--json")
     assert ran.code == 0, ran.stderr + ran.stdout
+    logs = mlops.run("workflows", "logs", "upsync", "--step", "Load")
+    assert "customer_spend, shard 0" in logs.stdout
     verdicts = mlops.json("--clock", DAY, "features", "verify")
     assert isinstance(verdicts, list)
     assert [v["view"] for v in verdicts] == ["customer_spend", "terminal_risk"]

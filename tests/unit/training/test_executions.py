@@ -51,6 +51,13 @@ def test_a_running_job_is_a_step_with_its_log_and_no_end() -> None:
     assert train.log_group == "/aws/sagemaker/TrainingJobs"
 
 
+def test_a_batch_job_is_known_by_the_id_that_it_got() -> None:
+    details = {"resourceType": "batch", "output": json.dumps({"JobId": "1-2-3"})}
+    submitted = ("TaskSubmitted", {"taskSubmittedEventDetails": details})
+    (load,) = to_steps(_history(_entered("Load"), _scheduled(JobName="upsync-load"), submitted))
+    assert (load.job, load.log_group) == ("1-2-3", "batch")
+
+
 def test_a_caught_failure_is_a_failed_step_with_its_cause() -> None:
     history = _history(
         _entered("Train"),
@@ -80,6 +87,11 @@ def test_a_retried_task_that_then_works_succeeded() -> None:
     [
         (None, None, None),
         ("States.TaskFailed", json.dumps(_JOB), "fraud-train-one: ValueError: no column 'amount'"),
+        (
+            "States.TaskFailed",
+            json.dumps({"JobName": "j", "StatusReason": "exited", "Container": {"ExitCode": 7}}),
+            "j: exited (exit code 7)",
+        ),
         ("S3.NoSuchKey", "gone", "S3.NoSuchKey: gone"),
         ("Odd", "[1]", "Odd: [1]"),
     ],
