@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,9 +49,10 @@ class RedisServer:
             self.process.wait(_START_SECONDS)
 
 
-def start(folder: Path, *, log: Path) -> RedisServer:
+def start(folder: Path, *, log: Path, options: Mapping[str, object] | None = None) -> RedisServer:
     """Start it on the port that this folder had before, if that is still free.
 
+    options: settings of redis.conf, over ours.
     Raises NotFound without a redis-server, Unavailable when it does not come up.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +62,7 @@ def start(folder: Path, *, log: Path) -> RedisServer:
     port = read_port(folder)
     port = port if port and _free(port) else free_port()
     (folder / "port").write_text(str(port))
-    server = RedisServer(port, password, _spawn(folder, port, password, log))
+    server = RedisServer(port, password, _spawn(folder, port, password, log, options or {}))
     _wait(server, log)
     return server
 
@@ -100,7 +102,9 @@ def _executable() -> str:
     return str(Path(spec.origin).parent / "bin" / "redis-server")
 
 
-def _spawn(folder: Path, port: int, password: str, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(
+    folder: Path, port: int, password: str, log: Path, options: Mapping[str, object]
+) -> subprocess.Popen[bytes]:
     """The password goes in through standard input, so that no process list shows it."""
     settings = {
         "bind": HOST,
@@ -114,6 +118,7 @@ def _spawn(folder: Path, port: int, password: str, log: Path) -> subprocess.Pope
         "hash-max-ziplist-value": 256,
         "daemonize": "no",
         "logfile": log,
+        **options,
     }
     process = subprocess.Popen(  # noqa: S603 - redis-server, found by name
         [_executable(), "-"],

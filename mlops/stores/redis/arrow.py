@@ -78,6 +78,8 @@ def row_keys(keys: EntityKeys, batch: pa.RecordBatch) -> list[bytes | None]:
 
     Raises InputError where a column is missing or of another type.
     """
+    if not keys.fields:
+        return [keys.prefix] * batch.num_rows
     return keys.from_texts([_key_texts(field, batch) for field in keys.fields])
 
 

@@ -26,6 +26,8 @@ KEY_TYPES = {
 _BITS = {"Int32": 31, "Int64": 63, "UnixTimestamp": 63}
 _GLOB = re.compile(rb"([*?\[\]\\^-])")
 PREFIX = b"fs:"
+NO_ENTITY = "__dummy_id"
+"""Feast's join key for views that describe no entity; its value is empty."""
 
 
 def schemas_key(project: str) -> bytes:
@@ -54,7 +56,7 @@ class EntityKeys:
 
     prefix: bytes
     fields: tuple[PlannedField, ...]
-    """The join keys by name."""
+    """The join keys by name; none where the views describe no entity."""
 
     @property
     def names(self) -> list[str]:
@@ -62,12 +64,13 @@ class EntityKeys:
 
     def key(self, row: Mapping[str, Any]) -> bytes:
         """The key of one entity. Raises InputError naming a join key that is missing or wrong."""
-        if len(self.fields) == 1:
-            return self.prefix + _text(self.fields[0], row)
         return self.prefix + _joined([_text(field, row) for field in self.fields])
 
     def from_texts(self, columns: Sequence[Sequence[bytes | None]]) -> list[bytes | None]:
-        """A key per row, from a column of texts per join key; None where a text is missing."""
+        """A key per row, from a column of texts per join key; None where a text is missing.
+
+        There must be a join key; without one, the prefix is the key.
+        """
         if len(columns) == 1:
             return [None if text is None else self.prefix + text for text in columns[0]]
         return [self._from_row(texts) for texts in zip(*columns, strict=True)]
@@ -92,7 +95,8 @@ def entity_keys(project: str, fields: Sequence[PlannedField]) -> EntityKeys:
             f"Join keys must be of {', '.join(KEY_TYPES)}: {', '.join(bad)} cannot be one."
         )
     ordered = tuple(sorted(fields, key=lambda field: field.name))
-    return EntityKeys(key_prefix(project, [f.name for f in ordered]), ordered)
+    names = [field.name for field in ordered] or [NO_ENTITY]
+    return EntityKeys(key_prefix(project, names), ordered)
 
 
 def key_text(dtype: str, value: Any) -> bytes | None:
@@ -122,12 +126,15 @@ def _text(field: PlannedField, row: Mapping[str, Any]) -> bytes:
 
 
 def _joined(texts: Sequence[bytes]) -> bytes:
-    *most, last = texts
-    return b"".join([b"%d:%b" % (len(text), text) for text in most]) + last
+    if len(texts) == 1:
+        return texts[0]
+    return b"".join([b"%d:%b" % (len(text), text) for text in texts[:-1]] + list(texts[-1:]))
 
 
 def _split(values: bytes, count: int) -> list[bytes]:
-    texts = []
+    texts: list[bytes] = []
+    if not count and not values:
+        return texts
     for _ in range(count - 1):
         length, colon, values = values.partition(b":")
         if not colon or not length.isdigit():

@@ -6,9 +6,12 @@ for the answer. Connections, with their passwords, TLS and time limits, are redi
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -18,15 +21,22 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
-    ResponseError,
 )
 
 from mlops.errors import Unavailable
+from mlops.stores.redis.connecting import USUAL_LIMITS, RedisLimits, connect, connect_cluster
 from mlops.stores.redis.script import Script
+from mlops.stores.redis.target import RedisTarget
 
+FAILURES = (RedisError, RedisClusterException, OSError)
+"""What redis-py raises; an exception of its clusters is none of its others."""
 _WINDOW = 16
 """Script calls that wait for their answer: while Redis works, the next are put together."""
+_CLUSTER_WINDOW = 1000
+_SCANNED = 1000
+"""Keys that Redis looks at in one step of a scan; it serves others in between."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Fields:
 
 Ask = tuple[bytes, Fields]
 """A key, and what to read of it."""
+Command = Sequence[Any]
+"""A command's name and its arguments."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +70,52 @@ class Call:
 
 
 class Link(Protocol):
-    """What the store needs of Redis."""
+    """What the store needs of Redis. Each method raises Unavailable where it does not answer."""
 
     address: str
     """Host and port, for messages."""
+    keys_per_call: int
+    """How many keys one call of a script may have."""
 
     def fetch(self, asks: Sequence[Ask]) -> list[Any]:
-        """Per ask the values, None where there is none; an error in place of an answer.
+        """Per ask the values, None where there is none; an error in place of an answer."""
 
-        Raises Unavailable where Redis does not answer at all.
-        """
+    def run(
+        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None]
+    ) -> Iterator[tuple[Call, Any]]:
+        """Each call with its answer, as they come, while the next calls are taken.
 
-    def run(self, script: Script, calls: Iterable[Call]) -> Iterator[tuple[Call, Any]]:
-        """Each call with its answer, as they come. A call that failed on the way is sent again,
-        so it must be safe to repeat.
-
-        Raises Unavailable where Redis does not answer, is full, or takes no writes.
+        A call that failed on the way is sent again, so it must be safe to repeat. `prepare` is
+        called where Redis does not know the script: it was started anew, perhaps with nothing.
+        Raises Unavailable also where Redis is full or takes no writes.
         """
 
     def command(self, *args: Any) -> Any:
-        """The answer to one command. Raises Unavailable."""
+        """The answer to one command."""
+
+    def batch(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to many commands, an error in place of an answer."""
+
+    def scan(self, pattern: bytes) -> Iterator[bytes]:
+        """The keys of a pattern, taken in small steps; one may come twice."""
 
     def close(self) -> None:
         """Let go of the connections."""
+
+
+def open_link(target: RedisTarget, *, limits: RedisLimits = USUAL_LIMITS, retries: int = 3) -> Link:
+    """The way to one Redis or to a cluster. Nothing is connected before it is needed, but for a
+    cluster, whose nodes are asked for at once: raises Unavailable."""
+    if target.is_cluster:
+        try:
+            return ClusterLink(connect_cluster(target, limits=limits), target.address)
+        except FAILURES as exc:
+            raise unavailable(target.address, exc) from exc
+    replica = None
+    if target.replica is not None:
+        host, _, port = target.replica.rpartition(":")
+        replica = connect(dataclasses.replace(target, host=host, port=int(port)), limits=limits)
+    return DirectLink(connect(target, limits=limits), target.address, replica, retries=retries)
 
 
 def unavailable(address: str, cause: BaseException) -> Unavailable:
@@ -99,122 +134,9 @@ def unavailable(address: str, cause: BaseException) -> Unavailable:
     )
 
 
-@dataclass
-class DirectLink:
-    """One Redis, not in cluster mode."""
-
-    client: redis.Redis
-    address: str
-    retries: int = 3
-    pause: float = 0.1
-    """Seconds before the first retry; it doubles."""
-
-    def fetch(self, asks: Sequence[Ask]) -> list[Any]:
-        packed = b"".join(
-            [
-                b"%b$%d\r\n%b\r\n%b" % (fields.head, len(key), key, fields.tail)
-                for key, fields in asks
-            ]
-        )
-        try:
-            return self._exchange(packed, len(asks))
-        except (RedisError, OSError) as exc:
-            raise unavailable(self.address, exc) from exc
-
-    def _exchange(self, packed: bytes, count: int) -> list[Any]:
-        """One round trip; once more, on another connection, where the first was lost."""
-        try:
-            return self._once(packed, count)
-        except (redis.AuthenticationError, redis.TimeoutError):
-            raise
-        except (redis.ConnectionError, OSError):
-            return self._once(packed, count)
-
-    def _once(self, packed: bytes, count: int) -> list[Any]:
-        pool = self.client.connection_pool
-        connection: Any = pool.get_connection()
-        try:
-            connection.send_packed_command([packed])
-            return [_read(connection) for _ in range(count)]
-        except BaseException:
-            connection.disconnect()
-            raise
-        finally:
-            pool.release(connection)
-
-    def run(self, script: Script, calls: Iterable[Call]) -> Iterator[tuple[Call, Any]]:
-        source, unanswered, failures = iter(calls), deque[Call](), 0
-        while True:
-            try:
-                for done in self._stream(script, source, unanswered):
-                    failures = 0
-                    yield done
-            except (redis.ConnectionError, redis.TimeoutError, OSError) as exc:
-                failures += 1
-                if failures > self.retries or isinstance(exc, redis.AuthenticationError):
-                    raise unavailable(self.address, exc) from exc
-                time.sleep(self.pause * 2 ** (failures - 1))
-            except RedisError as exc:
-                raise unavailable(self.address, exc) from exc
-            else:
-                return
-
-    def _stream(
-        self, script: Script, source: Iterator[Call], unanswered: deque[Call]
-    ) -> Iterator[tuple[Call, Any]]:
-        """Send what is left, a window ahead of the answers; what fails stays in `unanswered`."""
-        pool = self.client.connection_pool
-        connection: Any = pool.get_connection()
-        try:
-            for waiting in unanswered:
-                connection.send_packed_command([pack_call(script, waiting)])
-            is_open = True
-            while unanswered or is_open:
-                if is_open and len(unanswered) < _WINDOW:
-                    call = next(source, None)
-                    is_open = call is not None
-                    if call is not None:
-                        unanswered.append(call)
-                        connection.send_packed_command([pack_call(script, call)])
-                    continue
-                yield self._settle(connection, script, unanswered)
-        finally:
-            if unanswered:
-                connection.disconnect()
-            pool.release(connection)
-
-    def _settle(self, connection: Any, script: Script, unanswered: deque[Call]) -> tuple[Call, Any]:
-        answer = _read(connection)
-        if isinstance(answer, NoScriptError):
-            # Those behind it have failed as well, or do no harm when they are sent again.
-            for _ in range(len(unanswered) - 1):
-                _read(connection)
-            connection.send_command("SCRIPT", "LOAD", script.text)
-            connection.read_response()
-            for call in unanswered:
-                connection.send_packed_command([pack_call(script, call)])
-            answer = _read(connection)
-        if isinstance(answer, Exception):
-            raise answer
-        return unanswered.popleft(), answer
-
-    def command(self, *args: Any) -> Any:
-        try:
-            client: Any = self.client
-            return client.execute_command(*args)
-        except (RedisError, OSError) as exc:
-            raise unavailable(self.address, exc) from exc
-
-    def close(self) -> None:
-        self.client.close()
-
-
-def _read(connection: Any) -> Any:
-    """One answer; an error that Redis answered is returned, one of the connection raised."""
-    try:
-        return connection.read_response(disable_decoding=True)
-    except ResponseError as exc:
-        return exc
+def pack_asks(asks: Sequence[Ask]) -> bytes:
+    """One HMGET per ask, as they go over the wire."""
+    return b"".join([b"%b$%d\r\n%b\r\n%b" % (of.head, len(key), key, of.tail) for key, of in asks])
 
 
 def pack_call(script: Script, call: Call) -> bytes:
@@ -227,3 +149,196 @@ def pack_call(script: Script, call: Call) -> bytes:
 
 def _argument(value: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+@dataclass
+class _ClientLink:
+    """What one server and a cluster are asked alike."""
+
+    client: Any
+    address: str
+
+    def command(self, *args: Any) -> Any:
+        try:
+            return self.client.execute_command(*args)
+        except FAILURES as exc:
+            raise unavailable(self.address, exc) from exc
+
+    def batch(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            pipe = self.client.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            return list(pipe.execute(raise_on_error=False))
+        except FAILURES as exc:
+            raise unavailable(self.address, exc) from exc
+
+    def scan(self, pattern: bytes) -> Iterator[bytes]:
+        try:
+            yield from self.client.scan_iter(match=pattern, count=_SCANNED)
+        except FAILURES as exc:
+            raise unavailable(self.address, exc) from exc
+
+    def close(self) -> None:
+        self.client.close()
+
+
+@dataclass
+class DirectLink(_ClientLink):
+    """One Redis, not in cluster mode."""
+
+    replica: redis.Redis | None = None
+    """Read from first; from the primary where it does not answer."""
+    retries: int = 3
+    pause: float = 0.1
+    """Seconds before the first retry; it doubles."""
+    keys_per_call: int = 1 << 30
+
+    def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+        packed = pack_asks(asks)
+        if self.replica is not None:
+            with contextlib.suppress(*FAILURES):
+                return _exchange(self.replica, packed, len(asks))
+        try:
+            return _exchange(self.client, packed, len(asks))
+        except FAILURES as exc:
+            raise unavailable(self.address, exc) from exc
+
+    def run(
+        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None]
+    ) -> Iterator[tuple[Call, Any]]:
+        source, unanswered, failures = iter(calls), deque[Call](), 0
+        while True:
+            try:
+                for done in self._stream(script, source, unanswered, prepare):
+                    failures = 0
+                    yield done
+            except FAILURES as exc:
+                self._wait(exc, failures)
+                failures += 1
+            else:
+                return
+
+    def command(self, *args: Any) -> Any:
+        for failures in itertools.count():
+            try:
+                return self.client.execute_command(*args)
+            except FAILURES as exc:
+                self._wait(exc, failures)
+        raise AssertionError
+
+    def _wait(self, cause: BaseException, failures: int) -> None:
+        """Before another attempt, where one may help. Raises Unavailable where none is left."""
+        is_lost = isinstance(cause, (redis.ConnectionError, redis.TimeoutError, OSError))
+        if failures >= self.retries or not is_lost or isinstance(cause, redis.AuthenticationError):
+            raise unavailable(self.address, cause) from cause
+        time.sleep(self.pause * 2**failures)
+
+    def _stream(
+        self,
+        script: Script,
+        source: Iterator[Call],
+        unanswered: deque[Call],
+        prepare: Callable[[], None],
+    ) -> Iterator[tuple[Call, Any]]:
+        """Send what is left, a window ahead of the answers; what fails stays in `unanswered`."""
+        pool = self.client.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            for waiting in unanswered:
+                connection.send_packed_command([pack_call(script, waiting)])
+            is_open = True
+            while unanswered or is_open:
+                call = next(source, None) if is_open and len(unanswered) < _WINDOW else None
+                if call is not None:
+                    unanswered.append(call)
+                    connection.send_packed_command([pack_call(script, call)])
+                    continue
+                is_open = is_open and len(unanswered) >= _WINDOW
+                if unanswered:
+                    yield _settle(connection, script, unanswered, prepare)
+        finally:
+            if unanswered:
+                connection.disconnect()
+            pool.release(connection)
+
+    def close(self) -> None:
+        super().close()
+        if self.replica is not None:
+            self.replica.close()
+
+
+def _exchange(client: redis.Redis, packed: bytes, count: int) -> list[Any]:
+    """One round trip; once more, on another connection, where the first was lost."""
+    try:
+        return _once(client, packed, count)
+    except (redis.AuthenticationError, redis.TimeoutError):
+        raise
+    except (redis.ConnectionError, OSError):
+        return _once(client, packed, count)
+
+
+def _once(client: redis.Redis, packed: bytes, count: int) -> list[Any]:
+    pool = client.connection_pool
+    connection: Any = pool.get_connection()
+    try:
+        connection.send_packed_command([packed])
+        return list(connection.read_replies(count))
+    finally:
+        pool.release(connection)
+
+
+def _settle(
+    connection: Any, script: Script, unanswered: deque[Call], prepare: Callable[[], None]
+) -> tuple[Call, Any]:
+    (answer,) = connection.read_replies(1)
+    if isinstance(answer, NoScriptError):
+        # Those behind it have failed as well, or do no harm when they are sent again.
+        connection.read_replies(len(unanswered) - 1)
+        connection.send_command("SCRIPT", "LOAD", script.text)
+        connection.read_response()
+        prepare()
+        for call in unanswered:
+            connection.send_packed_command([pack_call(script, call)])
+        (answer,) = connection.read_replies(1)
+    if isinstance(answer, Exception):
+        raise answer
+    return unanswered.popleft(), answer
+
+
+@dataclass
+class ClusterLink(_ClientLink):
+    """A Redis in cluster mode: redis-py knows the nodes, and follows keys that move."""
+
+    keys_per_call: int = 1
+    """Two entities hardly ever share a slot."""
+
+    def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+        return self.batch([("HMGET", key, *of.names) for key, of in asks])
+
+    def run(
+        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None]
+    ) -> Iterator[tuple[Call, Any]]:
+        source = iter(calls)
+        while some := list(itertools.islice(source, _CLUSTER_WINDOW)):
+            yield from zip(some, self._call(script, some, prepare), strict=True)
+
+    def _call(
+        self, script: Script, calls: Sequence[Call], prepare: Callable[[], None]
+    ) -> list[Any]:
+        commands = [("EVALSHA", script.sha, len(c.keys), *c.keys, *c.args) for c in calls]
+        answers = self.batch(commands)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            self._load(script)
+            prepare()
+            answers = self.batch(commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise unavailable(self.address, answer) from answer
+        return answers
+
+    def _load(self, script: Script) -> None:
+        try:
+            self.client.script_load(script.text)
+        except FAILURES as exc:
+            raise unavailable(self.address, exc) from exc

@@ -79,8 +79,14 @@ class OnlineWriter:
     ) -> dict[str, WriteReport]:
         """As `write_all`, of rows that are packed already."""
         reports: dict[str, WriteReport] = defaultdict(WriteReport)
-        calls = self._calls(batches, reports, now=now, overwrite=overwrite)
-        for call, counts in self.link.run(UPSERT, calls):
+        seen: dict[bytes, StoredView] = {}
+        calls = self._calls(batches, reports, seen, now=now, overwrite=overwrite)
+
+        def register_again() -> None:
+            for view in seen.values():
+                self.register(view)
+
+        for call, counts in self.link.run(UPSERT, calls, prepare=register_again):
             views: Sequence[StoredView] = call.about
             for place, view in enumerate(views):
                 reports[view.name].written += counts[place]
@@ -93,17 +99,20 @@ class OnlineWriter:
         self,
         batches: Iterable[Sequence[Encoded]],
         reports: dict[str, WriteReport],
+        seen: dict[bytes, StoredView],
         *,
         now: datetime,
         overwrite: bool,
     ) -> Iterator[Call]:
         for together in batches:
             for encoded in together:
-                self.register(encoded.view)
+                if seen.setdefault(encoded.view.schema.tag, encoded.view) is encoded.view:
+                    self.register(encoded.view)
                 reports[encoded.view.name].refused += encoded.refused
             flag = b"f" if overwrite else b""
             for part in _joinable(together):
-                yield from _pack(part, [flag, *self._life(part, now)])
+                options = [flag, *self._life(part, now)]
+                yield from _pack(part, options, at_most=self.link.keys_per_call)
 
     def register(self, view: StoredView) -> None:
         """Keep the view's schema in Redis, where readers find it by its fingerprint.
@@ -145,11 +154,11 @@ def _joinable(together: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:
         yield from ([part] for part in together)
 
 
-def _pack(together: Sequence[Encoded], options: Sequence[bytes]) -> Iterator[Call]:
+def _pack(together: Sequence[Encoded], options: Sequence[bytes], *, at_most: int) -> Iterator[Call]:
     views = [encoded.view for encoded in together]
     head = [*options, b"%d" % len(views), *(view.field for view in views)]
     keys = together[0].keys
-    step = max(1, _ROWS // len(views))
+    step = min(max(1, _ROWS // len(views)), at_most)
     for start in range(0, len(keys), step):
         columns = [encoded.rows[start : start + step] for encoded in together]
         rows = [row for entity in zip(*columns, strict=True) for row in entity]

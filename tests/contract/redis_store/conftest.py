@@ -10,7 +10,8 @@ import redis
 
 from infra.local import redis as local_redis
 from infra.local.redis import RedisServer
-from mlops.stores.redis.link import DirectLink
+from mlops.stores.redis.link import Link, open_link
+from mlops.stores.redis.target import RedisTarget, parse_target
 
 _COUNTER = itertools.count()
 
@@ -30,8 +31,15 @@ def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def link(client: redis.Redis, redis_server: RedisServer) -> DirectLink:
-    return DirectLink(client, f"127.0.0.1:{redis_server.port}")
+def target(redis_server: RedisServer) -> RedisTarget:
+    return parse_target(redis_server.url, redis_server.password)
+
+
+@pytest.fixture
+def link(target: RedisTarget) -> Iterator[Link]:
+    opened = open_link(target)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

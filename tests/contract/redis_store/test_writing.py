@@ -20,7 +20,7 @@ from mlops.errors import Conflict, InputError
 from mlops.stores.redis.batches import Batch, Limits
 from mlops.stores.redis.decoding import ViewDecoder
 from mlops.stores.redis.keys import schemas_key
-from mlops.stores.redis.link import DirectLink
+from mlops.stores.redis.link import Link
 from mlops.stores.redis.views import StoredView
 from mlops.stores.redis.writing import OnlineWriter, WriteReport
 from tests.online_rows import fields, view
@@ -65,11 +65,11 @@ def batch_of(versions: Sequence[Version], of: StoredView, *, start: datetime = N
     return Batch(of, rows, "event_time", created="created", deleted="gone")
 
 
-def stored(link: DirectLink, of: StoredView, customer: str) -> Any:
+def stored(link: Link, of: StoredView, customer: str) -> Any:
     return link.command("HGET", of.keys.key({"customer_id": customer}), of.field)
 
 
-def amount(link: DirectLink, of: StoredView, customer: str) -> Any:
+def amount(link: Link, of: StoredView, customer: str) -> Any:
     decoder = ViewDecoder(tuple(fields(amount="Float64")), {of.schema.tag: of.schema})
     return decoder.decode([stored(link, of, customer)], -(2**62)).values[0][0]
 
@@ -80,7 +80,7 @@ def spend(project: str) -> StoredView:
 
 
 @pytest.fixture
-def writer(link: DirectLink) -> OnlineWriter:
+def writer(link: Link) -> OnlineWriter:
     return OnlineWriter(link, CLOCK)
 
 
@@ -94,11 +94,11 @@ def test_a_newer_event_time_wins_and_an_older_one_is_skipped(
     write(writer, spend, Version("a", 5, 0, 1.0))
     report = write(writer, spend, Version("a", 4, 9, 2.0), Version("a", 6, 0, 3.0))
     assert (report.written, report.skipped) == (1, 1)
-    assert amount(writer.link, spend, "a") == 3.0  # type: ignore[arg-type]
+    assert amount(writer.link, spend, "a") == 3.0
 
 
 def test_a_correction_of_the_same_event_time_overwrites(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink
+    writer: OnlineWriter, spend: StoredView, link: Link
 ) -> None:
     write(writer, spend, Version("a", 5, 1, 1.0))
     write(writer, spend, Version("a", 5, 2, 2.0))
@@ -106,7 +106,7 @@ def test_a_correction_of_the_same_event_time_overwrites(
 
 
 def test_a_row_without_a_created_time_comes_before_all_others(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink
+    writer: OnlineWriter, spend: StoredView, link: Link
 ) -> None:
     write(writer, spend, Version("a", 5, -900_000, 1.0))
     assert write(writer, spend, Version("a", 5, None, 2.0)).skipped == 1
@@ -120,7 +120,7 @@ def test_the_same_row_again_is_skipped(writer: OnlineWriter, spend: StoredView) 
 
 
 def test_a_deleted_row_does_not_come_back_with_an_older_one(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink
+    writer: OnlineWriter, spend: StoredView, link: Link
 ) -> None:
     write(writer, spend, Version("a", 5, 1, 1.0), Version("a", 6, 1, None))
     write(writer, spend, Version("a", 5, 2, 2.0))
@@ -142,7 +142,7 @@ VERSIONS = st.builds(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.lists(VERSIONS, min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_writers_in_any_order_and_any_batches_end_the_same(
-    link: DirectLink, versions: list[Version], chance: random.Random
+    link: Link, versions: list[Version], chance: random.Random
 ) -> None:
     """The reference: the greatest (event time, created time, deleted, something of the bytes)."""
     ends = []
@@ -179,7 +179,7 @@ def order(version: Version) -> tuple[int, int, bool]:
 
 
 def test_overwriting_puts_an_older_row_over_a_newer_one(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink
+    writer: OnlineWriter, spend: StoredView, link: Link
 ) -> None:
     write(writer, spend, Version("a", 5, 1, 1.0))
     report = write(writer, spend, Version("a", 4, 1, 2.0), overwrite=True)
@@ -188,7 +188,7 @@ def test_overwriting_puts_an_older_row_over_a_newer_one(
 
 
 def test_what_is_no_row_gives_way_to_one(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink
+    writer: OnlineWriter, spend: StoredView, link: Link
 ) -> None:
     key = spend.keys.key({"customer_id": "a"})
     for rubbish in (b"", b"x", b"\x07" * 40, b"\x01" * 20):
@@ -198,7 +198,7 @@ def test_what_is_no_row_gives_way_to_one(
 
 
 def test_a_key_that_is_no_hash_is_refused_and_the_rest_is_written(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink
+    writer: OnlineWriter, spend: StoredView, link: Link
 ) -> None:
     link.command("SET", spend.keys.key({"customer_id": "b"}), "text")
     report = write(writer, spend, *[Version(c, 5, 1, 1.0) for c in "abc"])
@@ -213,7 +213,7 @@ class TestRefusedRows:
     def refusals(self, report: WriteReport) -> list[tuple[int, str]]:
         return [(refusal.row, refusal.reason) for refusal in report.refused]
 
-    def test_too_far_ahead(self, writer: OnlineWriter, spend: StoredView, link: DirectLink) -> None:
+    def test_too_far_ahead(self, writer: OnlineWriter, spend: StoredView, link: Link) -> None:
         day = 24 * 60
         report = write(writer, spend, Version("a", day + 5, 0, 1.0), Version("b", day + 6, 0, 1.0))
         assert report.written == 1
@@ -222,7 +222,7 @@ class TestRefusedRows:
         assert reason.startswith("its event time lies 0:06:00 ahead of the clock (2024-05-01")
         assert stored(link, spend, "b") is None
 
-    def test_the_tolerance_is_a_setting(self, link: DirectLink, spend: StoredView) -> None:
+    def test_the_tolerance_is_a_setting(self, link: Link, spend: StoredView) -> None:
         writer = OnlineWriter(link, CLOCK, Limits(ahead=timedelta(0)))
         assert len(write(writer, spend, Version("a", 24 * 60 + 1, 0, 1.0)).refused) == 1
 
@@ -245,7 +245,7 @@ class TestRefusedRows:
         ((_, reason),) = self.refusals(writer.write(Batch(spend, rows, "event_time")))
         assert "1684 to 2255" in reason
 
-    def test_too_large(self, link: DirectLink, project: str) -> None:
+    def test_too_large(self, link: Link, project: str) -> None:
         texts = view("texts", project=project, text="String")
         rows = pa.record_batch(
             {
@@ -261,7 +261,7 @@ class TestRefusedRows:
 
 
 def test_a_batch_of_another_schema_is_refused_whole(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink
+    writer: OnlineWriter, spend: StoredView, link: Link
 ) -> None:
     rows = pa.record_batch({"customer_id": ["a"], "event_time": pa.array([1]), "amount": ["much"]})
     with pytest.raises(InputError, match="'amount' is Float64; the rows have string"):
@@ -270,7 +270,7 @@ def test_a_batch_of_another_schema_is_refused_whole(
 
 
 def test_views_written_together_are_each_accounted_for(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink, project: str
+    writer: OnlineWriter, spend: StoredView, link: Link, project: str
 ) -> None:
     other = view("other", project=project, amount="Float64")
     versions = [Version(str(n), 5, 1, float(n)) for n in range(600)]
@@ -297,7 +297,7 @@ def test_views_of_different_entities_may_come_together(
 class TestExpiry:
     """The key lives as long as the longest of its rows, by Redis' clock."""
 
-    def write(self, link: DirectLink, of: StoredView) -> int:
+    def write(self, link: Link, of: StoredView) -> int:
         """Write a row as of now; the milliseconds that its key lives."""
         now = datetime.now(UTC)
         batch = batch_of([Version("a", 24 * 60, 1, 1.0)], of, start=now)
@@ -305,12 +305,12 @@ class TestExpiry:
         left: int = link.command("PTTL", of.keys.key({"customer_id": "a"}))
         return left
 
-    def test_a_key_lives_for_its_ttl_and_an_eighth(self, link: DirectLink, project: str) -> None:
+    def test_a_key_lives_for_its_ttl_and_an_eighth(self, link: Link, project: str) -> None:
         left = self.write(link, view(project=project, ttl_seconds=800, amount="Float64"))
         assert 890_000 < left <= 900_000
 
     def test_a_longer_ttl_extends_and_a_shorter_one_does_not_cut(
-        self, link: DirectLink, project: str
+        self, link: Link, project: str
     ) -> None:
         short = view("short", project=project, ttl_seconds=DAY, amount="Float64")
         long = view("long", project=project, ttl_seconds=30 * DAY, amount="Float64")
@@ -319,7 +319,7 @@ class TestExpiry:
         assert self.write(link, short) > 30 * DAY * 1000
 
     def test_a_view_that_never_expires_keeps_the_key_for_ever(
-        self, link: DirectLink, project: str
+        self, link: Link, project: str
     ) -> None:
         short = view("short", project=project, ttl_seconds=DAY, amount="Float64")
         never = view("never", project=project, ttl_seconds=0, amount="Float64")
@@ -328,7 +328,7 @@ class TestExpiry:
         assert self.write(link, view("x", project=project, amount="Float64")) == -1
 
     def test_under_a_replayed_clock_nothing_expires(
-        self, writer: OnlineWriter, spend: StoredView, link: DirectLink
+        self, writer: OnlineWriter, spend: StoredView, link: Link
     ) -> None:
         write(writer, spend, Version("a", 5, 1, 1.0))
         assert link.command("PTTL", spend.keys.key({"customer_id": "a"})) == -1
@@ -343,7 +343,7 @@ def test_the_schema_is_kept_where_readers_find_it(
 
 
 def test_a_fingerprint_that_another_schema_has_is_a_conflict(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink
+    writer: OnlineWriter, spend: StoredView, link: Link
 ) -> None:
     link.command("HSET", schemas_key(spend.project), spend.schema.fingerprint, b"[]")
     with pytest.raises(Conflict, match="'spend'"):
@@ -352,7 +352,7 @@ def test_a_fingerprint_that_another_schema_has_is_a_conflict(
 
 
 def test_a_script_that_redis_lost_is_loaded_again_in_the_middle_of_a_batch(
-    writer: OnlineWriter, spend: StoredView, link: DirectLink, monkeypatch: pytest.MonkeyPatch
+    writer: OnlineWriter, spend: StoredView, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     versions = [Version(str(n), 5, 1, 1.0) for n in range(6000)]
     first, second = batch_of(versions[:3000], spend), batch_of(versions[3000:], spend)

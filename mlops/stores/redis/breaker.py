@@ -1,0 +1,48 @@
+"""A circuit breaker: who does not answer is not asked by everyone again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mlops.errors import Unavailable
+
+
+@dataclass
+class Breaker:
+    """Opens after some failures in a row; then lets one attempt through after each pause."""
+
+    name: str
+    """Who is guarded, for the message."""
+    failures: int = 5
+    pause: float = 1.0
+    """Seconds."""
+    now: Callable[[], float] = time.monotonic
+    _count: int = field(default=0, init=False)
+    _again: float = field(default=0.0, init=False)
+    """When the next attempt may be made."""
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Around an attempt. Raises Unavailable at once while open; counts those of the attempt."""
+        self._enter()
+        try:
+            yield
+        except Unavailable:
+            self._count += 1
+            self._again = self.now() + self.pause
+            raise
+        self._count = 0
+
+    def _enter(self) -> None:
+        if self._count < self.failures:
+            return
+        now = self.now()
+        if now < self._again:
+            raise Unavailable(
+                f"{self.name} did not answer {self._count} times in a row; it is asked again in "
+                f"{self._again - now:.1f} s. Check that it runs."
+            )
+        self._again = now + self.pause

@@ -1,0 +1,298 @@
+"""Reading features of many entities and views in one round trip, from packed rows.
+
+What is read is compiled once per feature service; the schemas that rows were written with are
+fetched when one is met for the first time, and never again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mlops.plan import FeaturePlan, PlannedField
+from mlops.stores.online import (
+    EntityRow,
+    FeatureRow,
+    FeatureStatus,
+    FeatureValue,
+    OnlineReader,
+    ViewRead,
+    view_reads,
+)
+from mlops.stores.redis.async_link import AsyncLink
+from mlops.stores.redis.bodies import python_value
+from mlops.stores.redis.breaker import Breaker
+from mlops.stores.redis.decoding import UNREADABLE, ViewColumns, ViewDecoder
+from mlops.stores.redis.keys import EntityKeys, entity_keys, schemas_key
+from mlops.stores.redis.link import Ask, Fields, Link
+from mlops.stores.redis.schema import ROW, TAG_SIZE, Schema, build_schema, parse_schema
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_NEVER = -(2**63)
+_TIMELESS = (FeatureStatus.NOT_FOUND, FeatureStatus.INVALID)
+_FORGOTTEN_SECONDS = 10.0
+"""How long a fingerprint that nobody knows is not asked for again."""
+
+
+def oldest_event(moment: int, ttl_seconds: int) -> int:
+    """The event time, in microseconds, before which a row is outside its TTL; 0 never ends."""
+    return moment - ttl_seconds * 1_000_000 if ttl_seconds else _NEVER
+
+
+def to_datetime(microseconds: int) -> datetime:
+    return _EPOCH + microseconds * _MICROSECOND
+
+
+@dataclass
+class SchemaBook:
+    """The schemas of a project, by the tag that rows begin with."""
+
+    project: str
+    known: dict[bytes, Schema] = field(default_factory=dict)
+    now: Callable[[], float] = time.monotonic
+    _missed: dict[bytes, float] = field(default_factory=dict)
+
+    def missing(self, answers: Sequence[Any], columns: Sequence[ViewColumns]) -> list[bytes]:
+        """The fingerprints to ask Redis for, where rows of unknown schemas were met."""
+        if not any(FeatureStatus.INVALID in column.statuses for column in columns):
+            return []
+        rows = [row for answer in answers if isinstance(answer, list) for row in answer if row]
+        return self._wanted({row[:TAG_SIZE] for row in rows})
+
+    def _wanted(self, tags: Iterable[bytes]) -> list[bytes]:
+        """Those of rows, not known, and not just asked for in vain."""
+        since = self.now() - _FORGOTTEN_SECONDS
+        unknown = [tag for tag in sorted(tags) if tag[0] == ROW and tag not in self.known]
+        return [tag[1:] for tag in unknown if self._missed.get(tag, since) <= since]
+
+    def learn(self, fingerprints: Sequence[bytes], documents: Sequence[bytes | None]) -> bool:
+        """Keep what Redis had; whether there was anything."""
+        before = len(self.known)
+        for fingerprint, document in zip(fingerprints, documents, strict=True):
+            schema = _parsed(fingerprint, document)
+            if schema is None:
+                self._missed[bytes([ROW]) + fingerprint] = self.now()
+            else:
+                self.known[schema.tag] = schema
+        return len(self.known) > before
+
+
+def _parsed(fingerprint: bytes, document: bytes | None) -> Schema | None:
+    try:
+        schema = parse_schema(document) if document else None
+    except ValueError:
+        return None
+    return schema if schema is not None and schema.fingerprint == fingerprint else None
+
+
+@dataclass
+class _Group:
+    """The views that share an entity, hence a hash: one HMGET reads them all."""
+
+    keys: EntityKeys
+    fields: Fields
+    places: tuple[int, ...]
+    """Where its views stand in the whole read."""
+
+
+@dataclass
+class CompiledRead:
+    """Chosen features of a plan: what to ask for, and how to read the answers."""
+
+    reads: tuple[ViewRead, ...]
+    book: SchemaBook
+    groups: tuple[_Group, ...]
+    decoders: tuple[ViewDecoder, ...]
+    converters: tuple[tuple[Callable[[Any], Any] | None, ...], ...]
+    """Per view and feature, what makes Python values of stored forms."""
+
+    def asks(self, rows: Sequence[EntityRow]) -> list[Ask]:
+        """One per entity and group; the same entity twice is asked twice."""
+        return [(group.keys.key(row), group.fields) for group in self.groups for row in rows]
+
+    def nothing(self) -> FeatureTable:
+        """The answer where no row was asked for."""
+        empty = [ViewColumns(d.features, [], [], [[] for _ in d.features]) for d in self.decoders]
+        return FeatureTable(self, empty, 0)
+
+    def decode(self, answers: Sequence[Any], count: int, now: datetime) -> list[ViewColumns]:
+        """The columns of each view for the `count` rows that were asked for."""
+        moment = (now - _EPOCH) // _MICROSECOND
+        columns: list[ViewColumns | None] = [None] * len(self.reads)
+        for place, group in enumerate(self.groups):
+            part = answers[place * count : (place + 1) * count]
+            for view, rows in zip(group.places, _by_view(part, len(group.places)), strict=True):
+                oldest = oldest_event(moment, self.reads[view].view.ttl_seconds)
+                columns[view] = self.decoders[view].decode(rows, oldest)
+        return [column for column in columns if column is not None]
+
+
+def _by_view(answers: Sequence[Any], views: int) -> Iterable[Sequence[Any]]:
+    """Answers turned: a row per entity for each view. What is no hash is no row."""
+    wrong = [b""] * views
+    return zip(*[a if isinstance(a, list) else wrong for a in answers], strict=True)
+
+
+def compile_read(plan: FeaturePlan, references: Sequence[str], book: SchemaBook) -> CompiledRead:
+    """Raises NotFound for a reference that is not planned, Refused for what cannot be stored."""
+    reads = tuple(view_reads(plan, references))
+    kinds = {field.name: field for field in plan.entities}
+    by_keys: dict[tuple[str, ...], list[int]] = {}
+    for place, read in enumerate(reads):
+        by_keys.setdefault(tuple(sorted(read.view.join_keys)), []).append(place)
+    wanted = [_wanted(read) for read in reads]
+    for read, features in zip(reads, wanted, strict=True):
+        build_schema(read.view.name, features)
+    return CompiledRead(
+        reads=reads,
+        book=book,
+        groups=tuple(
+            _Group(
+                entity_keys(plan.project, [kinds[name] for name in names]),
+                Fields(tuple(reads[place].view.name.encode() for place in places)),
+                tuple(places),
+            )
+            for names, places in by_keys.items()
+        ),
+        decoders=tuple(ViewDecoder(features, book.known) for features in wanted),
+        converters=tuple(tuple(python_value(f.dtype) for f in features) for features in wanted),
+    )
+
+
+def _wanted(read: ViewRead) -> tuple[PlannedField, ...]:
+    return tuple(feature for feature in read.view.features if feature.name in read.features)
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """The answer for n entity rows, view by view and feature by feature."""
+
+    compiled: CompiledRead
+    columns: Sequence[ViewColumns]
+    count: int
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Python values by 'view:feature'; None wherever the status is not PRESENT."""
+        found = {}
+        for read, columns, converters in self._views():
+            for reference, values, convert in zip(
+                read.references(), columns.values, converters, strict=True
+            ):
+                if convert is None and UNREADABLE not in values:
+                    found[reference] = values
+                else:
+                    found[reference] = [_converted(value, convert)[1] for value in values]
+        return found
+
+    def rows(self) -> list[FeatureRow]:
+        """Each entity row's features with status and event time."""
+        found: list[dict[str, FeatureValue]] = [{} for _ in range(self.count)]
+        for read, columns, converters in self._views():
+            references = read.references()
+            for place, row in enumerate(found):
+                status, event = columns.statuses[place], columns.events[place]
+                moment = None if status in _TIMELESS else to_datetime(event)
+                values = [column[place] for column in columns.values]
+                for reference, value, convert in zip(references, values, converters, strict=True):
+                    row[reference] = _feature(status, value, convert, moment)
+        return list(found)
+
+    def _views(self) -> Any:
+        return zip(self.compiled.reads, self.columns, self.compiled.converters, strict=True)
+
+
+def _feature(
+    status: FeatureStatus, value: Any, convert: Any, moment: datetime | None
+) -> FeatureValue:
+    if status is FeatureStatus.PRESENT:
+        status, value = _converted(value, convert)
+    return FeatureValue(status, value, moment)
+
+
+def _converted(value: Any, convert: Any) -> tuple[FeatureStatus, Any]:
+    if value is None:
+        return FeatureStatus.NULL, None
+    if value is UNREADABLE:
+        return FeatureStatus.INVALID, None
+    if convert is None:
+        return FeatureStatus.PRESENT, value
+    try:
+        return FeatureStatus.PRESENT, convert(value)
+    except ValueError:
+        return FeatureStatus.INVALID, None
+
+
+@dataclass
+class RedisReader:
+    """Compiled features, read without blocking."""
+
+    link: AsyncLink
+    compiled: CompiledRead
+    breaker: Breaker
+
+    async def read(self, rows: Sequence[EntityRow], *, now: datetime) -> list[FeatureRow]:
+        return (await self.read_table(rows, now=now)).rows()
+
+    async def read_table(self, rows: Sequence[EntityRow], *, now: datetime) -> FeatureTable:
+        """As `read`, in columns. Raises InputError for a wrong join key, Unavailable."""
+        compiled = self.compiled
+        if not rows:
+            return compiled.nothing()
+        asks = compiled.asks(rows)
+        with self.breaker.guard():
+            answers = await self.link.fetch(asks)
+            columns = compiled.decode(answers, len(rows), now)
+            if missing := compiled.book.missing(answers, columns):
+                key = schemas_key(compiled.book.project)
+                documents = await self.link.command("HMGET", key, *missing)
+                if compiled.book.learn(missing, documents):
+                    columns = compiled.decode(answers, len(rows), now)
+        return FeatureTable(compiled, columns, len(rows))
+
+
+@dataclass
+class BlockingReader:
+    """The same for jobs and tools."""
+
+    link: Link
+    compiled: CompiledRead
+
+    def read(self, rows: Sequence[EntityRow], *, now: datetime) -> FeatureTable:
+        """Raises InputError for a wrong join key, Unavailable."""
+        compiled = self.compiled
+        if not rows:
+            return compiled.nothing()
+        answers = self.link.fetch(compiled.asks(rows))
+        columns = compiled.decode(answers, len(rows), now)
+        if missing := compiled.book.missing(answers, columns):
+            key = schemas_key(compiled.book.project)
+            documents = self.link.command("HMGET", key, *missing)
+            if compiled.book.learn(missing, documents):
+                columns = compiled.decode(answers, len(rows), now)
+        return FeatureTable(compiled, columns, len(rows))
+
+
+@dataclass
+class RedisFeatures:
+    """The online store as serving reads it (`mlops.stores.online.OnlineStore`)."""
+
+    link: AsyncLink
+    breaker: Breaker = field(init=False)
+    _books: dict[str, SchemaBook] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(f"Redis at {self.link.address}")
+
+    def reader(self, plan: FeaturePlan, references: Sequence[str]) -> OnlineReader:
+        book = self._books.setdefault(plan.project, SchemaBook(plan.project))
+        return RedisReader(self.link, compile_read(plan, references, book), self.breaker)
+
+    async def ping(self) -> None:
+        await self.link.command("PING")
+
+    async def close(self) -> None:
+        await self.link.close()
