@@ -54,6 +54,10 @@ class Fields:
         return b"".join([_argument(name) for name in self.names])
 
 
+def _nothing() -> None:
+    """What there is to prepare by default."""
+
+
 Ask = tuple[bytes, Fields]
 """A key, and what to read of it."""
 Command = Sequence[Any]
@@ -81,7 +85,7 @@ class Link(Protocol):
         """Per ask the values, None where there is none; an error in place of an answer."""
 
     def run(
-        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None]
+        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = _nothing
     ) -> Iterator[tuple[Call, Any]]:
         """Each call with its answer, as they come, while the next calls are taken.
 
@@ -205,7 +209,7 @@ class DirectLink(_ClientLink):
             raise unavailable(self.address, exc) from exc
 
     def run(
-        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None]
+        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = _nothing
     ) -> Iterator[tuple[Call, Any]]:
         source, unanswered, failures = iter(calls), deque[Call](), 0
         while True:
@@ -317,7 +321,7 @@ class ClusterLink(_ClientLink):
         return self.batch([("HMGET", key, *of.names) for key, of in asks])
 
     def run(
-        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None]
+        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = _nothing
     ) -> Iterator[tuple[Call, Any]]:
         source = iter(calls)
         while some := list(itertools.islice(source, _CLUSTER_WINDOW)):
