@@ -24,6 +24,8 @@ class Measurement:
     unit: str
     floor: float | None = None
     more_is_better: bool = False
+    data: str | None = None
+    """What it was measured on, where that depends on what is there."""
 
     @property
     def ratio(self) -> float:
