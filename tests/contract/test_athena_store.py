@@ -6,15 +6,25 @@ a Feast that mends it is noticed.
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from feast import Entity, FeatureView, Field, ValueType
+import yaml
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.feature_logging import FeatureServiceLoggingSource, LoggingConfig
+from feast.infra.offline_stores.contrib.athena_offline_store.athena_source import (
+    AthenaLoggingDestination,
+)
+from feast.infra.utils import aws_utils
 from feast.infra.utils.aws_utils import AthenaQueryError
 from feast.types import Float64, String
 
@@ -39,9 +49,9 @@ FEATURES = ["spend:amount", "spend:payments"]
 WRONG = (AssertionError, AthenaQueryError, pytest.fail.Exception)
 
 
-def fails_on_feast(reason: str) -> pytest.MarkDecorator:
+def fails_on_feast(reason: str, raises: Any = WRONG) -> pytest.MarkDecorator:
     """Runs over both stores; an error that is not the known fault is no expected failure."""
-    expected = pytest.mark.xfail(reason=reason, raises=WRONG)
+    expected = pytest.mark.xfail(reason=reason, raises=raises, strict=True)
     return pytest.mark.parametrize("kind", [OURS, pytest.param(FEASTS, marks=expected)])
 
 
@@ -250,6 +260,86 @@ def test_a_query_that_runs_past_its_timeout_is_stopped(warehouse: Warehouse, kin
     with pytest.raises(Exception, match=r"ran past its limit of 0\.5 s"):
         job.to_arrow(timeout=0.5)
     assert warehouse.left() == {"objects": [], "tables": []}
+
+
+@fails_on_feast("it writes no rows", raises=NotImplementedError)
+def test_rows_are_written_to_the_table_under_a_view(warehouse: Warehouse, kind: str) -> None:
+    warehouse.add("spend", spend(("a", at(1), at(1), 1.0)), SPEND_TYPES)
+    store = warehouse.store([CUSTOMER, spend_view(warehouse.source("spend"))], kind=kind)
+    rows = spend(("a", at(3), at(3), 3.0))
+    _offline(store).offline_write_batch(store.config, store.get_feature_view("spend"), rows, None)
+    job = store.get_historical_features(entity_rows(("a", at(2)), ("a", at(3))), FEATURES)
+    assert job.to_df().sort_values("event_timestamp")["amount"].tolist() == [1.0, 3.0]
+
+
+@fails_on_feast("it cannot read the folder that Feast's logger hands over", raises=AttributeError)
+def test_logged_features_are_kept_and_read_back(
+    warehouse: Warehouse, tmp_path: Path, kind: str
+) -> None:
+    warehouse.add("spend", spend(("a", at(1), at(1), 1.0)), SPEND_TYPES)
+    destination = AthenaLoggingDestination(table_name="spend_log")
+    view = spend_view(warehouse.source("spend"))
+    service = FeatureService(
+        name="spending", features=[view], logging_config=LoggingConfig(destination=destination)
+    )
+    store = warehouse.store([CUSTOMER, view, service], kind=kind)
+    source = FeatureServiceLoggingSource(service, "tests")
+    schema = source.get_schema(store.registry)
+    for hour in (1, 2):
+        row = {
+            "customer_id": "a",
+            "spend__amount": float(hour),
+            "spend__payments": hour,
+            **dict.fromkeys(("spend__amount__timestamp", "spend__payments__timestamp"), at(1)),
+            **dict.fromkeys(("spend__amount__status", "spend__payments__status"), 2),
+            "__log_timestamp": at(2, hour),
+            "__log_date": at(2).date(),
+            "__request_id": str(hour),
+        }
+        log = pa.Table.from_pylist([{field.name: row[field.name] for field in schema}], schema)
+        folder = tmp_path / f"log{hour}"
+        folder.mkdir()
+        pq.write_table(log, folder / "flushed.parquet")
+        store.write_logged_features(folder, service)
+    job = _offline(store).pull_all_from_table_or_query(
+        store.config,
+        destination.to_data_source(),
+        [],
+        ["spend__amount"],
+        "__log_timestamp",
+        None,
+        at(2),
+        at(3),
+    )
+    assert sorted(job.to_arrow()["spend__amount"].to_pylist()) == [1.0, 2.0]
+
+
+@fails_on_feast("it waits up to half a minute between two looks at a query")
+def test_a_finished_query_is_noticed_within_a_second(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    athena = Mock()
+    states = itertools.chain(["RUNNING"] * 60, itertools.repeat("SUCCEEDED"))
+    athena.get_query_execution.side_effect = lambda **_: {
+        "QueryExecution": {"QueryExecutionId": "q", "Status": {"State": next(states)}}
+    }
+    athena.start_query_execution.return_value = {"QueryExecutionId": "q"}
+    if kind == OURS:
+        aws = Mock(client=lambda _: athena)
+        executions = Executions(aws, workgroup="w", catalog="", database="d", sleep=slept.append)
+        executions.run("SELECT 1", output="s3://b/")
+    else:
+        aws_utils.wait_for_athena_execution(athena, {"QueryExecutionId": "q"})
+    assert len(slept) >= 60
+    assert max(slept) <= 1.0
+
+
+def test_the_feature_repo_lets_athena_find_the_latest_rows() -> None:
+    # Feast's default pulls all history, and looks for the latest rows in pandas.
+    config = yaml.safe_load(Path("feature_repo/feature_store.yaml").read_text(encoding="utf-8"))
+    assert config["materialization"]["pull_latest_features"] is True
 
 
 def _offline(store: Any) -> Any:
