@@ -23,7 +23,13 @@ from infra.local.athena.types import (
 )
 
 _UNITS = ("millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year")
-_CLOCK_UNITS = _UNITS[:4]
+_MICROSECONDS = {
+    "millisecond": 1_000,
+    "second": 1_000_000,
+    "minute": 60_000_000,
+    "hour": 3_600_000_000,
+}
+_CLOCK_UNITS = tuple(_MICROSECONDS)
 _FIELDS = {
     "year": "year",
     "quarter": "quarter",
@@ -147,9 +153,14 @@ def _date_add(arguments: Sequence[Typed], where: str) -> Typed:
     clock = unit in _CLOCK_UNITS
     if value.type == DATE and clock:
         raise QueryFailed("INVALID_FUNCTION_ARGUMENT", f"'{unit}' is not a valid DATE field")
+    if clock:
+        # DuckDB multiplies intervals by 32-bit numbers only.
+        return shift(
+            value, f"+ to_microseconds({count.sql} * {_MICROSECONDS[unit]})", within_day=True
+        )
     months = {"quarter": 3}.get(unit)
     size = f"INTERVAL '{months} months'" if months else f"INTERVAL '1 {unit}'"
-    return shift(value, f"+ {count.sql} * {size}", within_day=clock)
+    return shift(value, f"+ {count.sql} * {size}", within_day=False)
 
 
 @special("date_diff")

@@ -234,11 +234,11 @@ def numbered_sql(
 ) -> tuple[str, dict[str, str], tuple[Carried, ...]]:
     """A query's rows with ordinals, times, join keys, and all its columns: SQL, types, names.
 
-    Zoned times become UTC, since neither Hive tables nor Parquet files of Athena hold zones.
+    Times are microseconds since 1970, since Hive tables cut them and hold no zones.
     """
     time = find_time_column({c: base_type(t).startswith("timestamp") for c, t in columns.items()})
     require_join_keys([column for column, _ in entity_keys.values()], list(columns))
-    at = TimeColumn(time, columns[time]).microseconds()
+    at = _finest(time, columns[time]).microseconds()
     selected = [f"row_number() OVER () - 1 AS {ROW}", f"{at} AS {AT}"]
     types = {ROW: "bigint", AT: "bigint"}
     for stored, (column, kind) in entity_keys.items():
@@ -247,30 +247,41 @@ def numbered_sql(
     carried = []
     for number, (column, kind) in enumerate(columns.items()):
         stored = f"c{number}"
-        selected.append(f"{plain_column(column, kind)} AS {stored}")
-        types[stored] = _hive_of_query(kind)
-        carried.append(Carried(stored, column))
+        instant = base_type(kind).startswith("timestamp")
+        value = _finest(column, kind).microseconds() if instant else plain_column(column, kind)
+        selected.append(f"{value} AS {stored}")
+        types[stored] = "bigint" if instant else _hive_of_query(kind)
+        carried.append(Carried(stored, column, instant=instant))
     query = f"SELECT {', '.join(selected)}\nFROM (\n{sql.strip().rstrip(';')}\n)"
     return query, types, tuple(carried)
 
 
+def _finest(column: str, kind: str) -> TimeColumn:
+    """A query's time to the microsecond: Athena does not say how precise it is."""
+    if not base_type(kind).startswith("timestamp"):
+        return TimeColumn(column, kind)
+    return TimeColumn(column, f"timestamp(6){' with time zone' if is_zoned(kind) else ''}")
+
+
 def plain_column(column: str, kind: str) -> str:
-    """A query's column as a file of Athena can hold it: zoned times in UTC, structures as JSON."""
-    if is_zoned(kind):
-        return f"CAST({name(column)} AT TIME ZONE 'UTC' AS timestamp)"
-    if base_type(kind) in {"array", "map", "row"}:
-        return f"json_format(CAST({name(column)} AS json))"
-    return name(column)
+    """A query's column as a file of Athena can hold it: times in UTC, cut to milliseconds;
+    structures as JSON; nulls of no type as text.
+    """
+    base, value = base_type(kind), name(column)
+    if base.startswith("timestamp"):
+        zone = " AT TIME ZONE 'UTC'" if is_zoned(kind) else ""
+        return f"CAST(date_trunc('millisecond', {value}){zone} AS timestamp)"
+    if base in {"array", "map", "row"}:
+        return f"json_format(CAST({value} AS json))"
+    return f"CAST({value} AS varchar)" if base == "unknown" else value
 
 
 def _hive_of_query(kind: str) -> str:
+    """Hive's name of the type of a plain column."""
     base = base_type(kind)
-    if base.startswith("timestamp"):
-        return "timestamp"
-    names = {"integer": "int", "varchar": "string", "char": "string", "varbinary": "binary"}
-    if base in {"array", "map", "row"}:
+    if base in {"array", "map", "row", "unknown", "varchar", "char"}:
         return "string"
-    return {"real": "float", **names}.get(base, kind)
+    return {"real": "float", "integer": "int", "varbinary": "binary"}.get(base, kind)
 
 
 def range_sql(views: Sequence[View], join_keys: Mapping[str, Sequence[str]], window: Window) -> str:

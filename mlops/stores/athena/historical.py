@@ -315,8 +315,11 @@ def _beside(rows: pa.Table, features: pa.Table) -> pa.Table:
 
 def _named(table: pa.Table, carried: Sequence[Carried], request: Request) -> pa.Table:
     """Columns by their names; Athena's own are lower-case."""
-    own = results.in_utc(table.select(list(range(len(carried)))))
-    own = own.rename_columns([c.output for c in carried])
+    columns = [
+        values.cast(results.INSTANT) if c.instant else values
+        for c, values in zip(carried, table.columns[: len(carried)], strict=True)
+    ]
+    own = results.in_utc(pa.table(columns, names=[c.output for c in carried]))
     rest = table.select(list(range(len(carried), table.num_columns)))
     return _beside(own, results.typed(rest, request.types))
 

@@ -99,6 +99,15 @@ class Carried:
 
     column: str
     output: str
+    instant: bool = False
+    """Whether it holds microseconds since 1970 in place of a time."""
+
+    def time(self, value: str) -> str:
+        """The time itself, as Hive's tables hold it: cut to milliseconds."""
+        if not self.instant:
+            return value
+        milliseconds = f"CAST(floor({value} / 1e3) AS bigint)"
+        return f"date_add('millisecond', {milliseconds}, TIMESTAMP '1970-01-01 00:00:00.000')"
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,7 @@ def join_sql(
 ) -> str:
     """The join of entity rows with every view: one row per entity row, ROW first if asked for.
 
+    Without ordinals the result stays in Athena, and carried instants are times.
     sparse: where only ordinals and the features of one view are wanted, its rows come as they are,
     without those of entity rows that have a null key; theirs are null.
     """
@@ -135,12 +145,17 @@ def join_sql(
         return f"{heading}SELECT {', '.join([f'v0.{ROW}', *features])}\nFROM v0"
     columns = [
         *([f"e.{ROW}"] if ordinal else []),
-        *(f"e.{name(c.column)} AS {name(c.output)}" for c in carried),
+        *(f"{_repeated(c, ordinal)} AS {name(c.output)}" for c in carried),
         *features,
     ]
     joins = [f"LEFT JOIN v{n} ON v{n}.{ROW} = e.{ROW}" for n in range(len(steps))]
     select = f"SELECT {', '.join(columns)}\nFROM {join.entities} e"
     return "\n".join([f"{heading if steps else ''}{select}", *joins])
+
+
+def _repeated(carried: Carried, ordinal: bool) -> str:
+    value = f"e.{name(carried.column)}"
+    return value if ordinal else carried.time(value)
 
 
 @dataclass(frozen=True)

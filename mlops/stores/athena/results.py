@@ -21,6 +21,7 @@ from mlops.stores.athena.sql import name
 from mlops.stores.athena.staging import TABLES, Run, Storage, split_uri
 
 Way = Literal["auto", "unload", "ctas"]
+INSTANT = pa.timestamp("us", tz="UTC")
 _READERS = 8
 _BLOCK = 1 << 20
 

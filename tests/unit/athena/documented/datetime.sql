@@ -17,6 +17,7 @@ SELECT INTERVAL '14' MONTH;  -- interval year to month => 1-2
 SELECT date_add('month', 1, DATE '2020-01-31');  -- date => 2020-02-29
 SELECT date_add('hour', -1, TIMESTAMP '2020-01-01 00:30:00');  -- timestamp(0) => 2019-12-31 23:30:00
 SELECT date_add('quarter', 1, DATE '2020-01-01');  -- date => 2020-04-01
+SELECT date_add('millisecond', 1704153600123, TIMESTAMP '1970-01-01 00:00:00.000');  -- timestamp(3) => 2024-01-02 00:00:00.123
 SELECT date_diff('day', TIMESTAMP '2020-01-01 12:00:00', TIMESTAMP '2020-01-02 11:00:00');  -- bigint => 0
 SELECT date_diff('hour', DATE '2020-01-01', TIMESTAMP '2020-01-02 01:30:00');  -- bigint => 25
 SELECT date_diff('month', DATE '2020-01-15', DATE '2020-03-14');  -- bigint => 1
