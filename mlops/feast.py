@@ -7,7 +7,6 @@ what runs is the function of this image's own feature repo, checked by its hash 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 import tempfile
@@ -16,7 +15,6 @@ import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pandas as pd
 import redis.exceptions
@@ -30,7 +28,7 @@ from mlops.aws import Aws, translated
 from mlops.errors import InputError, JobFailed, MlopsError, NotFound, SettingsError, Unavailable
 from mlops.objects import Document, Documents, S3Documents
 from mlops.plan import FeaturePlan, Transformation
-from mlops.secrets import redis_password
+from mlops.secrets import redis_target
 from mlops.settings import Settings
 from mlops.training_rows import NUMBERS, ROW, add_on_demand, entity_keys
 
@@ -50,7 +48,7 @@ def feast_environment(settings: Settings, aws: Aws, *, online: bool = True) -> d
         "FEAST_CLOCK": settings.clock,
     }
     if online:
-        values["FEAST_REDIS"] = _redis_connection(settings, aws)
+        values["FEAST_REDIS"] = redis_target(settings, aws).url
     return values
 
 
@@ -215,21 +213,3 @@ def feast_errors(doing: str) -> Iterator[None]:
             f"{doing}: Redis does not answer ({exc}). Start it ('mlops local up', or see the "
             "ElastiCache console) and run the command again; nothing was marked as done."
         ) from exc
-
-
-def _redis_connection(settings: Settings, aws: Aws) -> str:
-    """Feast's own notation: host:port,name=value,… with JSON values."""
-    url = urlsplit(settings.require_redis_url())
-    options: dict[str, Any] = {
-        "password": redis_password(settings, aws),
-        "ssl": url.scheme == "rediss",
-        "socket_connect_timeout": 5,
-        "socket_timeout": 30,
-    }
-    if url.username:
-        options["username"] = url.username
-    if url.path.strip("/"):
-        options["db"] = int(url.path.strip("/"))
-    # A comma would end the value; JSON can write it as an escape.
-    values = [f"{k}={json.dumps(v)}".replace(",", "\\u002c") for k, v in options.items() if v]
-    return ",".join([f"{url.hostname}:{url.port or 6379}", *values])

@@ -32,8 +32,13 @@ settings.load_profile("default")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Feast works in boto3's default session, which keeps the credentials of its first use."""
+    """Undo what Feast does to its process.
+
+    It works in boto3's default session, which keeps the credentials of its first use, and when it
+    first reads it lets every counter of the process share files with others.
+    """
     boto3.DEFAULT_SESSION = None
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 
 class Clients(Protocol):

@@ -31,9 +31,9 @@ from mlops.downsync.values import ValueType, as_json, read_time, value_type
 from mlops.downsync.writers import open_writer
 from mlops.errors import NotFound, Unavailable
 from mlops.objects import S3Documents
-from mlops.secrets import redis_password
+from mlops.secrets import redis_target
 from mlops.settings import Settings
-from mlops.stores.connection import RedisLimits
+from mlops.stores.redis.connecting import USUAL_LIMITS
 
 TOLERANCE = timedelta(minutes=5)
 """How far ahead of the platform's clock an event time may be."""
@@ -245,7 +245,7 @@ def open_pusher(settings: Settings) -> Iterator[Pusher]:
     """
     aws = Aws(region=settings.region)
     flows = load_flows(S3Documents(aws, settings.names.artifact_bucket))
-    writer = open_writer(settings, redis_password(settings, aws), RedisLimits())
+    writer = open_writer(redis_target(settings, aws), settings.build_clock(), USUAL_LIMITS)
     producer = Producer(KinesisSink(aws, settings.names.downsync_stream), limits=_LIMITS)
     try:
         yield Pusher(flows, writer, EventLog(producer), settings.build_clock())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from mlops.clock import Clock
 from mlops.downsync.online import OnlineWriter
-from mlops.settings import Settings
-from mlops.stores.connection import RedisLimits, connect_redis, redis_address
-from mlops.stores.feast_redis_writing import FeastRedisWriter
+from mlops.downsync.packed import PackedWriter
+from mlops.stores.redis.connecting import RedisLimits
+from mlops.stores.redis.link import open_link
+from mlops.stores.redis.target import RedisTarget
 
 
-def open_writer(settings: Settings, password: str, limits: RedisLimits) -> OnlineWriter:
-    """Connects on first use. Raises SettingsError where no Redis is set."""
-    client = connect_redis(settings, password, limits=limits)
-    return FeastRedisWriter(client, address=redis_address(settings))
+def open_writer(target: RedisTarget, clock: Clock, limits: RedisLimits) -> OnlineWriter:
+    """Connects on first use; to a cluster at once (Unavailable)."""
+    return PackedWriter(open_link(target, limits=limits), clock)

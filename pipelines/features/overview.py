@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from mlops.errors import NotFound
 from mlops.feast import load_registry
 from pipelines.features.buildlog import load_log
-from pipelines.features.materializing import load_record
 from pipelines.features.session import Session
 from pipelines.features.upsync.state import Runs
 
@@ -38,8 +37,6 @@ def list_views(session: Session) -> list[ViewOverview]:
         spec = entry.spec
         log, _ = load_log(session.data, spec.batch_source.athena_options.table)
         position, _ = Runs(session.artifacts).position(spec.name)
-        record, _ = load_record(session.artifacts, spec.name)
-        loaded = position or record
         rows.append(
             ViewOverview(
                 view=spec.name,
@@ -54,7 +51,7 @@ def list_views(session: Session) -> list[ViewOverview]:
                     if any(p.feature_view_name == spec.name for p in service.spec.features)
                 ),
                 built_to=log.last_day,
-                online_to=loaded.through if loaded else None,
+                online_to=position.through if position else None,
             )
         )
     return rows

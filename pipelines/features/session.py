@@ -7,18 +7,13 @@ from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
 
-import redis
-
 from mlops.athena import Athena
 from mlops.aws import Aws
-from mlops.feast import open_store
 from mlops.names import Names
 from mlops.objects import S3Documents
 from mlops.registry.sagemaker import SageMakerRegistry
-from mlops.secrets import redis_password
 from mlops.settings import Settings
 from pipelines.datasets.store import DatasetStore
-from pipelines.features.materializing import RedisMarks, Stores
 from pipelines.features.schemas.consumers import Consumer, Users, find_consumers, load_users
 from pipelines.features.verification import S3Footers
 
@@ -60,20 +55,3 @@ class Session:
 
     def new_id(self) -> str:
         return uuid.uuid4().hex[:12]
-
-    def online_stores(self) -> Stores:
-        """Raises NotFound when nothing was applied yet."""
-        feast = open_store(self.settings, self.aws, online=True)
-        client = redis.Redis.from_url(
-            self.settings.require_redis_url(),
-            password=redis_password(self.settings, self.aws),
-            socket_connect_timeout=5,
-            socket_timeout=30,
-        )
-        return Stores(
-            feast=feast,
-            queries=self.athena,
-            data=self.data,
-            artifacts=self.artifacts,
-            marks=RedisMarks(client, feast.project),
-        )

@@ -11,14 +11,11 @@ from mlops.downsync.push import Pusher
 from mlops.downsync.stream import KinesisSink
 from mlops.downsync.writers import open_writer
 from mlops.objects import S3Documents
-from mlops.secrets import redis_password
+from mlops.secrets import redis_target
 from mlops.settings import Settings
-from mlops.stores.connection import (
-    RedisLimits,
-    connect_redis_async,
-    redis_address,
-)
-from mlops.stores.feast_redis import FeastRedisStore
+from mlops.stores.redis.async_link import open_async_link
+from mlops.stores.redis.connecting import RedisLimits
+from mlops.stores.redis.reading import RedisFeatures
 from serving.buckets import open_s3_bucket
 from serving.downsync_metrics import DownsyncMetrics
 from serving.proxy.app import Downsync, ProxyDependencies
@@ -39,8 +36,8 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     Raises SettingsError, NotFound or Refused where Redis' address or password is not to be had.
     """
     aws = Aws(region=settings.region)
-    password = redis_password(settings, aws)
-    store = build_store(settings, section, password)
+    target, limits = redis_target(settings, aws), build_limits(section)
+    store = RedisFeatures(open_async_link(target, limits=limits))
     inference = HttpInference(build_client(section))
     documents = S3Documents(aws, settings.names.artifact_bucket)
     catalog = Catalog(
@@ -54,9 +51,7 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     )
     metrics, clock = ProxyMetrics(), settings.build_clock()
     flows, log = watch_flows(documents), build_log(settings, section, aws)
-    pusher = Pusher(
-        flows.current, open_writer(settings, password, limits=_limits(section)), log, clock
-    )
+    pusher = Pusher(flows.current, open_writer(target, clock, limits=limits), log, clock)
     downsync = Downsync(flows, log, pusher)
     metrics.registry.register(DownsyncMetrics(log))
     served = ServedLog(flows.current, log, clock)
@@ -70,12 +65,7 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     )
 
 
-def build_store(settings: Settings, section: ProxySettings, password: str) -> FeastRedisStore:
-    client = connect_redis_async(settings, password, limits=_limits(section))
-    return FeastRedisStore(client, address=redis_address(settings))
-
-
-def _limits(section: ProxySettings) -> RedisLimits:
+def build_limits(section: ProxySettings) -> RedisLimits:
     seconds = section.redis_timeout_seconds
     return RedisLimits(connect_timeout=seconds, read_timeout=seconds)
 

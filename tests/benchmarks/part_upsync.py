@@ -108,15 +108,15 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ours(warehouse: Warehouse, entities: int) -> dict[str, Any]:
-    import redis
-
-    from mlops.stores.redis.link import DirectLink
+    from mlops.stores.redis.link import DirectLink, open_link
+    from mlops.stores.redis.target import RedisTarget
     from pipelines.features.upsync.running import Options
     from tests.upsync_place import Place
 
     host, port = "127.0.0.1", warehouse.aws.redis_port
     password = os.environ["MLOPS_REDIS_PASSWORD"]
-    link = DirectLink(redis.Redis(port=port, password=password, protocol=2), f"{host}:{port}")
+    link = open_link(RedisTarget(host, port, password=password))
+    assert isinstance(link, DirectLink)
     views = _views(warehouse, entities)
     places = [Place(warehouse.aws, warehouse, link, view, project="bench") for view in views]
     runner = replace(places[0].runner(NOW), registry=_registry(views))

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import redis
 
 from infra.local import redis as local_redis
 from infra.local.redis import RedisServer
 from mlops.clock import SystemClock
-from mlops.downsync.events import microseconds, moment_of
+from mlops.downsync.events import microseconds
 from mlops.downsync.flow import Flow
 from mlops.downsync.online import MemoryWriter, OnlineRow, OnlineWriter
 from mlops.downsync.packed import PackedWriter
 from mlops.errors import Refused, Unavailable
 from mlops.plan import FeaturePlan, PlannedField, PlannedView
-from mlops.settings import Settings
-from mlops.stores.connection import RedisLimits, connect_redis, connect_redis_async
-from mlops.stores.feast_redis import FeastRedisStore
-from mlops.stores.feast_redis_writing import FeastRedisWriter
-from mlops.stores.online import FeatureValue, OnlineStore
-from mlops.stores.redis.bodies import python_value
-from mlops.stores.redis.decoding import ViewDecoder
-from mlops.stores.redis.link import DirectLink, Fields
-from mlops.stores.redis.views import StoredView, stored_view
+from mlops.stores.online import OnlineStore
+from mlops.stores.redis.async_link import open_async_link
+from mlops.stores.redis.link import open_link
+from mlops.stores.redis.reading import RedisFeatures
+from mlops.stores.redis.target import RedisTarget, parse_target
 from tests.local_aws import unique
 
 AT = datetime(2018, 8, 8, 1, 2, 3, 456789, tzinfo=UTC)
@@ -94,66 +88,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     running.stop()
 
 
-@dataclass
-class PackedStore:
-    """Reads packed rows one by one, as the decoder has them."""
-
-    link: DirectLink
-
-    def reader(self, plan: FeaturePlan, _: Any) -> PackedReader:
-        (view,) = plan.views
-        stored = stored_view(
-            plan.project, view.name, join_keys=KEYS, features=view.features, ttl_seconds=0
-        )
-        return PackedReader(self.link, stored, view.features)
-
-    async def close(self) -> None:
-        self.link.close()
-
-
-@dataclass
-class PackedReader:
-    link: DirectLink
-    view: StoredView
-    features: tuple[PlannedField, ...]
-
-    async def read(self, rows: Any, *, now: datetime) -> list[dict[str, FeatureValue]]:
-        asks = [(self.view.keys.key(row), Fields((self.view.field,))) for row in rows]
-        packed = [answer[0] for answer in self.link.fetch(asks)]
-        decoder = ViewDecoder(self.features, {self.view.schema.tag: self.view.schema})
-        found = decoder.decode(packed, -(1 << 53))
-        return [self._row(found, n) for n in range(len(packed))]
-
-    def _row(self, found: Any, n: int) -> dict[str, FeatureValue]:
-        at, row = moment_of(found.events[n]), {}
-        for place, feature in enumerate(self.features):
-            value, convert = found.values[place][n], python_value(feature.dtype)
-            value = convert(value) if convert and value is not None else value
-            row[f"wide:{feature.name}"] = FeatureValue(found.status(place, n), value, at)
-        return row
-
-
-@pytest.fixture(params=["memory", "feast", "packed"])
+@pytest.fixture(params=["memory", "packed"])
 async def store(request: pytest.FixtureRequest, server: RedisServer) -> AsyncIterator[Store]:
-    if request.param == "packed":
-        link = DirectLink(redis.Redis(port=server.port, password=server.password, protocol=2), "x")
-        packed: Any = PackedStore(link)
-        yield Store(PackedWriter(link, SystemClock()), packed)
-        link.close()
-        return
     if request.param == "memory":
-        writer = MemoryWriter()
-        yield Store(writer, writer.store)
+        fake = MemoryWriter()
+        yield Store(fake, fake.store)
         return
-    settings = Settings(
-        env="local", account="000000000000", region="ap-northeast-2", redis_url=server.url
-    )
-    limits = RedisLimits(read_timeout=5)
-    client = connect_redis_async(settings, server.password, limits=limits)
-    reader = FeastRedisStore(client, address="x")
-    writer_ = FeastRedisWriter(connect_redis(settings, server.password, limits=limits), address="x")
-    yield Store(writer_, reader)
-    writer_.close()
+    target = parse_target(server.url, server.password)
+    writer, reader = PackedWriter(open_link(target), SystemClock()), open_async_link(target)
+    yield Store(writer, RedisFeatures(reader))
+    writer.close()
     await reader.close()
 
 
@@ -194,14 +138,15 @@ async def test_two_writers_at_once_leave_the_newest_whole(store: Store) -> None:
 
 
 def test_a_redis_that_does_not_answer_is_unavailable() -> None:
-    writer = FeastRedisWriter(redis.Redis(port=1, socket_connect_timeout=1), address="nowhere:1")
+    target = RedisTarget("127.0.0.1", 1)
+    writer = PackedWriter(open_link(target, retries=0), SystemClock())
     flow = Flow(project="p", view="v", keys=KEYS, features=())
-    with pytest.raises(Unavailable, match="nowhere:1"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         writer.write(flow, [OnlineRow({"shop": "a", "no": 1}, {}, 0)])
 
 
-def test_features_that_feasts_layout_is_not_read_with_are_refused_by_name() -> None:
-    writer = FeastRedisWriter(redis.Redis(port=1), address="nowhere:1")
-    features = (PlannedField(name="many", dtype="Array(Float64)"),)
+def test_features_that_cannot_be_stored_are_refused_by_name() -> None:
+    writer = PackedWriter(open_link(RedisTarget("127.0.0.1", 1)), SystemClock())
+    features = (PlannedField(name="many", dtype="Tensor"),)
     with pytest.raises(Refused, match="many"):
         writer.check(Flow(project="p", view="v", keys=KEYS, features=features))

@@ -20,9 +20,9 @@ from cryptography.x509.oid import NameOID
 from infra.local import redis as local_redis
 from infra.local.redis import RedisServer
 from mlops.errors import Unavailable
-from mlops.settings import Settings
-from mlops.stores.connection import connect_redis_async, redis_address
-from mlops.stores.feast_redis import FeastRedisStore
+from mlops.stores.redis.async_link import open_async_link
+from mlops.stores.redis.reading import RedisFeatures
+from mlops.stores.redis.target import parse_target
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,8 @@ async def relay(server: RedisServer, certificate: Path) -> AsyncIterator[int]:
         yield listening.sockets[0].getsockname()[1]
 
 
-def store_at(url: str, password: str) -> FeastRedisStore:
-    settings = Settings(env="local", account="0" * 12, region="ap-northeast-2", redis_url=url)
-    client = connect_redis_async(settings, password)
-    return FeastRedisStore(client, address=redis_address(settings))
+def store_at(url: str, password: str) -> RedisFeatures:
+    return RedisFeatures(open_async_link(parse_target(url, password)))
 
 
 async def test_a_certificate_of_a_known_authority_is_accepted(

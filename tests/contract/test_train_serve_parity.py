@@ -50,7 +50,7 @@ def plan() -> FeaturePlan:
         "FEAST_WORKGROUP": "workgroup",
         "FEAST_STAGING": "s3://staging",
         "FEAST_CLOCK": "system",
-        "FEAST_REDIS": "127.0.0.1:1",
+        "FEAST_REDIS": "redis://127.0.0.1:1",
     }
     definitions = load_definitions(REPO, environment)
     (service,) = [s for s in definitions.services if s.name == DEFAULTS.feature_service]

@@ -124,7 +124,7 @@ def open_link(target: RedisTarget, *, limits: RedisLimits = USUAL_LIMITS, retrie
 
 def unavailable(address: str, cause: BaseException) -> Unavailable:
     """What Redis' refusal or silence means, and what to do."""
-    text = str(cause) or type(cause).__name__
+    text = (str(cause) or type(cause).__name__).rstrip(".")
     if isinstance(cause, OutOfMemoryError) or "OOM command not allowed" in text:
         return Unavailable(
             f"Redis at {address} is full: {text}. Nothing more is written until it has memory; "

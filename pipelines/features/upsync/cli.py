@@ -67,9 +67,6 @@ def upsync(
     from pipelines.features.upsync.running import Options, select_views
 
     session = _session()
-    if not session.has_packed_rows:
-        _materialize(session, view, full=full, dry_run=dry_run, as_json=as_json)
-        return
     options = Options(session.now, full=full, shards=shards, wait=wait, patience=patience)
     loader = session.upsync(told=_tell)
     views = select_views(session.feast.list_feature_views(), view)
@@ -77,30 +74,6 @@ def upsync(
         _show(([loader.preview(one, options) for one in views]), as_json=as_json)
         return
     _show(loader.run_all(views, options), as_json=as_json)
-
-
-def _materialize(
-    session: OnlineSession, names: tuple[str, ...], *, full: bool, dry_run: bool, as_json: bool
-) -> None:
-    """Feast's own online store is loaded by Feast."""
-    from pipelines.features.materializing import select_views, upsync_view
-
-    stores = session.online_stores()
-    reports = [
-        upsync_view(one, stores, now=session.now, full=full, dry_run=dry_run)
-        for one in select_views(stores.feast.list_feature_views(), names)
-    ]
-    if as_json:
-        print_json(reports)
-        return
-    for r in reports:
-        newest = f", newest row {r.through:%Y-%m-%d %H:%M:%S}" if r.through else ""
-        out.print(
-            f"{r.view}: {r.state}, {r.rows:,} keys of {r.start:%Y-%m-%d %H:%M:%S} to "
-            f"{r.until:%Y-%m-%d %H:%M:%S}{newest} ({r.reason}; {r.seconds} s)",
-            highlight=False,
-            soft_wrap=True,
-        )
 
 
 @click.command()

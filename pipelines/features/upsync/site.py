@@ -10,11 +10,11 @@ from typing import Any
 from mlops.clock import SystemClock
 from mlops.errors import Refused
 from mlops.feast import feast_environment, open_store, read_config
-from mlops.secrets import redis_password
+from mlops.secrets import redis_target
 from mlops.stores.athena.session import open_session
 from mlops.stores.athena.staging import Storage
-from mlops.stores.connection import RedisLimits, connect_redis, redis_address
-from mlops.stores.redis.link import DirectLink, Link
+from mlops.stores.redis.connecting import RedisLimits
+from mlops.stores.redis.link import Link, open_link
 from pipelines.features.backup.archive import Archive
 from pipelines.features.backup.keys import ProjectKeys
 from pipelines.features.lease import SECONDS, Leases
@@ -39,25 +39,19 @@ class OnlineSession(Session):
 
     @cached_property
     def link(self) -> Link:
-        client = connect_redis(
-            self.settings, redis_password(self.settings, self.aws), limits=_LIMITS
-        )
-        return DirectLink(client, redis_address(self.settings))
-
-    @cached_property
-    def has_packed_rows(self) -> bool:
-        """Whether feature_store.yaml names our online store, and not Feast's."""
-        environment = feast_environment(self.settings, self.aws)
-        config = read_config(self.settings.feature_repo, environment)
-        return str(config["online_store"]["type"]).startswith("mlops.")
+        return open_link(redis_target(self.settings, self.aws), limits=_LIMITS)
 
     def require_packed_rows(self) -> None:
-        """Raises Refused where the feature repo names Feast's own online store."""
-        if not self.has_packed_rows:
+        """Raises Refused where the feature repo names another online store than ours."""
+        environment = feast_environment(self.settings, self.aws, online=False)
+        config = read_config(self.settings.feature_repo, environment | {"FEAST_REDIS": "unused"})
+        kind = str(config["online_store"]["type"])
+        if not kind.startswith("mlops.stores.redis."):
             raise Refused(
-                "The feature repo names Feast's own Redis store, which Feast loads: run 'mlops "
-                "features upsync'. For this, give online_store in feature_store.yaml a type of "
-                "mlops.stores.redis."
+                f"The feature repo's online store is '{kind}', which does not read what we write. "
+                "Give online_store in feature_store.yaml the type "
+                "mlops.stores.redis.store.RedisOnlineStore; 'mlops features migrate-online' brings "
+                "over what Feast's own Redis store holds."
             )
 
     @property
@@ -74,7 +68,7 @@ class OnlineSession(Session):
         return Planner(self.feast.project, session, self.data, SystemClock())
 
     def verifier(self, shown: int) -> Verifier:
-        """Raises Refused where the feature repo names Feast's own online store."""
+        """Raises Refused where the feature repo names another online store."""
         self.require_packed_rows()
         return Verifier(self.planner, self.link, shown)
 
@@ -88,8 +82,7 @@ class OnlineSession(Session):
         """Loads views, as this process, or as a holder that is more than one process.
 
         seconds: how long the holder may be silent.
-        Raises NotFound when nothing was applied yet, and Refused where the feature repo names
-        Feast's own online store.
+        Raises NotFound when nothing was applied yet, Refused as `require_packed_rows`.
         """
         self.require_packed_rows()
         own = f"{self.aws.identity} on {socket.gethostname()} (process {os.getpid()})"

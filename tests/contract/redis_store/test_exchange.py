@@ -9,7 +9,7 @@ import redis
 
 from mlops.plan import PlannedField
 from mlops.stores.redis.exchange import TIMES, Exchange, exchange
-from mlops.stores.redis.link import DirectLink
+from mlops.stores.redis.link import Link
 from mlops.stores.redis.views import StoredView, stored_view
 
 VIEW = stored_view(
@@ -29,7 +29,7 @@ def row(event: int, created: int, amount: float) -> bytes:
 @dataclass(frozen=True)
 class Store:
     client: redis.Redis
-    link: DirectLink
+    link: Link
     view: StoredView = VIEW
 
     def put(self, key: bytes, stored: bytes) -> None:
@@ -45,7 +45,7 @@ class Store:
 
 
 @pytest.fixture
-def store(client: redis.Redis, link: DirectLink, project: str) -> Store:
+def store(client: redis.Redis, link: Link, project: str) -> Store:
     return Store(client, link)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 
 from infra.local.redis import read_password
-from mlops.stores.redis.link import DirectLink
+from mlops.stores.redis.link import DirectLink, open_link
+from mlops.stores.redis.target import RedisTarget
 from tests.feast_athena import Warehouse
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 @pytest.fixture
 def link(local_aws: LocalAws) -> Iterator[DirectLink]:
     password = read_password(local_aws.state.redis)
-    with redis.Redis(port=local_aws.redis_port, password=password, protocol=2) as client:
-        yield DirectLink(client, f"127.0.0.1:{local_aws.redis_port}")
+    opened = open_link(RedisTarget("127.0.0.1", local_aws.redis_port, password=password))
+    assert isinstance(opened, DirectLink)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

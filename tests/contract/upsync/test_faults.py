@@ -9,13 +9,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-import redis as redis_py
 
 from infra.local import redis as local_redis
 from infra.local.redis import RedisServer
@@ -23,7 +23,8 @@ from mlops.clock import FixedClock
 from mlops.errors import Unavailable
 from mlops.objects import S3Documents
 from mlops.stores.athena.session import open_session
-from mlops.stores.redis.link import DirectLink
+from mlops.stores.redis.link import DirectLink, open_link
+from mlops.stores.redis.target import parse_target
 from pipelines.features.lease import Leases
 from pipelines.features.upsync.loading import Loader
 from pipelines.features.upsync.online import Written
@@ -72,9 +73,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def place(local_aws: Any, warehouse: Warehouse, server: Server) -> Iterator[Place]:
     many = [(f"c{n}", "2018-08-07", "2018-08-07", float(n)) for n in range(ROWS)]
     warehouse.add("spend", spends(*many), SPEND_TYPES)
-    port, password = server.running.port, server.running.password
-    with redis_py.Redis(port=port, password=password, protocol=2) as client:
-        link = DirectLink(client, f"127.0.0.1:{port}")
+    target = parse_target(server.running.url, server.running.password)
+    with closing(open_link(target)) as link:
+        assert isinstance(link, DirectLink)
         place = Place(local_aws, warehouse, link, spend_view(warehouse.source("spend")))
         documents = S3Documents(place.identity, warehouse.name)
         for key, body in place.documents.stored.items():

@@ -14,27 +14,14 @@ from tests.integration.features.conftest import Built, Finished
 DAY = "2025-04-20"
 
 
-@pytest.fixture(scope="module")
-def repo(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The feature repo, with rows packed online."""
-    copied = tmp_path_factory.mktemp("repo") / "feature_repo"
-    shutil.copytree(built.place.settings.feature_repo, copied)
-    path = copied / "feature_store.yaml"
-    config = yaml.safe_load(path.read_text())
-    config["online_store"]["type"] = "mlops.stores.redis.RedisOnlineStore"
-    path.write_text(yaml.safe_dump(config))
-    return copied
-
-
 class Commands:
-    """`mlops` on that feature repo."""
+    """`mlops` where the tables are built."""
 
-    def __init__(self, built: Built, repo: Path) -> None:
+    def __init__(self, built: Built) -> None:
         self.place = built.place
-        self.repo = repo
 
     def run(self, *arguments: str) -> Finished:
-        return self.place.run(*arguments, MLOPS_FEATURE_REPO=str(self.repo))
+        return self.place.run(*arguments)
 
     def json(self, *arguments: str) -> object:
         done = self.run(*arguments, "--json")
@@ -43,8 +30,8 @@ class Commands:
 
 
 @pytest.fixture(scope="module")
-def mlops(built: Built, repo: Path) -> Commands:
-    return Commands(built, repo)
+def mlops(built: Built) -> Commands:
+    return Commands(built)
 
 
 def test_the_workflow_loads_every_view_in_an_array_of_jobs(mlops: Commands) -> None:
@@ -87,7 +74,13 @@ def test_the_online_store_is_saved_lost_and_restored(mlops: Commands) -> None:
     assert "nightly" in listed.stdout
 
 
-def test_a_repo_with_feast_s_own_store_is_refused_by_name(built: Built) -> None:
-    refused = built.place.run("features", "verify")
+def test_a_repo_with_feast_s_own_store_is_refused_by_name(built: Built, tmp_path: Path) -> None:
+    repo = tmp_path / "feature_repo"
+    shutil.copytree(built.place.settings.feature_repo, repo)
+    config = yaml.safe_load((repo / "feature_store.yaml").read_text())
+    config["online_store"] = {"type": "redis", "connection_string": "localhost:6379"}
+    (repo / "feature_store.yaml").write_text(yaml.safe_dump(config))
+    refused = built.place.run("features", "verify", MLOPS_FEATURE_REPO=str(repo))
     assert refused.code == 5
-    assert "Feast's own Redis store" in refused.stderr
+    assert "'redis'" in refused.stderr
+    assert "migrate-online" in refused.stderr

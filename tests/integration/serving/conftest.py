@@ -23,7 +23,8 @@ from infra.local.redis import RedisServer
 from mlops.aws import Aws
 from mlops.objects import S3Documents
 from mlops.plan import FeaturePlan, save_plan
-from tests.feast_rows import write_rows
+from mlops.stores.redis.target import parse_target
+from tests.packed_rows import write_packed
 from tests.serving_examples import NOW, build_plan, write_repo
 
 MLOPS = Path(sys.executable).with_name("mlops")
@@ -170,18 +171,10 @@ def prepare_bucket(local_aws: LocalAws, environment: dict[str, str]) -> S3Docume
 
 
 def fill_redis(server: RedisServer, plan: FeaturePlan) -> None:
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    spend = {
-        "payments": Value(int64_val=4),
-        "mean_amount": Value(double_val=10.0),
-        "unused": Value(double_val=1.0),
-    }
-    rows = [
-        ("spend", {"customer_id": Value(string_val="c1")}, spend),
-        ("risk", {"terminal_id": Value(string_val="t1")}, {"risk": Value(double_val=0.1)}),
-    ]
-    write_rows(server, plan.project, rows, NOW)
+    spend = {"customer_id": "c1", "payments": 4, "mean_amount": 10.0, "unused": 1.0}
+    risk = {"terminal_id": "t1", "risk": 0.1}
+    target = parse_target(server.url, server.password)
+    write_packed(target, plan, {"spend": spend, "risk": risk}, NOW)
 
 
 def run_cli(environment: dict[str, str], *arguments: str) -> Any:

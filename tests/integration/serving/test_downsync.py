@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,7 +15,6 @@ import pandas as pd
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, RepoConfig, ValueType
 from feast.infra.offline_stores.contrib.athena_offline_store.athena_source import AthenaSource
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, Int64, String
 
 from infra.local.lifecycle import LocalAws
@@ -28,7 +26,7 @@ from mlops.names import Role
 from mlops.objects import S3Documents
 from mlops.plan import PlannedField, plan_key, save_plan
 from mlops.settings import load_settings
-from tests.feast_rows import write_rows
+from mlops.stores.redis.target import RedisTarget
 from tests.integration.serving.conftest import (
     MLOPS,
     Service,
@@ -38,6 +36,7 @@ from tests.integration.serving.conftest import (
     run_cli,
     wait_for,
 )
+from tests.packed_rows import write_packed
 from tests.serving_examples import (
     INSTANCE,
     NOW,
@@ -99,9 +98,8 @@ def services(
     version = publish(documents, manifest, graph, version=1, bucket=bucket, endpoint=ENDPOINT)
     deploy(documents, version, endpoint=ENDPOINT)
     password = platform.environment()["MLOPS_REDIS_PASSWORD"]
-    server: Any = SimpleNamespace(port=platform.redis_port, password=password)
-    risk = {"risk": Value(double_val=0.1)}
-    write_rows(server, plan.project, [("risk", {"terminal_id": Value(string_val="t1")}, risk)], NOW)
+    target = RedisTarget("127.0.0.1", platform.redis_port, password=password)
+    write_packed(target, plan, {"risk": {"terminal_id": "t1", "risk": 0.1}}, NOW)
     create = ("serve", "create-key", "downsync", "--push", "spend_push", "--json")
     key = run_cli(platform.environment(), *create)["key"]
     environment = platform.environment(Role.SERVING) | {

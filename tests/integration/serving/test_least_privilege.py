@@ -65,14 +65,14 @@ def test_a_caller_is_answered_by_services_that_act_as_the_serving_role(
         wait_for(lambda: ENDPOINT in models(proxy), "the deployment")
         answer = httpx.post(
             f"{proxy.url}/v1/models/{ENDPOINT}:predict",
-            json={"instances": [INSTANCE]},
+            json={"instances": [INSTANCE | {"customer_id": "nobody"}]},
             headers={"X-Api-Key": key},
         )
     finally:
         proxy.stop()
         inference.stop()
     assert answer.status_code == 422, answer.text
-    assert "customer_id 'c1'" in answer.json()["error"]["message"]
+    assert "customer_id 'nobody'" in answer.json()["error"]["message"]
 
 
 def models(proxy: Service) -> Any:

@@ -26,7 +26,7 @@ ENVIRONMENT = {
     "FEAST_WORKGROUP": "mlops-test",
     "FEAST_STAGING": "s3://staging",
     "FEAST_CLOCK": "system",
-    "FEAST_REDIS": "localhost:1",
+    "FEAST_REDIS": "redis://localhost:1",
 }
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from feast.infra.online_stores.redis import RedisOnlineStore
+import yaml
 
 from mlops.aws import Aws
 from mlops.errors import InputError, JobFailed, NotFound, SettingsError
 from mlops.feast import feast_environment, historical_features, read_config
 from mlops.plan import FeaturePlan, PlannedField, PlannedTransformation, PlannedView
 from mlops.settings import Settings, load_settings
+from mlops.stores.redis.target import RedisTarget, parse_target
 
 YAML = """
 project: payments
@@ -44,11 +45,11 @@ def settings(**changes: str) -> Settings:
     )
 
 
-def redis_options(of: Settings) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    """What Feast reads in the connection string that we write."""
-    text = feast_environment(of, Aws(region="eu-west-1"))["FEAST_REDIS"]
-    nodes, options = RedisOnlineStore._parse_connection_string(text)
-    return list(nodes), dict(options)
+def target(of: Settings) -> RedisTarget:
+    """What our store reads in the URL that we write, once it went through the YAML of the repo."""
+    url = feast_environment(of, Aws(region="eu-west-1"))["FEAST_REDIS"]
+    text = yaml.safe_load(f"online_store:\n  url: {url}")
+    return parse_target(text["online_store"]["url"])
 
 
 def test_variables_are_filled_in_once(repo: Path) -> None:
@@ -79,20 +80,27 @@ def test_a_folder_that_is_no_feature_repo_is_named(tmp_path: Path) -> None:
 
 
 def test_the_online_store_is_addressed_as_the_settings_say() -> None:
-    nodes, options = redis_options(settings())
-    assert nodes == [{"host": "cache", "port": "6380"}]
-    assert (options["db"], options["password"]) == (2, "secret")
-    assert "ssl" not in options
+    assert target(settings()) == RedisTarget("cache", 6380, db=2, password="secret")
 
 
 def test_tls_and_user_are_passed_on() -> None:
-    _, options = redis_options(settings(MLOPS_REDIS_URL="rediss://app@cache:6379"))
-    assert (options["ssl"], options["username"]) == (True, "app")
+    found = target(settings(MLOPS_REDIS_URL="rediss://app@cache:6379"))
+    assert (found.is_tls, found.username) == (True, "app")
 
 
-@pytest.mark.parametrize("password", ["12345", "a,b=c", 'quo"te', "${HOME}", "true"])
+@pytest.mark.parametrize("password", ["12345", "a,b=c", 'quo"te', "${HOME}", "true", "#: '@/%"])
 def test_a_password_of_any_characters_arrives_as_it_is(password: str) -> None:
-    assert redis_options(settings(MLOPS_REDIS_PASSWORD=password))[1]["password"] == password
+    assert target(settings(MLOPS_REDIS_PASSWORD=password)).password == password
+
+
+def test_with_iam_authentication_no_password_is_asked_for() -> None:
+    of = settings(MLOPS_REDIS_URL="rediss://app@cache?iam=group", MLOPS_REDIS_PASSWORD="")
+    assert target(of).password is None
+
+
+def test_the_platforms_clock_is_the_stores_clock() -> None:
+    values = feast_environment(settings(MLOPS_CLOCK="2018-08-08"), Aws(region="eu-west-1"))
+    assert values["FEAST_CLOCK"] == "2018-08-08"
 
 
 def test_without_redis_no_password_is_asked_for() -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from mlops.errors import NotFound, Unavailable
 from mlops.plan import FeaturePlan
-from mlops.stores.feast_redis import decode_timestamp, decode_value, entity_key
 from mlops.stores.online import FeatureStatus, MemoryOnlineStore
 from tests.serving_examples import NOW, build_plan, write_repo
 
@@ -60,22 +59,3 @@ async def test_a_store_that_is_down_says_so(plan: FeaturePlan) -> None:
     store = MemoryOnlineStore(down=Unavailable("down"))
     with pytest.raises(Unavailable):
         await store.reader(plan, ["risk:risk"]).read([ROW], now=NOW)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"\x29\x00", b"\x12\x05ab", b"\xff", b"\x5a\x00", b"\x20", b"\x12\x02\xff\xff", b"\x28\x01"],
-)
-def test_what_is_no_scalar_value_is_refused(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"cut off|no scalar|wire type|decode"):
-        decode_value(body)
-
-
-def test_a_time_that_is_cut_off_is_refused() -> None:
-    with pytest.raises(ValueError, match="cut off"):
-        decode_timestamp(b"\x08")
-
-
-def test_keys_that_join_to_the_same_text_differ() -> None:
-    first = entity_key([("a", 2, "1"), ("b", 2, "23")])
-    assert first != entity_key([("a", 2, "12"), ("b", 2, "3")])
