@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, RequestSource, ValueType
+from feast.errors import FeatureViewNotFoundException
 from feast.infra.offline_stores.contrib.athena_offline_store.athena_source import (
     SavedDatasetAthenaStorage,
 )
@@ -531,6 +532,13 @@ def test_a_missing_join_key_is_named(store: FeatureStore) -> None:
     given = pd.DataFrame({"customer": ["a"], "event_timestamp": [at(1)]})
     with pytest.raises(InputError, match="lack the join key customer_id; they have customer, even"):
         store.get_historical_features(given, FEATURES)
+
+
+@pytest.mark.parametrize("reference", ["spend:colour", "colour:amount"])
+def test_an_unknown_feature_is_named(store: FeatureStore, reference: str) -> None:
+    """Feast itself does so, before a store is asked."""
+    with pytest.raises((KeyError, FeatureViewNotFoundException), match="colour"):
+        store.get_historical_features(rows(("a", at(1))), [reference])
 
 
 def test_naive_times_are_taken_as_utc_and_said_so(
