@@ -113,14 +113,14 @@ def test_a_past_moment_and_taking_back(platform: LocalAws, seen: Any, tmp_path: 
 def test_a_bad_file_is_told_by_the_exit_code_and_the_others_come_in(
     platform: LocalAws, seen: Any, tmp_path: Path
 ) -> None:
-    write(tmp_path, "good.parquet", as_parquet(payments(["mix1"])))
+    write(tmp_path, "good.parquet", as_parquet(payments(["told1"])))
     write(tmp_path, "bad.parquet", b"PAR1 cut off")
     done = mlops(platform, "data", "ingest", str(tmp_path), "--currency", "EUR", "--json")
     assert done.returncode == 2
     assert states_of(json.loads(done.stdout)) == ["refused", "imported"]
     assert "Files that did not come in: 1" in done.stderr
     assert "bad.parquet cannot be read" in done.stderr
-    assert len(seen("mix")) == 1
+    assert len(seen("told")) == 1
     shown = mlops(platform, "data", "ingest", str(tmp_path), "--currency", "EUR")
     assert "refused" in shown.stdout
     assert "Traceback" not in shown.stderr

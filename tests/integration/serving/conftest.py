@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -29,6 +30,8 @@ from tests.serving_examples import NOW, build_plan, write_repo
 
 MLOPS = Path(sys.executable).with_name("mlops")
 START_SECONDS = 20
+_numbers = itertools.count()
+"""A project of its own for each stack on the same local AWS."""
 
 
 @dataclass
@@ -128,7 +131,7 @@ def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Iter
     plan = build_plan(repo)
     fill_redis(server, plan)
     environment = local_aws.environment() | {
-        "MLOPS_PROJECT": "serving",
+        "MLOPS_PROJECT": f"serving{next(_numbers)}",
         "MLOPS_CLOCK": NOW.isoformat(),
         "MLOPS_REDIS_URL": server.url,
         "MLOPS_REDIS_PASSWORD": server.password,
