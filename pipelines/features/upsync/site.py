@@ -50,8 +50,8 @@ class OnlineSession(Session):
             raise Refused(
                 f"The feature repo's online store is '{kind}', which does not read what we write. "
                 "Give online_store in feature_store.yaml the type "
-                "mlops.stores.redis.store.RedisOnlineStore; 'mlops features migrate-online' brings "
-                "over what Feast's own Redis store holds."
+                "mlops.stores.redis.store.RedisOnlineStore, then 'mlops features upsync --full' "
+                "loads it from the offline store."
             )
 
     @property

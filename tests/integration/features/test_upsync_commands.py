@@ -83,4 +83,4 @@ def test_a_repo_with_feast_s_own_store_is_refused_by_name(built: Built, tmp_path
     refused = built.place.run("features", "verify", MLOPS_FEATURE_REPO=str(repo))
     assert refused.code == 5
     assert "'redis'" in refused.stderr
-    assert "migrate-online" in refused.stderr
+    assert "upsync --full" in refused.stderr

@@ -138,7 +138,7 @@ def test_a_broken_version_leaves_the_one_before_it_serving(stack: Stack) -> None
 
     def reported() -> bool:
         ready = httpx.get(stack.inference.url + "/v2/health/ready").json()
-        return "the manifest lists 5 columns" in ready["models"]["fraud"]["failed"].get("8", "")
+        return "the manifest says ['rows', 5]" in ready["models"]["fraud"]["failed"].get("8", "")
 
     wait_for(reported, "the failure to be reported", LIVE_SECONDS)
     answer = stack.predict(INSTANCE)
