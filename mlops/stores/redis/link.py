@@ -134,7 +134,8 @@ def unavailable(address: str, cause: BaseException) -> Unavailable:
         return Unavailable(f"Redis at {address} takes no writes: {text}. Try again after failover.")
     return Unavailable(
         f"Redis at {address} does not answer: {text}. "
-        "Check that it runs and that MLOPS_REDIS_URL and its password are right."
+        "Check that it runs ('mlops local up' starts the local one) and that MLOPS_REDIS_URL and "
+        "its password are right."
     )
 
 

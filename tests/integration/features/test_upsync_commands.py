@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import yaml
 
 from tests.integration.features.conftest import Built, Finished
@@ -30,8 +32,16 @@ class Commands:
 
 
 @pytest.fixture(scope="module")
-def mlops(built: Built) -> Commands:
-    return Commands(built)
+def mlops(built: Built) -> Iterator[Commands]:
+    """Nothing is online before, whatever others loaded, and nothing after."""
+    environment = built.place.local.environment()
+    client = redis.Redis.from_url(
+        environment["MLOPS_REDIS_URL"], password=environment["MLOPS_REDIS_PASSWORD"]
+    )
+    with client:
+        client.flushall()
+        yield Commands(built)
+        client.flushall()
 
 
 def test_the_workflow_loads_every_view_in_an_array_of_jobs(mlops: Commands) -> None:
