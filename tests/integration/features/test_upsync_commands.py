@@ -13,6 +13,9 @@ import yaml
 
 from tests.integration.features.conftest import Built, Finished
 
+# On the worker that built the tables: each test goes on where the one before it ended.
+pytestmark = pytest.mark.xdist_group("features-on-athena")
+
 DAY = "2025-04-20"
 
 
