@@ -8,6 +8,8 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,11 +17,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.answers import error_response
 from serving.errors import BodyTooLarge
 from serving.logs import request_id
+from serving.spans import RequestTrace, Tracing
 
 REQUEST_ID = "X-Request-Id"
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/ping", "/v2/health/live"})
 """Asked every few seconds by machines; logged only when they fail."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Callers may send any word as a method; metrics and logs know these and 'other'."""
 
 _CALLER_LEFT = 499
 """The status of a request that nobody waited for, as proxies log it."""
@@ -42,11 +48,19 @@ class Edge:
     """ASGI middleware round the whole app."""
 
     def __init__(
-        self, app: ASGIApp, *, max_body_bytes: int, observe: Callable[[Answered], None]
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        observe: Callable[[Answered], None],
+        tracing: Tracing | None = None,
     ) -> None:
         self.app = app
+        self.under_way = 0
+        """Requests that came and are not answered."""
         self._max_body = max_body_bytes
         self._observe = observe
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,6 +69,16 @@ class Edge:
         headers = Headers(scope=scope)
         request_id.set(accept_request_id(headers.get(REQUEST_ID)))
         exchange = _Exchange(scope, receive, send, self._max_body)
+        if self._tracing is None or scope["path"] in _QUIET:
+            await self._serve(exchange, headers, None)
+        else:
+            with self._tracing.request(headers) as trace:
+                await self._serve(exchange, headers, trace)
+
+    async def _serve(
+        self, exchange: _Exchange, headers: Headers, trace: RequestTrace | None
+    ) -> None:
+        self.under_way += 1
         try:
             await self._answer(exchange, headers)
         except Exception:
@@ -62,7 +86,11 @@ class Edge:
                 raise
             # The app answered 500 and logged why; the server need not log it again.
         finally:
-            self._record(exchange)
+            self.under_way -= 1
+            answered = exchange.answered()
+            self._record(answered, exchange)
+            if trace is not None:
+                _describe(trace, answered, exchange.facts)
 
     async def _answer(self, exchange: _Exchange, headers: Headers) -> None:
         length = headers.get("content-length", "0")
@@ -72,8 +100,7 @@ class Edge:
         else:
             await self.app(exchange.scope, exchange.receive, exchange.send)
 
-    def _record(self, exchange: _Exchange) -> None:
-        answered = exchange.answered()
+    def _record(self, answered: Answered, exchange: _Exchange) -> None:
         self._observe(answered)
         quiet = answered.route in _QUIET and answered.status < 400
         log.log(
@@ -84,7 +111,7 @@ class Edge:
                 "route": answered.route,
                 "status": answered.status,
                 "ms": round(answered.seconds * 1000, 3),
-                **exchange.scope["state"]["log"],
+                **exchange.facts,
             },
         )
 
@@ -99,6 +126,12 @@ class _Exchange:
         self._max_body, self._read = max_body, 0
         self._started = time.perf_counter()
         self._status = _CALLER_LEFT
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the app found out about the request: no id, no value, no key."""
+        found: dict[str, Any] = self.scope["state"]["log"]
+        return found
 
     @property
     def answering(self) -> bool:
@@ -120,7 +153,24 @@ class _Exchange:
     def answered(self) -> Answered:
         route = getattr(self.scope.get("route"), "path", "unmatched")
         seconds = time.perf_counter() - self._started
-        return Answered(self.scope["method"], route, self._status, seconds)
+        method = self.scope["method"]
+        known = method if method in _METHODS else "other"
+        return Answered(known, route, self._status, seconds)
+
+
+def _describe(trace: RequestTrace, answered: Answered, facts: dict[str, Any]) -> None:
+    known = {f"mlops.{name}": fact for name, fact in facts.items() if type(fact) in (str, int)}
+    trace.answered(
+        f"{answered.method} {answered.route}",
+        {
+            "http.request.method": answered.method,
+            "http.route": answered.route,
+            "http.response.status_code": answered.status,
+            "mlops.request_id": request_id.get() or "",
+            **known,
+        },
+        failed=answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
 
 
 def accept_request_id(given: str | None) -> str:

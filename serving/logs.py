@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from serving.spans import current as current_trace
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that this task answers."""
 
@@ -31,6 +33,8 @@ class JsonFormatter(logging.Formatter):
         }
         if (current := request_id.get()) is not None:
             line["request_id"] = current
+        if (trace := current_trace.get()) is not None:
+            line["trace_id"] = trace.id
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

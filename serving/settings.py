@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlops.errors import SettingsError
 from mlops.settings import Settings, load_settings
@@ -16,6 +16,15 @@ class Section(BaseModel):
     """Settings of one process, read from `MLOPS_<SECTION>_<FIELD>`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TracedSection(Section):
+    """A process whose requests may be traced."""
+
+    traces_endpoint: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """An OTLP/HTTP collector, such as http://collector:4318/v1/traces; without, nothing is."""
+    traces_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The part of requests that is traced where the caller's `traceparent` does not decide."""
 
 
 AnySection = TypeVar("AnySection", bound=Section)

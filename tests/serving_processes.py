@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +37,7 @@ from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
 from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
+from serving.spans import Tracing
 from serving.watching import watch_deployments
 from tests.serving_examples import (
     INSTANCE,
@@ -131,6 +132,7 @@ async def serving(
     limits: dict[str, Any] | None = None,
     retire_seconds: float = 10.0,
     budget_bytes: int | None = None,
+    tracing: Callable[[str], Tracing] | None = None,
 ) -> AsyncIterator[Services]:
     """Version 1 deployed, loaded and active; the loops stand still: `follow` moves them."""
     repo = write_repo(folder)
@@ -146,7 +148,12 @@ async def serving(
         budget_bytes=budget_bytes,
     )
     inference = create_inference(
-        InferenceDependencies(repository, metrics, InferenceSettings(poll_seconds=3600))
+        InferenceDependencies(
+            repository,
+            metrics,
+            InferenceSettings(poll_seconds=3600),
+            tracing("inference") if tracing else None,
+        )
     )
     way = BreakableTransport(inference)
     port = HttpInference(httpx.AsyncClient(transport=way, base_url="http://inference"))
@@ -172,6 +179,7 @@ async def serving(
             proxy_metrics,
             downsync,
             ProxySettings(poll_seconds=3600, keys_poll_seconds=3600, **limits or {}),
+            tracing("proxy") if tracing else None,
         )
     )
     async with AsyncExitStack() as stack:

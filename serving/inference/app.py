@@ -28,6 +28,7 @@ from serving.inference.sagemaker import parse_invocation, write_scores
 from serving.inference.scoring import Scorer
 from serving.inference.settings import InferenceSettings
 from serving.plain import document
+from serving.spans import Tracing
 from serving.watching import repeating
 
 
@@ -38,6 +39,7 @@ class InferenceDependencies:
     repository: ModelRepository
     metrics: InferenceMetrics
     settings: InferenceSettings
+    tracing: Tracing | None = None
 
 
 def create_app(dependencies: InferenceDependencies) -> ASGIApp:
@@ -57,11 +59,16 @@ def create_app(dependencies: InferenceDependencies) -> ASGIApp:
     _add_repository(app, plane)
     _add_sagemaker(app, plane)
     document(app, INFER_PATHS)
-    return Edge(
+    edge = Edge(
         InferRoute(app, plane),
         max_body_bytes=settings.max_body_bytes,
         observe=dependencies.metrics.observe_request,
+        tracing=dependencies.tracing,
     )
+    dependencies.metrics.watch(
+        under_way=lambda: edge.under_way, waiting=lambda: plane.scorer.waiting
+    )
+    return edge
 
 
 def build_plane(dependencies: InferenceDependencies) -> DataPlane:
@@ -72,7 +79,7 @@ def build_plane(dependencies: InferenceDependencies) -> DataPlane:
         batch_seconds=settings.batch_seconds,
         max_waiting=settings.max_waiting,
     )
-    return DataPlane(dependencies.repository, scorer)
+    return DataPlane(dependencies.repository, scorer, dependencies.metrics)
 
 
 def _lifespan(dependencies: InferenceDependencies, plane: DataPlane) -> Any:
@@ -91,6 +98,8 @@ def _lifespan(dependencies: InferenceDependencies, plane: DataPlane) -> Any:
             if settings.grpc_port:
                 await stack.enter_async_context(grpc_server(plane, settings))
             yield
+        if dependencies.tracing is not None:
+            await asyncio.to_thread(dependencies.tracing.close)
 
     return lifespan
 

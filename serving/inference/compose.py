@@ -10,6 +10,7 @@ from serving.inference.app import InferenceDependencies
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.repository import ModelRepository, bucket_loader
 from serving.inference.settings import InferenceSettings
+from serving.spans import open_tracing
 from serving.watching import watch_deployments
 
 
@@ -25,4 +26,10 @@ def compose(settings: Settings, section: InferenceSettings) -> InferenceDependen
         retry_seconds=section.retry_seconds,
         budget_bytes=section.memory_mb * 1_000_000 if section.memory_mb else None,
     )
-    return InferenceDependencies(repository=repository, metrics=metrics, settings=section)
+    tracing = open_tracing(
+        section.traces_endpoint,
+        service="mlops-inference",
+        environment=settings.env,
+        ratio=section.traces_ratio,
+    )
+    return InferenceDependencies(repository, metrics, section, tracing)

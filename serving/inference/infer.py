@@ -15,6 +15,7 @@ from serving.inference.rest import HEADER_LENGTH, parse_infer, write_infer
 from serving.inference.tensors import BY_PROTOCOL
 from serving.logs import request_id
 from serving.plain import Body, PlainRoute, answer, header, read_body
+from serving.spans import stage
 
 _PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _ROUTE = PlainRoute("/v2/models/{model}/infer")
@@ -40,10 +41,14 @@ class InferRoute:
 
     async def _infer(self, scope: Scope, receive: Receive, name: str, version: str | None) -> Body:
         model = self._plane.model(name, version)
-        request = parse_infer(await read_body(receive), model, header(scope, _HEADER))
+        body = await read_body(receive)
+        with stage("parse"):
+            request = parse_infer(body, model, header(scope, _HEADER))
         log: dict[str, Any] = scope["state"]["log"]
         log.update(model=name, version=model.version, rows=request.rows)
-        body, length = write_infer(request, await self._plane.infer(name, model, request))
+        found = await self._plane.infer(name, model, request)
+        with stage("write"):
+            body, length = write_infer(request, found)
         if length is None:
             return body, {}
         return body, {HEADER_LENGTH: str(length), "Content-Type": "application/octet-stream"}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from serving.edge import Answered
 from serving.gauges import VersionGauges
+from serving.series import Series, VersionSeries
 
-_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+_SECONDS = (
+    *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
+    *(0.05, 0.1, 0.5, 2.5),
+)
+"""From 10 µs: a small forest takes less than that for one row."""
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
@@ -18,72 +23,106 @@ class InferenceMetrics:
     """Counters of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "mlops_inference_requests",
-            "Answered requests.",
-            ["route", "method", "status"],
-            registry=registry,
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = self._counter(
+            "requests", "Answered requests, REST and gRPC.", "route", "method", "status"
         )
-        self._request_seconds = Histogram(
-            "mlops_inference_request_seconds",
-            "From the first byte in to the last byte out.",
-            ["route"],
-            buckets=_BUCKETS,
-            registry=registry,
+        self._request_seconds = self._histogram(
+            "request_seconds", "From the first byte in to the last byte out.", "route"
         )
-        self._run_seconds = Histogram(
-            "mlops_inference_run_seconds",
-            "From a request's tensors to its outputs, waiting for the run included.",
-            ["model", "version"],
-            buckets=_BUCKETS,
-            registry=registry,
+        versioned = {
+            name: self._histogram(name, says, "model", "version", buckets=buckets)
+            for name, says, buckets in (
+                ("run_seconds", "From a request's tensors to its outputs.", _SECONDS),
+                ("queue_seconds", "How long a request waited for its run.", _SECONDS),
+                ("onnx_seconds", "One run of the graph, for all who were joined.", _SECONDS),
+                ("rows", "Rows per request.", _ROWS),
+                ("batch_rows", "Rows per run.", _ROWS),
+                ("batch_requests", "Requests that were joined into one run.", _BATCHES),
+            )
+        }
+        self._run_seconds, self._queue_seconds = (
+            versioned["run_seconds"],
+            versioned["queue_seconds"],
         )
-        self._rows = Histogram(
-            "mlops_inference_rows",
-            "Rows per request.",
-            ["model", "version"],
-            buckets=_ROWS,
-            registry=registry,
+        self._onnx_seconds, self._rows = versioned["onnx_seconds"], versioned["rows"]
+        self._batch_rows, self._batches = versioned["batch_rows"], versioned["batch_requests"]
+        self._errors = self._counter(
+            "errors", "Requests that a model did not answer, by the error's code.", "model", "code"
         )
-        self._batches = Histogram(
-            "mlops_inference_batch_requests",
-            "Requests that were joined into one run.",
-            ["model", "version"],
-            buckets=_BATCHES,
-            registry=registry,
+        self._failures = self._counter(
+            "load_failures", "Failed attempts to load a version.", "model", "version"
         )
-        self._failures = Counter(
-            "mlops_inference_load_failures",
-            "Failed attempts to load a version.",
-            ["model", "version"],
-            registry=registry,
+        self._by_version = VersionSeries(*versioned.values(), self._failures)
+        self._under_way = self._gauge(
+            "requests_under_way", "Requests that came and are not answered, over REST."
         )
+        self._waiting = self._gauge("waiting_requests", "Requests that wait for a run, or run.")
+        self._held = self._gauge("model_bytes", "What the loaded versions may hold, by estimate.")
+        self._budget = self._gauge("budget_bytes", "What they are allowed to; 0 is no limit.")
         self._versions = VersionGauges(
             {
                 "mlops_inference_version_loaded": "1 where a version is ready to score.",
                 "mlops_inference_version_failed": "1 where a deployed version cannot be loaded.",
             }
         )
-        registry.register(self._versions)
+        self.registry.register(self._versions)
+
+    def _counter(self, name: str, says: str, *labels: str) -> Series[Counter]:
+        return Series(Counter(f"mlops_inference_{name}", says, labels, registry=self.registry))
+
+    def _histogram(
+        self, name: str, says: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+    ) -> Series[Histogram]:
+        made = Histogram(
+            f"mlops_inference_{name}", says, labels, buckets=buckets, registry=self.registry
+        )
+        return Series(made)
+
+    def _gauge(self, name: str, says: str) -> Gauge:
+        return Gauge(f"mlops_inference_{name}", says, registry=self.registry)
+
+    def watch(self, *, under_way: Callable[[], float], waiting: Callable[[], float]) -> None:
+        """Read these when somebody asks for them."""
+        self._under_way.set_function(under_way)
+        self._waiting.set_function(waiting)
+
+    def show_memory(self, held: int, budget: int) -> None:
+        """Bytes, as the repository counts them against its budget."""
+        self._held.set(held)
+        self._budget.set(budget)
 
     def observe_request(self, answered: Answered) -> None:
-        self._requests.labels(answered.route, answered.method, str(answered.status)).inc()
-        self._request_seconds.labels(answered.route).observe(answered.seconds)
+        self._requests.at(answered.route, answered.method, str(answered.status)).inc()
+        self._request_seconds.at(answered.route).observe(answered.seconds)
 
-    def observe_run(self, model: str, version: int, *, rows: int, seconds: float) -> None:
-        self._run_seconds.labels(model, str(version)).observe(seconds)
-        self._rows.labels(model, str(version)).observe(rows)
+    def observe_run(
+        self, model: str, version: str, *, rows: int, seconds: float, waited: float
+    ) -> None:
+        """A request: its rows, all of its time, and what of that was waiting."""
+        self._run_seconds.at(model, version).observe(seconds)
+        self._queue_seconds.at(model, version).observe(waited)
+        self._rows.at(model, version).observe(rows)
 
-    def observe_batch(self, model: str, version: int, requests: int) -> None:
-        self._batches.labels(model, str(version)).observe(requests)
+    def observe_batch(
+        self, model: str, version: str, *, requests: int, rows: int, seconds: float
+    ) -> None:
+        """A run of the graph."""
+        self._batches.at(model, version).observe(requests)
+        self._batch_rows.at(model, version).observe(rows)
+        self._onnx_seconds.at(model, version).observe(seconds)
+
+    def count_error(self, model: str, code: str) -> None:
+        self._errors.at(model, code).inc()
 
     def load_failed(self, model: str, version: int) -> None:
-        self._failures.labels(model, str(version)).inc()
+        self._failures.at(model, str(version)).inc()
 
     def show_endpoint(self, model: str, loaded: Collection[int], failed: Collection[int]) -> None:
         """Bring the gauges of one endpoint up to date."""
         versions = {*loaded, *failed}
+        self._by_version.keep(model, versions)
         self._versions.show(
             model,
             mlops_inference_version_loaded={v: float(v in loaded) for v in versions},

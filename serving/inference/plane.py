@@ -6,12 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from mlops.errors import Refused, Unavailable
+from mlops.errors import MlopsError, Refused, Unavailable
 from serving.errors import InvalidRequest, UnknownModel
+from serving.inference.metrics import InferenceMetrics
 from serving.inference.model import LoadedModel
 from serving.inference.protocol import InferAnswer, InferRequest, model_metadata
 from serving.inference.repository import ModelRepository
 from serving.inference.scoring import Scorer
+from serving.spans import stage
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class DataPlane:
 
     repository: ModelRepository
     scorer: Scorer
+    metrics: InferenceMetrics
 
     def model(self, name: str, version: str | None = None) -> LoadedModel:
         """The version, or the stable one. Raises UnknownModel."""
@@ -40,9 +43,14 @@ class DataPlane:
 
     async def infer(self, name: str, model: LoadedModel, request: InferRequest) -> InferAnswer:
         """Raises Overloaded, and MlopsError when the graph fails."""
-        found = await self.scorer.score(
-            name, model, request.tensors, request.outputs, rows=request.rows
-        )
+        try:
+            with stage("run"):
+                found = await self.scorer.score(
+                    name, model, request.tensors, request.outputs, rows=request.rows
+                )
+        except MlopsError as error:
+            self.metrics.count_error(name, error.code)
+            raise
         outputs = dict(zip(request.outputs, found, strict=True))
         return InferAnswer(name, model.version, outputs, model.outputs)
 

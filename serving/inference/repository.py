@@ -122,6 +122,7 @@ class ModelRepository:
         keep = set(wanted) | ({endpoint.stable} if endpoint.stable is not None else set())
         self._retire(name, keep=keep)
         self._metrics.show_endpoint(name, endpoint.loaded, endpoint.failures)
+        self._metrics.show_memory(self._held(), self._budget or 0)
 
     def _ensure(self, name: str, endpoint: Endpoint, version: DeployedVersion) -> None:
         failure = endpoint.failures.get(version.version)
@@ -138,14 +139,19 @@ class ModelRepository:
 
     def _admit(self, graph_bytes: int) -> None:
         """Raises Refused when a graph of this size would not fit beside what is loaded."""
-        held = [m.size for e in self.endpoints.values() for m in e.loaded.values()]
-        needed = HELD_PER_BYTE * (sum(held) + graph_bytes)
+        needed = self._held() + HELD_PER_BYTE * graph_bytes
         if self._budget is not None and needed > self._budget:
+            held = sum(len(endpoint.loaded) for endpoint in self.endpoints.values())
             raise Refused(
-                f"{len(held)} versions and this one would hold some {needed / 1e6:.0f} MB, more "
+                f"{held} versions and this one would hold some {needed / 1e6:.0f} MB, more "
                 f"than the {self._budget / 1e6:.0f} MB that are allowed. Reject versions that "
                 "nobody needs, or raise MLOPS_INFERENCE_MEMORY_MB."
             )
+
+    def _held(self) -> int:
+        """Bytes of memory, as far as can be told from the graphs."""
+        models = [m for e in self.endpoints.values() for m in e.loaded.values()]
+        return HELD_PER_BYTE * sum(model.size for model in models)
 
     def _is_due(self, failure: Failure, version: DeployedVersion) -> bool:
         changed = failure.prefix != version.model_prefix

@@ -82,6 +82,11 @@ class Scorer:
         self._count = 0
         self._queues: dict[tuple[int, tuple[str, ...]], _Queue] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a run, or run."""
+        return self._count
+
     async def score(
         self,
         endpoint: str,
@@ -123,38 +128,62 @@ class Scorer:
         while queue.waiting and queue.running < self._workers:
             batch = queue.take(self._batch_seconds)
             if queue.expected_seconds(batch) <= INLINE_SECONDS:
-                self._answer(queue, batch, run(queue.model, queue.outputs, batch))
+                self._answer(queue, batch, run_timed(queue.model, queue.outputs, batch))
             else:
                 queue.running += 1
-                work = partial(run, queue.model, queue.outputs, batch)
+                work = partial(run_timed, queue.model, queue.outputs, batch)
                 ran = asyncio.get_running_loop().run_in_executor(self._pool, work)
                 ran.add_done_callback(partial(self._ran, queue, batch))
         if not queue.waiting and not queue.running:
             # A model that is dropped must not be kept by its queue.
             self._queues.pop((id(queue.model), queue.outputs), None)
 
-    def _ran(
-        self, queue: _Queue, batch: Sequence[_Waiting], ran: asyncio.Future[list[Outcome]]
-    ) -> None:
+    def _ran(self, queue: _Queue, batch: Sequence[_Waiting], ran: asyncio.Future[_Ran]) -> None:
         queue.running -= 1
         self._answer(queue, batch, ran.result())
         self._run_waiting(queue)
 
-    def _answer(
-        self, queue: _Queue, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]
-    ) -> None:
-        now = time.perf_counter()
-        for one, outcome in zip(batch, outcomes, strict=True):
-            self._metrics.observe_run(
-                queue.endpoint, queue.model.version, rows=one.rows, seconds=now - one.since
-            )
+    def _answer(self, queue: _Queue, batch: Sequence[_Waiting], ran: _Ran) -> None:
+        self._observe(queue, batch, ran)
+        for one, outcome in zip(batch, ran.outcomes, strict=True):
             if one.done.done():  # the caller left
                 continue
             if isinstance(outcome, MlopsError):
                 one.done.set_exception(outcome)
             else:
                 one.done.set_result(outcome)
-        self._metrics.observe_batch(queue.endpoint, queue.model.version, len(batch))
+
+    def _observe(self, queue: _Queue, batch: Sequence[_Waiting], ran: _Ran) -> None:
+        now, version = time.perf_counter(), str(queue.model.version)
+        for one in batch:
+            self._metrics.observe_run(
+                queue.endpoint,
+                version,
+                rows=one.rows,
+                seconds=now - one.since,
+                waited=ran.started - one.since,
+            )
+        self._metrics.observe_batch(
+            queue.endpoint,
+            version,
+            requests=len(batch),
+            rows=sum(one.rows for one in batch),
+            seconds=ran.ended - ran.started,
+        )
+
+
+class _Ran(NamedTuple):
+    """What a run gave each request, and when it ran."""
+
+    outcomes: list[Outcome]
+    started: float
+    ended: float
+
+
+def run_timed(model: LoadedModel, outputs: Sequence[str], batch: Sequence[_Waiting]) -> _Ran:
+    started = time.perf_counter()
+    outcomes = run(model, outputs, batch)
+    return _Ran(outcomes, started, time.perf_counter())
 
 
 def run(model: LoadedModel, outputs: Sequence[str], batch: Sequence[_Waiting]) -> list[Outcome]:

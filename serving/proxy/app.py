@@ -29,6 +29,7 @@ from serving.proxy.predict import Prediction, Predictions, Predictor, describe_f
 from serving.proxy.pushing import add_push
 from serving.proxy.schema import API_KEY, PREDICT_ANSWERS, PREDICT_BODY
 from serving.proxy.settings import ProxySettings
+from serving.spans import Tracing
 from serving.watching import DocumentWatcher, repeating
 
 _CHECK_SECONDS = 2.0
@@ -54,6 +55,7 @@ class ProxyDependencies:
     metrics: ProxyMetrics
     downsync: Downsync
     settings: ProxySettings
+    tracing: Tracing | None = None
 
 
 def create_app(dependencies: ProxyDependencies) -> ASGIApp:
@@ -74,11 +76,14 @@ def create_app(dependencies: ProxyDependencies) -> ASGIApp:
         dependencies.metrics,
         dependencies.settings,
     )
-    return Edge(
+    edge = Edge(
         app,
         max_body_bytes=dependencies.settings.max_body_bytes,
         observe=dependencies.metrics.observe_request,
+        tracing=dependencies.tracing,
     )
+    dependencies.metrics.watch(lambda: edge.under_way)
+    return edge
 
 
 def _lifespan(dependencies: ProxyDependencies) -> Any:
@@ -105,6 +110,8 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
         await dependencies.predictor.inference.close()
         await dependencies.store.close()
         await asyncio.to_thread(dependencies.downsync.pusher.writer.close)
+        if dependencies.tracing is not None:
+            await asyncio.to_thread(dependencies.tracing.close)
 
     return lifespan
 

@@ -26,7 +26,9 @@ from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
 from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
+from serving.proxy.timed_link import TimedLink
 from serving.server import KEEP_ALIVE_SECONDS
+from serving.spans import open_tracing
 from serving.watching import watch_deployments
 
 
@@ -37,7 +39,8 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     """
     aws = Aws(region=settings.region)
     target, limits = redis_target(settings, aws), build_limits(section)
-    store = RedisFeatures(open_async_link(target, limits=limits))
+    metrics, clock = ProxyMetrics(), settings.build_clock()
+    store = RedisFeatures(TimedLink(open_async_link(target, limits=limits), metrics))
     inference = HttpInference(build_client(section))
     documents = S3Documents(aws, settings.names.artifact_bucket)
     catalog = Catalog(
@@ -49,7 +52,6 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
         repo=settings.feature_repo,
         retry_seconds=section.retry_seconds,
     )
-    metrics, clock = ProxyMetrics(), settings.build_clock()
     flows, log = watch_flows(documents), build_log(settings, section, aws)
     pusher = Pusher(flows.current, open_writer(target, clock, limits=limits), log, clock)
     downsync = Downsync(flows, log, pusher)
@@ -62,6 +64,12 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
         metrics=metrics,
         downsync=downsync,
         settings=section,
+        tracing=open_tracing(
+            section.traces_endpoint,
+            service="mlops-proxy",
+            environment=settings.env,
+            ratio=section.traces_ratio,
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from serving.edge import REQUEST_ID
 from serving.errors import InferenceUnavailable
 from serving.proxy.features import FloatMatrix
 from serving.scores import read_scores
+from serving.spans import outgoing_headers
 
 Scores = npt.NDArray[np.float64]
 _REMEDY = "Try again after a second; operators find the cause in the proxy's /readyz and log."
@@ -58,7 +59,8 @@ class HttpInference:
             "POST",
             f"/v2/models/{endpoint}/versions/{version}/infer",
             content=_infer_body(manifest, rows, request_id),
-            headers={"Content-Type": "application/json", REQUEST_ID: request_id},
+            headers={"Content-Type": "application/json", REQUEST_ID: request_id}
+            | outgoing_headers(),
         )
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise VersionGone(f"Inference does not hold '{endpoint}' {version}.", remedy=_REMEDY)

@@ -3,103 +3,144 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from serving.edge import Answered
 from serving.gauges import VersionGauges
+from serving.series import Series, VersionSeries
+from serving.spans import stage as span
 
-_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
+_SECONDS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0015, 0.0025, 0.004, 0.006, 0.01, 0.015, 0.025),
+    *(0.05, 0.1, 0.25, 1.0, 2.5),
+)
+"""Dense between half a millisecond and 25: there the promises are."""
 _SCORES = tuple(step / 20 for step in range(1, 21))
+_ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class ProxyMetrics:
     """Counters of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "mlops_proxy_requests",
-            "Answered requests.",
-            ["route", "method", "status"],
-            registry=registry,
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = self._counter(
+            "requests", "Answered requests.", "route", "method", "status"
         )
-        self._request_seconds = Histogram(
-            "mlops_proxy_request_seconds",
-            "From the first byte in to the last byte out.",
-            ["route"],
-            buckets=_BUCKETS,
-            registry=registry,
+        self._request_seconds = self._histogram(
+            "request_seconds", "From the first byte in to the last byte out.", "route"
         )
-        self._stage_seconds = Histogram(
-            "mlops_proxy_stage_seconds",
+        self._stage_seconds = self._histogram(
+            "stage_seconds",
             "Time of a prediction by stage: parse, features, assemble, inference, log.",
-            ["stage", "model", "version"],
-            buckets=_BUCKETS,
-            registry=registry,
+            *("model", "version", "stage"),
         )
-        self._features = Counter(
-            "mlops_proxy_features",
+        self._instances = self._histogram(
+            "instances", "Instances per prediction.", "model", "version", buckets=_ROWS
+        )
+        self._features = self._counter(
+            "features",
             "Features by the status that they were found with.",
-            ["model", "feature", "status"],
-            registry=registry,
+            *("model", "feature", "status"),
         )
-        self._errors = Counter(
-            "mlops_proxy_errors",
-            "Instances that were not scored, by the error's code.",
-            ["model", "code"],
-            registry=registry,
+        self._errors = self._counter(
+            "errors",
+            "Instances, or whole requests, that were not answered, by the error's code.",
+            "model",
+            "code",
         )
-        self._pushes = Counter(
-            "mlops_proxy_pushed_rows",
+        self._pushes = self._counter(
+            "pushed_rows",
             "Rows that were pushed, by push source and by what became of them.",
-            ["push_source", "outcome"],
-            registry=registry,
+            *("push_source", "outcome"),
         )
-        self._scores = Histogram(
-            "mlops_proxy_score",
-            "Distribution of the scores.",
-            ["model", "version"],
-            buckets=_SCORES,
-            registry=registry,
+        self._redis = Histogram(
+            "mlops_proxy_redis_seconds",
+            "Round trips to Redis, lost ones too.",
+            buckets=_SECONDS,
+            registry=self.registry,
         )
+        self._redis_keys = Histogram(
+            "mlops_proxy_redis_keys",
+            "Keys that were asked for in one round trip.",
+            buckets=_ROWS,
+            registry=self.registry,
+        )
+        self._redis_failures = Counter(
+            "mlops_proxy_redis_failures",
+            "Round trips to Redis without an answer.",
+            registry=self.registry,
+        )
+        self._scores = self._histogram(
+            "score", "Distribution of the scores.", "model", "version", buckets=_SCORES
+        )
+        self._under_way = Gauge(
+            "mlops_proxy_requests_under_way",
+            "Requests that came and are not answered.",
+            registry=self.registry,
+        )
+        self._by_version = VersionSeries(self._stage_seconds, self._instances, self._scores)
         self._versions = VersionGauges(
             {
                 "mlops_proxy_version_active": "1 for the version that answers.",
                 "mlops_proxy_version_behind": "1 where what is deployed is not what answers.",
             }
         )
-        registry.register(self._versions)
+        self.registry.register(self._versions)
         self._shown: set[str] = set()
 
+    def _counter(self, name: str, says: str, *labels: str) -> Series[Counter]:
+        return Series(Counter(f"mlops_proxy_{name}", says, labels, registry=self.registry))
+
+    def _histogram(
+        self, name: str, says: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+    ) -> Series[Histogram]:
+        made = Histogram(
+            f"mlops_proxy_{name}", says, labels, buckets=buckets, registry=self.registry
+        )
+        return Series(made)
+
+    def watch(self, under_way: Callable[[], float]) -> None:
+        """Read this when somebody asks for the requests under way."""
+        self._under_way.set_function(under_way)
+
     def observe_request(self, answered: Answered) -> None:
-        self._requests.labels(answered.route, answered.method, str(answered.status)).inc()
-        self._request_seconds.labels(answered.route).observe(answered.seconds)
+        self._requests.at(answered.route, answered.method, str(answered.status)).inc()
+        self._request_seconds.at(answered.route).observe(answered.seconds)
 
-    @contextmanager
-    def stage(self, stage: str, model: str, version: int) -> Iterator[None]:
-        """Time one stage of a prediction, failed ones too."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - started
-            self._stage_seconds.labels(stage, model, str(version)).observe(seconds)
+    def stage(self, stage: str, model: str, version: int) -> Stage:
+        """Time one stage of a prediction, failed ones too, and trace it."""
+        number = str(version)
+        return Stage(self._stage_seconds.at(model, number, stage), model, number, stage)
 
-    def count_feature(self, model: str, feature: str, status: str) -> None:
-        self._features.labels(model, feature, status).inc()
+    def observe_redis(self, seconds: float, keys: int, *, failed: bool) -> None:
+        self._redis.observe(seconds)
+        self._redis_keys.observe(keys)
+        if failed:
+            self._redis_failures.inc()
+
+    def count_instances(self, model: str, version: int, instances: int) -> None:
+        self._instances.at(model, str(version)).observe(instances)
+
+    def count_features(self, model: str, found: Iterable[tuple[str, str]]) -> None:
+        """found: the name and status of each feature of each instance."""
+        for (feature, status), number in Tally(found).items():
+            self._features.at(model, feature, status).inc(number)
 
     def count_error(self, model: str, code: str) -> None:
-        self._errors.labels(model, code).inc()
+        self._errors.at(model, code).inc()
 
     def count_push(self, source: str, outcome: str) -> None:
-        self._pushes.labels(source, outcome).inc()
+        self._pushes.at(source, outcome).inc()
 
     def observe_score(self, model: str, version: int, score: float) -> None:
-        self._scores.labels(model, str(version)).observe(score)
+        self._scores.at(model, str(version)).observe(score)
 
     def show_endpoints(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Bring the gauges up to date with the catalogue's state."""
@@ -108,8 +149,34 @@ class ProxyMetrics:
         self._shown = set(state)
         for model, endpoint in state.items():
             version = endpoint["version"] or 0
+            self._by_version.keep(model, {version})
             self._versions.show(
                 model,
                 mlops_proxy_version_active={version: float(endpoint["ready"])},
                 mlops_proxy_version_behind={version: float(endpoint["problem"] is not None)},
             )
+
+
+class Stage:
+    """One stage under way: its seconds, and its span where the request is traced."""
+
+    __slots__ = ("_name", "_seconds", "_span", "_started", "_what")
+
+    def __init__(self, seconds: Histogram, model: str, version: str, name: str) -> None:
+        self._seconds = seconds
+        self._name = name
+        self._what = {"mlops.model": model, "mlops.version": version}
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+        self._span = span(self._name, self._what, leaves=self._name == "inference")
+        self._span.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._span.__exit__(kind, error, trace)
+        self._seconds.observe(time.perf_counter() - self._started)

@@ -59,14 +59,25 @@ class Predictor:
         """
         model = self.catalog.get(endpoint)
         try:
-            answer = await self._predict(model, instances, request_id)
-        except VersionGone:
-            await self.catalog.refresh()
-            answer = await self._predict(self.catalog.get(endpoint), instances, request_id)
+            answer = await self._predict_once_more(model, instances, request_id)
+        except MlopsError as error:
+            self.metrics.count_error(endpoint, error.code)
+            raise
         self._count(answer)
         if len(answer.items) == 1 and answer.items[0].error:
             raise answer.items[0].error
         return answer
+
+    async def _predict_once_more(
+        self, model: ServedModel, instances: Sequence[Any], request_id: str
+    ) -> Predictions:
+        """Where inference let go of the version meanwhile, by the one that it has now."""
+        try:
+            return await self._predict(model, instances, request_id)
+        except VersionGone:
+            await self.catalog.refresh()
+            model = self.catalog.get(model.endpoint)
+            return await self._predict(model, instances, request_id)
 
     async def _predict(
         self, model: ServedModel, instances: Sequence[Any], request_id: str
@@ -125,10 +136,16 @@ class Predictor:
         return [float(score) for score in scores]
 
     def _count(self, answer: Predictions) -> None:
+        self.metrics.count_instances(answer.endpoint, answer.version, len(answer.items))
+        self.metrics.count_features(
+            answer.endpoint,
+            (
+                (name, "DEFAULTED" if name in item.defaulted else value.status.value)
+                for item in answer.items
+                for name, value in item.features.items()
+            ),
+        )
         for item in answer.items:
-            for name, value in item.features.items():
-                status = "DEFAULTED" if name in item.defaulted else value.status.value
-                self.metrics.count_feature(answer.endpoint, name, status)
             if item.error:
                 self.metrics.count_error(answer.endpoint, item.error.code)
             if item.score is not None:

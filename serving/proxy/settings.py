@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from serving.settings import Section
+from serving.settings import TracedSection
 
 PREFIX = "MLOPS_PROXY_"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-class ProxySettings(Section):
+class ProxySettings(TracedSection):
     """Read from `MLOPS_PROXY_<FIELD>`; each has a default."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
