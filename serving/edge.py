@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +21,13 @@ from serving.spans import RequestTrace, Tracing
 
 REQUEST_ID = "X-Request-Id"
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/ping", "/v2/health/live"})
+_QUIET = frozenset(
+    {
+        *("/healthz", "/readyz", "/metrics", "/ping", "/v2/health/live"),
+        *(f"inference.GRPCInferenceService/Server{asked}" for asked in ("Live", "Ready")),
+    }
+)
+_FINE = frozenset({200, "OK"})
 """Asked every few seconds by machines; logged only when they fail."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -40,7 +46,8 @@ class Answered:
     method: str
     route: str
     """The route's template, never the path itself."""
-    status: int
+    status: int | str
+    """As the protocol has it: 200, or OK of gRPC."""
     seconds: float
 
 
@@ -88,9 +95,10 @@ class Edge:
         finally:
             self.under_way -= 1
             answered = exchange.answered()
-            self._record(answered, exchange)
+            record(answered, exchange.facts, self._observe)
             if trace is not None:
-                _describe(trace, answered, exchange.facts)
+                failed = exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+                describe(trace, answered, exchange.facts, failed=failed)
 
     async def _answer(self, exchange: _Exchange, headers: Headers) -> None:
         length = headers.get("content-length", "0")
@@ -99,21 +107,6 @@ class Edge:
             await refusal(exchange.scope, exchange.receive, exchange.send)
         else:
             await self.app(exchange.scope, exchange.receive, exchange.send)
-
-    def _record(self, answered: Answered, exchange: _Exchange) -> None:
-        self._observe(answered)
-        quiet = answered.route in _QUIET and answered.status < 400
-        log.log(
-            logging.DEBUG if quiet else logging.INFO,
-            "request",
-            extra={
-                "method": answered.method,
-                "route": answered.route,
-                "status": answered.status,
-                "ms": round(answered.seconds * 1000, 3),
-                **exchange.facts,
-            },
-        )
 
 
 class _Exchange:
@@ -125,7 +118,7 @@ class _Exchange:
         self._receive, self._send = receive, send
         self._max_body, self._read = max_body, 0
         self._started = time.perf_counter()
-        self._status = _CALLER_LEFT
+        self.status: int = _CALLER_LEFT
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -135,7 +128,7 @@ class _Exchange:
 
     @property
     def answering(self) -> bool:
-        return self._status != _CALLER_LEFT
+        return self.status != _CALLER_LEFT
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -146,7 +139,7 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self.status = message["status"]
             MutableHeaders(scope=message)[REQUEST_ID] = request_id.get() or ""
         await self._send(message)
 
@@ -155,10 +148,32 @@ class _Exchange:
         seconds = time.perf_counter() - self._started
         method = self.scope["method"]
         known = method if method in _METHODS else "other"
-        return Answered(known, route, self._status, seconds)
+        return Answered(known, route, self.status, seconds)
 
 
-def _describe(trace: RequestTrace, answered: Answered, facts: dict[str, Any]) -> None:
+def record(
+    answered: Answered, facts: Mapping[str, Any], observe: Callable[[Answered], None]
+) -> None:
+    """Count it, and log a line of it with what the app found out."""
+    observe(answered)
+    quiet = answered.route in _QUIET and answered.status in _FINE
+    log.log(
+        logging.DEBUG if quiet else logging.INFO,
+        "request",
+        extra={
+            "method": answered.method,
+            "route": answered.route,
+            "status": answered.status,
+            "ms": round(answered.seconds * 1000, 3),
+            **facts,
+        },
+    )
+
+
+def describe(
+    trace: RequestTrace, answered: Answered, facts: Mapping[str, Any], *, failed: bool
+) -> None:
+    """Say in its span what the request was."""
     known = {f"mlops.{name}": fact for name, fact in facts.items() if type(fact) in (str, int)}
     trace.answered(
         f"{answered.method} {answered.route}",
@@ -169,7 +184,7 @@ def _describe(trace: RequestTrace, answered: Answered, facts: dict[str, Any]) ->
             "mlops.request_id": request_id.get() or "",
             **known,
         },
-        failed=answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        failed=failed,
     )
 
 

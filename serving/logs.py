@@ -18,6 +18,9 @@ from serving.spans import current as current_trace
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that this task answers."""
 
+request_facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
+"""What the line of this task's gRPC call will say beside its latency."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 

@@ -96,7 +96,7 @@ def _lifespan(dependencies: InferenceDependencies, plane: DataPlane) -> Any:
                 repeating(refresh, seconds=settings.poll_seconds, name="follow deployments")
             )
             if settings.grpc_port:
-                await stack.enter_async_context(grpc_server(plane, settings))
+                await stack.enter_async_context(grpc_server(plane, settings, dependencies.tracing))
             yield
         if dependencies.tracing is not None:
             await asyncio.to_thread(dependencies.tracing.close)

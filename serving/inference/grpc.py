@@ -16,6 +16,7 @@ import numpy as np
 from mlops.errors import Conflict, MlopsError
 from serving.answers import log_error
 from serving.errors import InvalidRequest, status_of
+from serving.grpc_edge import GrpcEdge
 from serving.inference.messages import MESSAGES, SERVICE
 from serving.inference.model import LoadedModel
 from serving.inference.plane import DataPlane
@@ -34,6 +35,8 @@ from serving.inference.protocol import (
 from serving.inference.rest import decode_text, from_bytes, to_bytes
 from serving.inference.settings import InferenceSettings
 from serving.inference.tensors import Kind, Tensor
+from serving.logs import request_facts
+from serving.spans import Tracing
 
 log = logging.getLogger("serving.inference")
 
@@ -64,7 +67,9 @@ Handler = Callable[[DataPlane, Any], Awaitable[Mapping[str, Any]]]
 
 
 @asynccontextmanager
-async def grpc_server(plane: DataPlane, settings: InferenceSettings) -> AsyncIterator[None]:
+async def grpc_server(
+    plane: DataPlane, settings: InferenceSettings, tracing: Tracing | None = None
+) -> AsyncIterator[None]:
     """Serve on the settings' port until the context ends, and then until all is answered.
 
     Raises Conflict when the port is taken.
@@ -73,7 +78,8 @@ async def grpc_server(plane: DataPlane, settings: InferenceSettings) -> AsyncIte
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.so_reuseport", 0),
     ]
-    server = grpc.aio.server(options=options)
+    edge = GrpcEdge(plane.metrics.observe_request, tracing)
+    server = grpc.aio.server(options=options, interceptors=[edge])
     server.add_generic_rpc_handlers((_service(plane),))
     address = f"{settings.host}:{settings.grpc_port}"
     try:
@@ -147,6 +153,7 @@ async def _model_metadata(plane: DataPlane, request: Any) -> dict[str, Any]:
 async def _infer(plane: DataPlane, request: Any) -> dict[str, Any]:
     model = plane.model(request.model_name, request.model_version)
     asked = parse_infer(request, model)
+    request_facts.set({"model": request.model_name, "version": model.version, "rows": asked.rows})
     answer = await plane.infer(request.model_name, model, asked)
     return write_infer(asked, answer)
 

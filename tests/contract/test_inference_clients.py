@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -19,6 +20,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from serving.inference.messages import MESSAGES
 from tests.inference_models import EXAMPLES, Example
 from tests.inference_server import Addresses, inference_server
+from tests.json_lines import json_lines
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,28 @@ async def test_mistakes_are_told_in_both_protocols(
         with pytest.raises(InferenceServerException, match="No model 'churn'") as caught:
             await client.infer("churn", over_grpc(wrong))
         assert caught.value.status() == "StatusCode.NOT_FOUND"
+
+
+async def test_a_call_over_grpc_is_logged_counted_and_known_by_the_callers_id(
+    addresses: Addresses, examples: dict[str, Example]
+) -> None:
+    tensors = over_grpc(examples["xgboost"].tensors)
+    with json_lines() as lines:
+        async with triton_grpc_aio.InferenceServerClient(addresses.grpc) as client:
+            await client.infer("xgboost", tensors, headers={"x-request-id": "order-17"})
+            with pytest.raises(InferenceServerException):
+                await client.infer("churn", tensors)
+    found, refused = [line for line in lines if line["logger"] == "serving.access"]
+    assert (found["request_id"], found["status"]) == ("order-17", "OK")
+    assert (found["model"], found["version"]) == ("xgboost", 1)
+    assert refused["status"] == "NOT_FOUND"
+    assert len(refused["request_id"]) == 32
+    counted = (
+        'mlops_inference_requests_total{method="gRPC",'
+        'route="inference.GRPCInferenceService/ModelInfer",status="NOT_FOUND"}'
+    )
+    async with httpx.AsyncClient() as client:
+        assert counted in (await client.get(f"http://{addresses.http}/metrics")).text
 
 
 async def test_the_messages_are_the_public_ones() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
 
-from serving.logs import JsonFormatter
 from serving.spans import open_tracing, outgoing_headers
 from serving.tracing import OtelTracing
+from tests.json_lines import json_lines
 from tests.serving_examples import INSTANCE
 from tests.serving_processes import Services, serving
 
@@ -165,24 +163,12 @@ async def test_what_machines_ask_for_is_not_traced(always: tuple[Services, Trace
 
 
 async def test_log_lines_of_a_traced_request_carry_its_trace(
-    always: tuple[Services, Traced], caplog: pytest.LogCaptureFixture
+    always: tuple[Services, Traced],
 ) -> None:
     services, _ = always
-    lines: list[dict[str, Any]] = []
-    formatter = JsonFormatter()
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(json.loads(formatter.format(record)))
-
-    keep, access = Keep(), logging.getLogger("serving.access")
-    access.addHandler(keep)
     services.proxy.headers["traceparent"] = PARENT
-    try:
-        with caplog.at_level(logging.INFO, "serving.access"):
-            await services.predict()
-    finally:
-        access.removeHandler(keep)
+    with json_lines("serving.access") as lines:
+        await services.predict()
     assert [line["trace_id"] for line in lines] == [TRACE, TRACE]
 
 
