@@ -93,6 +93,12 @@ class FeaturePlan(_Frozen):
         """Every on-demand feature by its name, in order."""
         return {field.name: field for t in self.transformations for field in t.outputs}
 
+    @property
+    def personal(self) -> frozenset[str]:
+        """The names of the features, stored and on-demand, that are personal data."""
+        fields = (self.stored | self.computed).values()
+        return frozenset(field.name for field in fields if field.pii)
+
 
 def plan_key(service: str) -> str:
     return f"feast/plans/{service}.json"

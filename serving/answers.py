@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mlops.errors import MlopsError
-from serving.errors import InvalidRequest, describe, headers_of, status_of
+from serving.audit import audit
+from serving.errors import AccessRefused, InvalidRequest, describe, headers_of, status_of
 from serving.logs import request_id
 
 log = logging.getLogger("serving")
@@ -76,7 +77,9 @@ def _plain(status: HTTPStatus, code: str, message: str) -> Response:
 
 def log_error(error: MlopsError) -> None:
     """A caller's mistake may carry ids, so only its code is logged; ours is logged in full."""
-    if status_of(error) < 500:
+    if isinstance(error, AccessRefused):
+        audit(error)
+    elif status_of(error) < 500:
         log.info("refused", extra={"code": error.code, "field": getattr(error, "field", None)})
     else:
         log.error("failed", extra={"code": error.code, "cause": _causes(error)})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -78,37 +79,59 @@ def proxy(host: str, port: int | None) -> None:
     run(create_app(dependencies), listener, drain_seconds=section.drain_seconds)
 
 
+def _grants(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what a caller may do, and how often."""
+    for option in reversed(
+        [
+            click.option(
+                "--model",
+                "models",
+                multiple=True,
+                help="A model it may have predictions of. Without, all. May be given again.",
+            ),
+            click.option(
+                "--service",
+                "services",
+                multiple=True,
+                help="A feature service it may read; '*' for all. May be given again.",
+            ),
+            click.option(
+                "--push",
+                "sources",
+                multiple=True,
+                metavar="SOURCE",
+                help="A push source it may write rows to; '*' for all. May be given again.",
+            ),
+            click.option("--no-predict", is_flag=True, help="It may have no predictions."),
+            click.option("--pii", is_flag=True, help="It may see features tagged as personal."),
+            click.option("--rate", type=float, help="Requests a second that each proxy admits."),
+            click.option("--burst", type=int, help="At once, after a pause. Default: a second's."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
 @serve.command("create-key")
 @click.argument("name")
-@click.option(
-    "--push",
-    "sources",
-    multiple=True,
-    metavar="SOURCE",
-    help="Let it push rows to this push source; '*' for all. May be given more than once.",
-)
-@click.option("--no-predict", is_flag=True, help="Let it ask for no predictions.")
+@_grants
 @json_option
-def create_key(name: str, sources: tuple[str, ...], no_predict: bool, as_json: bool) -> None:
+def create_key(name: str, as_json: bool, **grants: Any) -> None:
     """Make an API key for the caller NAME and print it, this once; only its hash is kept.
 
-    Run one of these at a time: they replace the whole list of keys.
+    Run one of these at a time: they replace the whole list of callers.
 
     \b
     Examples:
       KEY=$(mlops serve create-key checkout)
+      KEY=$(mlops serve create-key checkout --model fraud --rate 200 --burst 400)
+      KEY=$(mlops serve create-key analytics --no-predict --service fraud_v1 --pii)
       KEY=$(mlops serve create-key clicks --push clicks_push --no-predict)
     """
     from datetime import UTC, datetime
 
-    from mlops.errors import InputError
-    from serving.proxy.keys import PREDICT
-
-    permissions = [*([] if no_predict else [PREDICT]), *(f"push:{source}" for source in sources)]
-    if not permissions:
-        raise InputError("A key without --push and with --no-predict would allow nothing.")
     store = _open_keys()
-    keys, key = store.load().add(name, now=datetime.now(UTC), permissions=permissions)
+    keys, key = store.load().add(name, now=datetime.now(UTC), **_granted(**grants))
     store.save(keys)
     if as_json:
         print_json({"name": name, "key": key})
@@ -116,10 +139,59 @@ def create_key(name: str, sources: tuple[str, ...], no_predict: bool, as_json: b
         click.echo(key)
 
 
+@serve.command("add-subject")
+@click.argument("name")
+@click.argument("subject")
+@_grants
+def add_subject(name: str, subject: str, **grants: Any) -> None:
+    """Register the caller NAME, who comes with tokens of SUBJECT from the identity provider.
+
+    \b
+    Example:
+      mlops serve add-subject checkout 7d5a1c1e-client --model fraud
+    """
+    from datetime import UTC, datetime
+
+    store = _open_keys()
+    now = datetime.now(UTC)
+    store.save(store.load().add_subject(name, subject, now=now, **_granted(**grants)))
+    click.echo(f"Tokens of this subject are those of '{name}' now.", err=True)
+
+
+def _granted(
+    *,
+    models: tuple[str, ...],
+    services: tuple[str, ...],
+    sources: tuple[str, ...],
+    no_predict: bool,
+    pii: bool,
+    rate: float | None,
+    burst: int | None,
+) -> dict[str, Any]:
+    """Permissions and rate, as the list of callers keeps them. Raises InputError."""
+    from mlops.errors import InputError
+    from serving.proxy.callers import PII, PREDICT, PUSH, READ
+    from serving.proxy.keys import build_rate
+
+    if models and no_predict:
+        raise InputError("--model and --no-predict contradict each other. Give one of them.")
+    permissions = [f"{PREDICT}:{model}" for model in models]
+    if not models and not no_predict:
+        permissions = [PREDICT]
+    permissions += [f"{READ}:{service}" for service in services]
+    permissions += [f"{PUSH}:{source}" for source in sources]
+    if not permissions:
+        raise InputError(
+            "With --no-predict and without --service and --push it would be allowed nothing."
+        )
+    permissions += [PII] if pii else []
+    return {"permissions": permissions, "rate": build_rate(rate, burst)}
+
+
 @serve.command("revoke-key")
 @click.argument("name")
 def revoke_key(name: str) -> None:
-    """Let the key of the caller NAME end; the proxy notices within MLOPS_PROXY_KEYS_POLL_SECONDS.
+    """Forget the caller NAME; the proxy notices within MLOPS_PROXY_KEYS_POLL_SECONDS.
 
     \b
     Example:
@@ -127,13 +199,13 @@ def revoke_key(name: str) -> None:
     """
     store = _open_keys()
     store.save(store.load().remove(name))
-    click.echo(f"The key of '{name}' is revoked.", err=True)
+    click.echo(f"'{name}' is known no more.", err=True)
 
 
 @serve.command()
 @json_option
 def keys(as_json: bool) -> None:
-    """List the callers that have a key.
+    """List the callers, what proves who they are, and what they may.
 
     \b
     Example:
@@ -144,8 +216,17 @@ def keys(as_json: bool) -> None:
         print_json([key.model_dump(mode="json", exclude={"sha256"}) for key in found])
         return
     print_table(
-        ["caller", "may", "created"],
-        [[k.name, ", ".join(k.permissions), f"{k.created:%Y-%m-%d %H:%M}Z"] for k in found],
+        ["caller", "by", "may", "a second", "created"],
+        [
+            [
+                k.name,
+                "key" if k.sha256 else "token",
+                ", ".join(k.permissions),
+                f"{k.rate.per_second:g}, at once {k.rate.burst}" if k.rate else "",
+                f"{k.created:%Y-%m-%d %H:%M}Z",
+            ]
+            for k in found
+        ],
     )
 
 

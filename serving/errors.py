@@ -51,16 +51,44 @@ class BodyTooLarge(RequestError, InputError):
     code = "body_too_large"
 
 
-class Unauthenticated(RequestError, Refused):
+class AccessRefused(RequestError, Refused):
+    """Who asks may not have this. Each of these goes into the audit log."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        caller: str | None = None,
+        asked: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        """caller: its name, where it is known; asked: the permission that it would have needed."""
+        super().__init__(message, remedy=remedy)
+        self.caller = caller
+        self.asked = asked
+
+
+class Unauthenticated(AccessRefused):
     """The caller did not say who it is, or is not known."""
 
     code = "unauthenticated"
 
 
-class NotAllowed(RequestError, Refused):
-    """The caller is known, and its key does not allow this."""
+class NotAllowed(AccessRefused):
+    """The caller is known, and may not do this."""
 
     code = "not_allowed"
+
+
+class RateLimited(AccessRefused):
+    """The caller asks more often than it may."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, caller: str, retry_after: int, remedy: str) -> None:
+        """retry_after: whole seconds until the next request is admitted."""
+        super().__init__(message, caller=caller, remedy=remedy)
+        self.retry_after = retry_after
 
 
 class UnknownModel(RequestError, NotFound):
@@ -108,6 +136,7 @@ class Overloaded(RequestError, Unavailable):
 STATUS: dict[type[MlopsError], int] = {
     BodyTooLarge: 413,
     Unauthenticated: 401,
+    RateLimited: 429,
     FeaturesMissing: 422,
     ComputationFailed: 422,
     InputError: 422,
@@ -132,8 +161,10 @@ def headers_of(error: MlopsError) -> dict[str, str]:
     """The headers that an error's status calls for."""
     if isinstance(error, Unavailable):
         return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(error.retry_after)}
     if isinstance(error, Unauthenticated):
-        return {"WWW-Authenticate": "ApiKey"}
+        return {"WWW-Authenticate": "ApiKey, Bearer"}
     return {}
 
 

@@ -21,6 +21,9 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 request_facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
 """What the line of this task's gRPC call will say beside its latency."""
 
+AUDIT = "serving.audit"
+"""The logger of refusals; it speaks at every level that the settings may choose."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
@@ -50,5 +53,6 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
     for noisy in ("httpx", "httpcore", "botocore", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

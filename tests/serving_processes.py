@@ -31,8 +31,9 @@ from serving.inference.settings import InferenceSettings
 from serving.proxy.app import Downsync, ProxyDependencies
 from serving.proxy.app import create_app as create_proxy
 from serving.proxy.catalog import Catalog, watch_plans
+from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.inference import HttpInference
-from serving.proxy.keys import ApiKeys, Doorkeeper
+from serving.proxy.keys import ApiKeys
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
 from serving.proxy.served_log import ServedLog, watch_flows

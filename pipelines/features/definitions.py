@@ -203,7 +203,7 @@ def _planned_view(view: Any, projection: Any, entities: Mapping[str, Any]) -> Pl
     return PlannedView(
         name=view.name,
         join_keys=tuple(entities[name].join_key for name in view.entities),
-        features=tuple(planned_field(field) for field in projection.features),
+        features=tuple(planned_field(field, within=view) for field in projection.features),
         ttl_seconds=int(view.ttl.total_seconds()) if view.ttl else 0,
         publication_delay_seconds=int(publication_delay(view).total_seconds()),
         owner=view.owner,
@@ -236,7 +236,7 @@ def _planned_transformations(
             function=function,
             sha256=hashes[function],
             inputs=tuple(_inputs(view)),
-            outputs=tuple(planned_field(field) for field in view.features),
+            outputs=tuple(planned_field(field, within=view) for field in view.features),
         )
 
 
@@ -246,9 +246,13 @@ def _inputs(view: Any) -> list[str]:
     return list(dict.fromkeys([*request, *stored]))
 
 
-def planned_field(field: Any) -> PlannedField:
-    """A Feast field as plans have it."""
-    return PlannedField(name=field.name, dtype=str(field.dtype), pii=_is_personal(field))
+def planned_field(field: Any, *, within: Any = None) -> PlannedField:
+    """A Feast field as plans have it.
+
+    within: the view whose pii tag holds for each field that has none of its own.
+    """
+    tagged = within if within is not None and "pii" not in field.tags else field
+    return PlannedField(name=field.name, dtype=str(field.dtype), pii=_is_personal(tagged))
 
 
 def _is_personal(thing: Any) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request, Response, Security
+from fastapi import FastAPI, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp
 
@@ -23,11 +23,11 @@ from serving.edge import Edge
 from serving.errors import describe
 from serving.logs import request_id
 from serving.proxy.bodies import parse_instances
-from serving.proxy.keys import Doorkeeper
+from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Prediction, Predictions, Predictor, describe_features
 from serving.proxy.pushing import add_push
-from serving.proxy.schema import API_KEY, PREDICT_ANSWERS, PREDICT_BODY
+from serving.proxy.schema import CREDENTIALS, PREDICT_ANSWERS, PREDICT_BODY
 from serving.proxy.settings import ProxySettings
 from serving.spans import Tracing
 from serving.watching import DocumentWatcher, repeating
@@ -125,11 +125,11 @@ def _add_predict(app: FastAPI, dependencies: ProxyDependencies) -> None:
         summary="Score payments by their ids",
         responses=PREDICT_ANSWERS,
         openapi_extra=PREDICT_BODY,
+        dependencies=CREDENTIALS,
     )
     async def predict(
         request: Request,
         model: str,
-        key: Annotated[str | None, Security(API_KEY)],
         explain: Annotated[
             Literal["features"] | None, Query(description="Show the features' values and times.")
         ] = None,
@@ -138,7 +138,10 @@ def _add_predict(app: FastAPI, dependencies: ProxyDependencies) -> None:
 
         A request with a single instance that cannot be scored answers with that error's status.
         """
-        request.state.log["caller"] = await dependencies.doorkeeper.identify(key)
+        caller = await dependencies.doorkeeper.admit_request(request.scope)
+        caller.require_model(model)
+        if explain is not None:
+            caller.require_pii(predictor.catalog.get(model).personal)
         instances = parse_instances(
             await request.body(),
             max_instances=settings.max_instances,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import httpx
 
 from mlops.aws import Aws
+from mlops.clock import Clock
 from mlops.downsync.log import EventLog
 from mlops.downsync.producer import Producer, ProducerLimits
 from mlops.downsync.push import Pusher
@@ -19,14 +22,17 @@ from mlops.stores.redis.reading import RedisFeatures
 from serving.buckets import open_s3_bucket
 from serving.downsync_metrics import DownsyncMetrics
 from serving.proxy.app import Downsync, ProxyDependencies
+from serving.proxy.callers import Rate, RateLimits
 from serving.proxy.catalog import Catalog, watch_plans
+from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.inference import HttpInference
-from serving.proxy.keys import Doorkeeper, FileKeys, KeyStore, SecretKeys
+from serving.proxy.keys import FileKeys, KeyStore, SecretKeys
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
 from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
 from serving.proxy.timed_link import TimedLink
+from serving.proxy.tokens import Expected, HttpJwks, Tokens
 from serving.server import KEEP_ALIVE_SECONDS
 from serving.spans import open_tracing
 from serving.watching import watch_deployments
@@ -60,7 +66,7 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     return ProxyDependencies(
         predictor=Predictor(catalog, inference, clock, metrics, served),
         store=store,
-        doorkeeper=Doorkeeper(open_keys(settings, section, aws)),
+        doorkeeper=build_doorkeeper(open_keys(settings, section, aws), section, clock),
         metrics=metrics,
         downsync=downsync,
         settings=section,
@@ -96,6 +102,25 @@ def build_client(section: ProxySettings) -> httpx.AsyncClient:
         ),
         trust_env=False,
     )
+
+
+def build_doorkeeper(store: KeyStore, section: ProxySettings, clock: Clock) -> Doorkeeper:
+    """With tokens where a provider is set, and a rate for all where one is set."""
+    per_second = section.rate_per_second
+    default = Rate(per_second, section.rate_burst or math.ceil(per_second)) if per_second else None
+    tokens = None
+    if section.oidc_issuer:
+        expected = Expected(
+            section.oidc_issuer,
+            section.oidc_audience,
+            tuple(section.oidc_algorithms.split(",")),
+            section.oidc_leeway_seconds,
+            section.oidc_subject_claim,
+            section.oidc_audience_claim,
+        )
+        source = HttpJwks(section.oidc_jwks_url)
+        tokens = Tokens(source, expected, clock, poll_seconds=section.oidc_poll_seconds)
+    return Doorkeeper(store, tokens=tokens, limits=RateLimits(default))
 
 
 def open_keys(settings: Settings, section: ProxySettings, aws: Aws) -> KeyStore:

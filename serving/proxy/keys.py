@@ -1,94 +1,150 @@
-"""Callers' API keys: only hashes are stored, and comparing them takes the same time always.
+"""Registered callers and where they are kept: hashes of keys and subjects of tokens, no secrets.
 
 A key is 32 random bytes, so a plain SHA-256 of it cannot be searched, unlike that of a password.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import hmac
 import json
-import logging
-import re
+import math
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol, Self
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlops.aws import Aws, error_code, translated
-from mlops.errors import Conflict, InputError, MlopsError, NotFound, SettingsError
+from mlops.errors import Conflict, InputError, NotFound, SettingsError
 from mlops.secrets import read_secret
-from serving.errors import NotAllowed, Unauthenticated
-
-log = logging.getLogger("serving.keys")
+from serving.proxy.callers import PERMISSION, PREDICT, Caller, Rate
 
 PREFIX = "mlops_"
-PREDICT = "predict"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_REMEDY = "Send a key in the header X-Api-Key; 'mlops serve create-key NAME' makes one."
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+Permission = Annotated[str, Field(pattern=PERMISSION)]
 
 
-class ApiKey(BaseModel):
-    """A caller, and the hash of its key."""
+class CallerRate(BaseModel):
+    """How often a caller may ask each process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=_NAME.pattern)]
-    permissions: tuple[str, ...] = (PREDICT,)
-    """What the caller may do: 'predict', 'push:SOURCE', 'push:*'."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    per_second: Annotated[float, Field(gt=0, le=1e6)]
+    burst: Annotated[int, Field(ge=1, le=10**6)]
+
+
+def build_rate(per_second: float | None, burst: int | None) -> CallerRate | None:
+    """None without a rate; without a burst, the requests of a second. Raises InputError."""
+    if per_second is None:
+        if burst is not None:
+            raise InputError("A burst needs a rate. Give --rate, too.")
+        return None
+    try:
+        rate = CallerRate(per_second=per_second, burst=1 if burst is None else burst)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise InputError(f"The rate is wrong: {first['loc'][0]}: {first['msg']}.") from exc
+    return rate if burst else rate.model_copy(update={"burst": math.ceil(per_second)})
+
+
+class ApiKey(BaseModel):
+    """A caller, and how it proves who it is: by a key, or by tokens of the identity provider."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    permissions: tuple[Permission, ...] = (PREDICT,)
+    """What the caller may do; see `serving.proxy.callers.PERMISSION`."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """The key's hash."""
+    subject: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Whose tokens are this caller's."""
+    rate: CallerRate | None = None
     created: datetime
 
-    def may(self, permission: str) -> bool:
-        kind, _, what = permission.partition(":")
-        return permission in self.permissions or (bool(what) and f"{kind}:*" in self.permissions)
+    @model_validator(mode="after")
+    def _one_proof(self) -> Self:
+        if (self.sha256 is None) == (self.subject is None):
+            raise ValueError("a caller has either the hash of a key or a subject")
+        return self
+
+    def caller(self) -> Caller:
+        """As the routes see it."""
+        mine = {PREDICT + ":*" if one == PREDICT else one for one in self.permissions}
+        rate = Rate(self.rate.per_second, self.rate.burst) if self.rate else None
+        return Caller(self.name, frozenset(mine), rate)
 
 
 class ApiKeys(BaseModel):
-    """The document that holds every key's hash."""
+    """The document that holds every caller."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: tuple[ApiKey, ...] = ()
 
     def find(self, presented: str) -> ApiKey | None:
-        """The key and its owner; every stored hash is compared."""
-        digest, found = hash_key(presented), None
-        for key in self.keys:
-            if hmac.compare_digest(digest, key.sha256):
-                found = key
-        return found
+        """The owner of a key."""
+        digest = hash_key(presented)
+        return next((key for key in self.keys if key.sha256 == digest), None)
 
     def add(
-        self, name: str, *, now: datetime, permissions: Sequence[str] = (PREDICT,)
+        self,
+        name: str,
+        *,
+        now: datetime,
+        permissions: Sequence[str] = (PREDICT,),
+        rate: CallerRate | None = None,
     ) -> tuple[ApiKeys, str]:
-        """These and a new key, and the key itself, which is nowhere else. Raises Conflict."""
-        if not _NAME.fullmatch(name):
-            raise InputError(
-                f"'{name}' is no name for a caller: use letters, digits, '.', '_', '-'."
-            )
+        """These and a new key, and the key itself, which is nowhere else.
+
+        Raises Conflict where the name is taken, InputError.
+        """
+        secret = PREFIX + secrets.token_urlsafe(32)
+        proof = {"sha256": hash_key(secret)}
+        return self._with(name, now=now, permissions=permissions, rate=rate, **proof), secret
+
+    def add_subject(
+        self,
+        name: str,
+        subject: str,
+        *,
+        now: datetime,
+        permissions: Sequence[str] = (PREDICT,),
+        rate: CallerRate | None = None,
+    ) -> ApiKeys:
+        """These and a caller that comes with tokens. Raises Conflict, InputError."""
+        if taken := next((key.name for key in self.keys if key.subject == subject), None):
+            raise Conflict(f"The tokens of this subject are those of '{taken}' already.")
+        return self._with(name, now=now, permissions=permissions, rate=rate, subject=subject)
+
+    def _with(self, name: str, *, now: datetime, **given: Any) -> ApiKeys:
         if any(key.name == name for key in self.keys):
             raise Conflict(
-                f"'{name}' has a key already. Revoke it first: 'mlops serve revoke-key {name}'."
+                f"'{name}' is registered already. Revoke it first: 'mlops serve revoke-key {name}'."
             )
-        secret = PREFIX + secrets.token_urlsafe(32)
-        key = ApiKey(
-            name=name, permissions=tuple(permissions), sha256=hash_key(secret), created=now
-        )
-        return ApiKeys(keys=(*self.keys, key)), secret
+        try:
+            key = ApiKey(name=name, created=now, **given)
+        except ValidationError as exc:
+            raise InputError(_complaint(name, exc)) from exc
+        return ApiKeys(keys=(*self.keys, key))
 
     def remove(self, name: str) -> ApiKeys:
         """Raises NotFound."""
         kept = tuple(key for key in self.keys if key.name != name)
         if len(kept) == len(self.keys):
-            raise NotFound(f"'{name}' has no key. See 'mlops serve keys'.")
+            raise NotFound(f"'{name}' is not registered. See 'mlops serve keys'.")
         return ApiKeys(keys=kept)
+
+
+def _complaint(name: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    if first["loc"][:1] == ("name",):
+        return f"'{name}' is no name for a caller: use letters, digits, '.', '_', '-'."
+    return f"Caller '{name}' cannot be registered: {first['loc'][0]}: {first['msg']}."
 
 
 def hash_key(key: str) -> str:
@@ -156,54 +212,3 @@ class FileKeys:
         fresh.touch(mode=0o600)
         fresh.write_text(keys.model_dump_json(indent=1), encoding="utf-8")
         fresh.replace(self._path)
-
-
-class Doorkeeper:
-    """Knows callers by their keys; reads the keys again now and then, and for an unknown one."""
-
-    def __init__(
-        self,
-        store: KeyStore,
-        *,
-        pause_seconds: float = 2.0,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """pause_seconds: how often unknown keys may make it read again."""
-        self._store = store
-        self._pause, self._now = pause_seconds, now
-        self._keys = ApiKeys()
-        self._read_at = -float("inf")
-        self._lock = asyncio.Lock()
-        self.problem: str | None = "the keys were not read yet"
-
-    async def identify(self, presented: str | None, permission: str = PREDICT) -> str:
-        """The caller's name. Raises Unauthenticated, or NotAllowed without the permission."""
-        if not presented:
-            raise Unauthenticated("The request has no API key.", remedy=_REMEDY)
-        key = self._keys.find(presented)
-        if key is None or not key.may(permission):
-            await self._reread()
-            key = self._keys.find(presented)
-        if key is None:
-            raise Unauthenticated("The API key is not known.", remedy=_REMEDY)
-        if not key.may(permission):
-            raise NotAllowed(
-                f"The key of '{key.name}' does not allow '{permission}'.",
-                remedy="Ask for a key with this permission; 'mlops serve create-key --help'.",
-            )
-        return key.name
-
-    async def refresh(self) -> None:
-        """Read the keys; what cannot be read leaves the known ones valid."""
-        self._read_at = self._now()
-        try:
-            self._keys = await asyncio.to_thread(self._store.load)
-            self.problem = None if self._keys.keys else "there are no keys yet"
-        except MlopsError as exc:
-            self.problem = str(exc)
-            log.warning("API keys not read, the known ones stay", extra={"cause": str(exc)})
-
-    async def _reread(self) -> None:
-        async with self._lock:
-            if self._now() - self._read_at >= self._pause:
-                await self.refresh()

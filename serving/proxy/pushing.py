@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Request, Response, Security
+from fastapi import FastAPI, Request, Response
 
 from mlops.downsync.push import Pusher, RowResult
 from mlops.errors import NotFound, Unavailable
@@ -13,9 +13,9 @@ from serving.answers import json_response
 from serving.errors import FeaturesUnavailable, InvalidRequest, UnknownSource, describe
 from serving.logs import request_id
 from serving.proxy.bodies import parse_list
-from serving.proxy.keys import Doorkeeper
+from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.metrics import ProxyMetrics
-from serving.proxy.schema import API_KEY, PUSH_ANSWERS, PUSH_BODY
+from serving.proxy.schema import CREDENTIALS, PUSH_ANSWERS, PUSH_BODY
 from serving.proxy.settings import ProxySettings
 
 
@@ -34,23 +34,22 @@ def add_push(
         summary="Write rows of a push source to the online store",
         responses=PUSH_ANSWERS,
         openapi_extra=PUSH_BODY,
+        dependencies=CREDENTIALS,
     )
-    async def push(
-        request: Request, push_source: str, key: Annotated[str | None, Security(API_KEY)]
-    ) -> Response:
+    async def push(request: Request, push_source: str) -> Response:
         """Each row is answered for itself: written, or refused with its reason.
 
         A request with a single row that is refused answers with that error's status.
         """
-        caller = await doorkeeper.identify(key, f"push:{push_source}")
-        request.state.log["caller"] = caller
+        caller = await doorkeeper.admit_request(request.scope)
+        caller.require_push(push_source)
         rows = parse_list(
             "rows",
             await request.body(),
             most=settings.max_instances,
             max_depth=settings.max_depth,
         )
-        results = await _push(pusher, push_source, rows, caller)
+        results = await _push(pusher, push_source, rows, caller.name)
         request.state.log |= {"push_source": push_source, "rows": len(rows)}
         for result in results:
             metrics.count_push(push_source, "refused" if result.problem else "written")

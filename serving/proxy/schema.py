@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi.security import APIKeyHeader
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, Field
 
-from serving.errors import RETRY_AFTER_SECONDS
-
-API_KEY = APIKeyHeader(
-    name="X-Api-Key", auto_error=False, description="mlops serve create-key NAME"
-)
+CREDENTIALS = [
+    Security(
+        APIKeyHeader(name="X-Api-Key", auto_error=False, description="mlops serve create-key NAME")
+    ),
+    Security(
+        HTTPBearer(
+            auto_error=False,
+            description="A token of the identity provider, where the operators set one up.",
+        )
+    ),
+]
+"""Either of them, in the OpenAPI document; the doorkeeper reads the headers itself."""
 
 
 class ErrorBody(BaseModel):
@@ -93,10 +101,12 @@ PREDICT_BODY: dict[str, Any] = {
 }
 
 _ERRORS = {
-    401: "No API key, or an unknown one.",
+    401: "No API key and no token, or an unknown one.",
+    403: "The caller may not use this model, or not see its personal features.",
     404: "No such model is deployed.",
     413: "The body is too large.",
     422: "The body is wrong, or features are missing that the model needs.",
+    429: "The caller asks more often than it may.",
     503: "Features or inference do not answer now.",
 }
 
@@ -104,12 +114,14 @@ PREDICT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": PredictAnswer},
     **{status: {"model": ErrorAnswer, "description": text} for status, text in _ERRORS.items()},
 }
-PREDICT_ANSWERS[503]["headers"] = {
+_RETRY_AFTER = {
     "Retry-After": {
-        "description": f"Seconds; {RETRY_AFTER_SECONDS}.",
-        "schema": {"type": "integer"},
+        "description": "Whole seconds after which to try again.",
+        "schema": {"type": "integer", "minimum": 1},
     }
 }
+for _status in (429, 503):
+    PREDICT_ANSWERS[_status]["headers"] = _RETRY_AFTER
 
 
 class PushedRow(BaseModel):
@@ -167,6 +179,10 @@ PUSH_ANSWERS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "No such push source is applied."},
     413: {"model": ErrorAnswer, "description": _ERRORS[413]},
     422: {"model": ErrorAnswer, "description": "The body, or its only row, is wrong."},
-    503: {"model": ErrorAnswer, "description": "The online store does not take rows now."},
+    429: PREDICT_ANSWERS[429],
+    503: {
+        "model": ErrorAnswer,
+        "description": "The online store does not take rows now.",
+        "headers": _RETRY_AFTER,
+    },
 }
-PUSH_ANSWERS[503]["headers"] = PREDICT_ANSWERS[503]["headers"]

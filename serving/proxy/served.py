@@ -50,6 +50,13 @@ class ServedModel:
         return view_reads(self.plan, self.references)
 
     @cached_property
+    def personal(self) -> frozenset[str]:
+        """The names of the features among its inputs that are personal data."""
+        stored = {reference.split(":", 1)[1] for reference in self.references}
+        computed = {field.name for one in self.on_demand for field in one.planned.outputs}
+        return self.plan.personal & (stored | computed)
+
+    @cached_property
     def is_trained_on_this_plan(self) -> bool:
         """False where the feature service changed since and still supplies the inputs."""
         return self.manifest.plan_sha256 == self.plan.sha256

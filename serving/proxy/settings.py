@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from serving.proxy.tokens import ALGORITHMS
 from serving.settings import TracedSection
 
 PREFIX = "MLOPS_PROXY_"
+
+_JWKS_URL = r"^$|^https://.+|^http://(127\.0\.0\.1|localhost)[:/].+"
+_ALGORITHM = "|".join(ALGORITHMS)
+_ALGORITHMS = rf"^({_ALGORITHM})(,({_ALGORITHM}))*$"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -26,6 +31,24 @@ class ProxySettings(TracedSection):
     """How often deployments and feature plans are looked at."""
     keys_poll_seconds: Seconds = 30.0
     """How often the API keys are read again: how long a revoked key still works."""
+    rate_per_second: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """How often a caller without a rate of its own may ask this process; 0 is as it likes."""
+    rate_burst: Annotated[int, Field(ge=0, le=10**6)] = 0
+    """How many requests it may send at once after a pause; 0 is those of a second."""
+    oidc_issuer: str = ""
+    """Whose tokens are accepted: the 'iss' that they must have. Empty accepts none."""
+    oidc_audience: str = ""
+    """Whom they must be for."""
+    oidc_jwks_url: Annotated[str, Field(pattern=_JWKS_URL)] = ""
+    """Where the provider publishes its keys."""
+    oidc_algorithms: Annotated[str, Field(pattern=_ALGORITHMS)] = "RS256,ES256"
+    oidc_leeway_seconds: Annotated[int, Field(ge=0, le=300)] = 30
+    """By how much the provider's clock may differ."""
+    oidc_subject_claim: str = "sub"
+    oidc_audience_claim: str = "aud"
+    """Cognito's access tokens name the client in 'client_id' and have no 'aud'."""
+    oidc_poll_seconds: Seconds = 300.0
+    """How often the provider's keys are read again: how long a withdrawn one still works."""
     retry_seconds: Seconds = 10.0
     """How long after a refusal the same version is tried again."""
     redis_timeout_seconds: Seconds = 0.5
@@ -43,3 +66,12 @@ class ProxySettings(TracedSection):
     drain_seconds: Seconds = 15.0
     """How long requests under way may take after SIGTERM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _whole_provider(self) -> Self:
+        given = (self.oidc_issuer, self.oidc_audience, self.oidc_jwks_url)
+        if any(given) and not all(given):
+            raise ValueError(
+                "OIDC_ISSUER, OIDC_AUDIENCE and OIDC_JWKS_URL belong together; set all or none"
+            )
+        return self

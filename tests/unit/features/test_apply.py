@@ -102,6 +102,8 @@ def test_the_service_plan_holds_what_serving_needs(applied: MemoryDocuments) -> 
     assert [f.name for f in on_demand.outputs] == ["is_night", "is_weekend", "amount_over_mean"]
     assert plan.entities[0].pii
     assert not plan.entities[1].pii
+    of_customers = {field.name for field in plan.views[0].features}
+    assert plan.personal == of_customers | set(plan.computed), "as their views' tags say"
 
 
 def test_the_on_demand_function_is_the_repo_s_own(applied: MemoryDocuments) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from mlops.errors import Conflict, InputError, NotFound, SettingsError
 from serving.cli import serve
-from serving.proxy.keys import ApiKeys, FileKeys, parse_keys
+from serving.errors import NotAllowed
+from serving.proxy.keys import ApiKey, ApiKeys, CallerRate, FileKeys, build_rate, parse_keys
 from tests.serving_examples import NOW
 
 
@@ -45,6 +47,36 @@ def test_a_name_is_plain(name: str) -> None:
         ApiKeys().add(name, now=NOW)
 
 
+def test_permissions_and_rates_are_checked_when_they_are_given() -> None:
+    for wrong in ("predict:", "read", "admin", "push:a b", "pii:x", ""):
+        with pytest.raises(InputError, match="cannot be registered"):
+            ApiKeys().add("checkout", now=NOW, permissions=[wrong])
+    for rate in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="per_second"):
+            build_rate(rate, None)
+    assert build_rate(2.5, None) == CallerRate(per_second=2.5, burst=3)
+
+
+def test_a_subject_is_one_callers_and_a_caller_is_known_by_one_thing() -> None:
+    keys = ApiKeys().add_subject("checkout", "service-7", now=NOW)
+    with pytest.raises(Conflict, match="those of 'checkout'"):
+        keys.add_subject("other", "service-7", now=NOW)
+    with pytest.raises(ValidationError, match="either"):
+        ApiKey(name="both", sha256="0" * 64, subject="s", created=NOW)
+
+
+def test_a_document_from_before_rates_and_subjects_is_read() -> None:
+    text = (
+        '{"keys": [{"name": "checkout", "permissions": ["predict", "push:*"],'
+        f' "sha256": "{"0" * 64}", "created": "2018-08-08T00:00:00Z"}}]}}'
+    )
+    (key,) = parse_keys(text, where="Secret 'x'").keys
+    key.caller().require_model("any")
+    key.caller().require_push("any")
+    with pytest.raises(NotAllowed):
+        key.caller().require_service("any")
+
+
 def test_a_revoked_key_is_unknown() -> None:
     keys, key = ApiKeys().add("checkout", now=NOW)
     assert keys.remove("checkout").find(key) is None
@@ -71,9 +103,9 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "keys.json").stat().st_mode) == 0o600
 
 
-def test_the_command_prints_the_key_once_and_keeps_its_hash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of callers that commands use."""
     path = tmp_path / "keys.json"
     for name, value in {
         "MLOPS_ENV": "local",
@@ -82,12 +114,42 @@ def test_the_command_prints_the_key_once_and_keeps_its_hash(
         "MLOPS_PROXY_API_KEYS_FILE": str(path),
     }.items():
         monkeypatch.setenv(name, value)
-    run = CliRunner()
-    made = run.invoke(serve, ["create-key", "checkout", "--json"], catch_exceptions=False)
-    key = json.loads(made.output)["key"]
+    return path
+
+
+def run(*arguments: str) -> str:
+    return CliRunner().invoke(serve, arguments, catch_exceptions=False).stdout
+
+
+def test_the_command_prints_the_key_once_and_keeps_its_hash(path: Path) -> None:
+    key = json.loads(run("create-key", "checkout", "--json"))["key"]
     assert owner(FileKeys(path).load(), key) == "checkout"
     assert key not in path.read_text()
-    listed = run.invoke(serve, ["keys", "--json"], catch_exceptions=False)
-    assert [entry["name"] for entry in json.loads(listed.output)] == ["checkout"]
-    run.invoke(serve, ["revoke-key", "checkout"], catch_exceptions=False)
+    assert [entry["name"] for entry in json.loads(run("keys", "--json"))] == ["checkout"]
+    run("revoke-key", "checkout")
     assert FileKeys(path).load().find(key) is None
+
+
+def test_the_commands_options_become_permissions_and_a_rate(path: Path) -> None:
+    run("create-key", "a", "--model", "fraud", "--service", "*", "--pii", "--rate", "2.5")
+    run("add-subject", "b", "service-7", "--no-predict", "--push", "clicks")
+    first, second = FileKeys(path).load().keys
+    assert first.permissions == ("predict:fraud", "read:*", "pii")
+    assert first.rate == CallerRate(per_second=2.5, burst=3)
+    assert (second.permissions, second.subject) == (("push:clicks",), "service-7")
+    assert "2.5, at once 3" in run("keys")
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--no-predict"],
+        ["--no-predict", "--model", "x"],
+        ["--no-predict", "--pii"],
+        ["--burst", "2"],
+    ],
+)
+def test_options_that_contradict_or_allow_nothing_are_refused(options: list[str]) -> None:
+    with pytest.raises(InputError):
+        run("create-key", "a", *options)
