@@ -22,6 +22,7 @@ from pipelines.features.definitions import (
     compile_registry,
 )
 from pipelines.features.flows import compile_flows
+from pipelines.features.removals import Remover, carry_out, deleted_views, put_down, undone
 from pipelines.features.schemas.columns import Column
 from pipelines.features.supply import unsupplied
 
@@ -35,6 +36,10 @@ class ApplyPlan(BaseModel):
     """Services whose compiled plan is new or differs."""
     flows: tuple[str, ...] = ()
     """Views whose way to or from the online store is new, differs, or ends."""
+    removals: tuple[str, ...] = ()
+    """Views whose rows are to go from the online store: deleted now, or before and not done yet."""
+    removed: dict[str, int] = {}
+    """How many rows went, by view."""
     warnings: tuple[str, ...] = ()
     """What views ask of feature tables in vain."""
 
@@ -44,7 +49,7 @@ class ApplyPlan(BaseModel):
 
     @property
     def empty(self) -> bool:
-        return not self.changes and not self.services and not self.flows
+        return not (self.changes or self.services or self.flows or self.removals)
 
 
 def plan_changes(
@@ -64,12 +69,17 @@ def plan_changes(
 
 
 def apply_changes(
-    definitions: Definitions, documents: Documents, *, allow_delete: bool = False
+    definitions: Definitions,
+    documents: Documents,
+    *,
+    allow_delete: bool = False,
+    remover: Remover | None = None,
 ) -> ApplyPlan:
     """Make the environment what the definitions say; doing it twice writes nothing.
 
-    The registry is written once and only if nobody changed it meanwhile (Conflict).
-    Raises Refused when something would be deleted and `allow_delete` is false.
+    remover: takes deleted views' rows out of the online store, last; without one they stay for the
+    next who has one. The registry is written once and only if nobody changed it meanwhile
+    (Conflict). Raises Refused when something would be deleted and `allow_delete` is false.
     """
     current, document = load_registry(documents)
     desired = _compiled(definitions)
@@ -80,6 +90,7 @@ def apply_changes(
             f"Applying would delete {names}. Nothing was changed. If that is meant, run "
             "'mlops features apply --allow-delete'."
         )
+    put_down(documents, deleted_views(current, desired.registry))
     if plan.changes:
         _save_registry(documents, merge(current, desired.registry), replacing=document)
     for service in plan.services:
@@ -89,7 +100,10 @@ def apply_changes(
     for change in plan.deletions:
         if change.kind == KINDS["feature_services"]:
             documents.delete(plan_key(change.name))
-    return plan
+    if remover is None:
+        return plan
+    removed = carry_out(documents, desired.registry, remover)
+    return plan.model_copy(update={"removed": removed})
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,13 @@ def _plan(
         changes=tuple(compare(current, desired.registry)),
         services=tuple(_changed_plans(desired.plans.values(), documents)),
         flows=tuple(_changed_flows(desired.flows, documents)),
+        removals=tuple(_removals(current, desired.registry, documents)),
     )
+
+
+def _removals(current: Registry, desired: Registry, documents: Documents) -> list[str]:
+    removals = [*deleted_views(current, desired), *undone(documents, desired)]
+    return sorted({removal.view for removal in removals})
 
 
 def _changed_flows(desired: Mapping[str, Flow], documents: Documents) -> list[str]:

@@ -12,12 +12,14 @@ from mlops.cli.console import err, json_option, out, print_json, print_table, st
 from mlops.errors import Refused
 from pipelines.features.backup.cli import backup, backups, restore
 from pipelines.features.downsync.cli import downsync
+from pipelines.features.migration.cli import migrate_online
 from pipelines.features.schemas.cli import schema
 from pipelines.features.upsync.cli import runs, upsync, verify
 
 if TYPE_CHECKING:
     from pipelines.features.apply import ApplyPlan
     from pipelines.features.build import BuildReport
+    from pipelines.features.changes import Change
     from pipelines.features.definitions import Definitions
     from pipelines.features.orphans import Orphan
     from pipelines.features.session import Session
@@ -69,15 +71,24 @@ def plan(detailed_exitcode: bool, as_json: bool) -> None:
 def apply(allow_delete: bool, as_json: bool) -> None:
     """Make the environment what the feature repo says; doing it twice changes nothing.
 
+    A deleted view's rows go from the online store. Should Redis not answer then, or the command be
+    interrupted, the next 'apply' removes them.
+
     \b
     Examples:
       mlops features apply
       mlops features apply --allow-delete
     """
+    from mlops.settings import load_settings
     from pipelines.features.apply import apply_changes
+    from pipelines.features.upsync.site import OnlineSession
 
-    session = _session()
-    done = apply_changes(_definitions(session), session.artifacts, allow_delete=allow_delete)
+    session = OnlineSession(load_settings())
+    with step_progress() as report:
+        remover = session.remover(told=lambda view, keys: report(f"keys of {view}", keys, None))
+        done = apply_changes(
+            _definitions(session), session.artifacts, allow_delete=allow_delete, remover=remover
+        )
     _show_plan(done, as_json=as_json, done=True)
 
 
@@ -210,13 +221,14 @@ def _show_plan(found: ApplyPlan, *, as_json: bool, done: bool) -> None:
         print_json(found)
         return
     for change in found.changes:
-        out.print(f"{_SIGNS[change.action]} {change.kind} {change.name}", highlight=False)
-        for path, (before, after) in change.fields.items():
-            out.print(f"    {path}: {before} -> {after}", highlight=False, markup=False)
+        _show_change(change)
     for service in found.services:
         out.print(f"~ compiled plan {service}", highlight=False)
     for view in found.flows:
         out.print(f"~ pushes and logs of {view}", highlight=False)
+    for view in found.removals:
+        rows = f"{found.removed[view]:,} rows" if view in found.removed else "rows"
+        out.print(f"- {rows} of {view} from the online store", highlight=False)
     if found.empty:
         out.print("Nothing to change.")
         return
@@ -227,6 +239,12 @@ def _show_plan(found: ApplyPlan, *, as_json: bool, done: bool) -> None:
         else ("to create, {change} to change, {delete} to delete")
     )
     out.print(("{create} " + words + ".").format(**counts), highlight=False)
+
+
+def _show_change(change: Change) -> None:
+    out.print(f"{_SIGNS[change.action]} {change.kind} {change.name}", highlight=False)
+    for path, (before, after) in change.fields.items():
+        out.print(f"    {path}: {before} -> {after}", highlight=False, markup=False)
 
 
 def _show_builds(reports: list[BuildReport], *, as_json: bool) -> None:
@@ -327,5 +345,5 @@ def _sweep_builds(session: Session, before: datetime, *, dry_run: bool) -> list[
         ) from exc
 
 
-for _command in (upsync, runs, verify, backup, backups, restore):
+for _command in (upsync, runs, verify, backup, backups, restore, migrate_online):
     features.add_command(_command)

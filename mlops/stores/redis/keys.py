@@ -50,6 +50,11 @@ def scan_pattern(prefix: bytes) -> bytes:
     return _GLOB.sub(rb"\\\1", prefix) + b"*"
 
 
+def ends_pattern(tail: bytes) -> bytes:
+    """A SCAN pattern for the keys that end so."""
+    return b"*" + _GLOB.sub(rb"\\\1", tail)
+
+
 @dataclass(frozen=True)
 class EntityKeys:
     """Makes the keys of one combination of join keys."""

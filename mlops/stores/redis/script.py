@@ -24,6 +24,8 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
+from mlops.stores.redis.schema import HEADER, ROW, TOMBSTONE
+
 
 @dataclass(frozen=True)
 class Script:
@@ -34,6 +36,18 @@ class Script:
     @cached_property
     def sha(self) -> bytes:
         return hashlib.sha1(self.text.encode()).hexdigest().encode()  # noqa: S324  # Redis' own
+
+
+def outranks(new: bytes, old: bytes | None) -> bool:
+    """Whether the script would write a row over what stands there, for those who only look."""
+    if old is None or len(old) < HEADER.size or old[0] not in (ROW, TOMBSTONE):
+        return True
+    return new != old and _rank(new) > _rank(old)
+
+
+def _rank(row: bytes) -> tuple[tuple[int, int], bool, str]:
+    digest = hashlib.sha1(row).hexdigest()  # noqa: S324  # Redis' own
+    return HEADER.unpack_from(row)[2:], row[0] == TOMBSTONE, digest
 
 
 UPSERT = Script("""

@@ -74,11 +74,11 @@ class RedisTarget:
             )
 
     def mark(self, view: str) -> str | None:
-        found = self.link.command("GET", self._mark_key(view))
+        found = self.link.command("GET", mark_key(self.project, view))
         return found.decode() if found else None
 
     def set_mark(self, view: str, run: str) -> None:
-        self.link.command("SET", self._mark_key(view), run)
+        self.link.command("SET", mark_key(self.project, view), run)
 
     def _encoded(self, view: StoredView, rows: pa.RecordBatch) -> Encoded:
         batch = Batch(view, rows, event_time=EVENT, created=CREATED)
@@ -114,8 +114,10 @@ class RedisTarget:
         found: dict[str, Any] = self.link.command("INFO", "replication")
         return found
 
-    def _mark_key(self, view: str) -> str:
-        return f"mlops:upsync:{self.project}:{view}"
+
+def mark_key(project: str, view: str) -> str:
+    """What tells the last run of the view that this store holds."""
+    return f"mlops:upsync:{project}:{view}"
 
 
 def _told(encoded: Encoded, report: WriteReport) -> Written:

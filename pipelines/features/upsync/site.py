@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -15,9 +16,12 @@ from mlops.stores.athena.session import open_session
 from mlops.stores.athena.staging import Storage
 from mlops.stores.redis.connecting import RedisLimits
 from mlops.stores.redis.link import Link, open_link
+from mlops.stores.redis.target import parse_target
 from pipelines.features.backup.archive import Archive
 from pipelines.features.backup.keys import ProjectKeys
 from pipelines.features.lease import SECONDS, Leases
+from pipelines.features.migration.migrating import Migration
+from pipelines.features.removals import OnlineRemover
 from pipelines.features.session import Session
 from pipelines.features.upsync.redis_target import RedisTarget
 from pipelines.features.upsync.running import Told, Upsync
@@ -72,6 +76,37 @@ class OnlineSession(Session):
         self.require_packed_rows()
         return Verifier(self.planner, self.link, shown)
 
+    def migration(self, source: str | None, from_project: str | None) -> Migration:
+        """Takes over what Feast's own store keeps at a URL, by default where the online store is.
+
+        Raises Refused as `require_packed_rows`, SettingsError for a wrong URL.
+        """
+        self.require_packed_rows()
+        own = redis_target(self.settings, self.aws)
+        target = parse_target(source) if source else own
+        project, clock = self.feast.project, self.settings.build_clock()
+        return Migration(
+            source=open_link(target, limits=_LIMITS),
+            target=self.link,
+            project=project,
+            from_project=from_project or project,
+            clock=clock,
+            settle=RedisTarget(self.link, project, clock).settle,
+        )
+
+    def remover(self, told: Callable[[str, int], object] = lambda *_: None) -> OnlineRemover:
+        """Takes deleted views' rows out, as this process; opens Redis when there are some."""
+        return OnlineRemover(
+            link=lambda: self.link,
+            leases=Leases(self.artifacts),
+            holder=self._own_name,
+            told=told,
+        )
+
+    @property
+    def _own_name(self) -> str:
+        return f"{self.aws.identity} on {socket.gethostname()} (process {os.getpid()})"
+
     def upsync(
         self,
         holder: str | None = None,
@@ -85,7 +120,6 @@ class OnlineSession(Session):
         Raises NotFound when nothing was applied yet, Refused as `require_packed_rows`.
         """
         self.require_packed_rows()
-        own = f"{self.aws.identity} on {socket.gethostname()} (process {os.getpid()})"
         return Upsync(
             planner=self.planner,
             runs=Runs(self.artifacts),
@@ -94,6 +128,6 @@ class OnlineSession(Session):
             storage=Storage(self.aws),
             online=RedisTarget(self.link, self.feast.project, self.settings.build_clock()),
             clock=SystemClock(),
-            holder=holder or own,
+            holder=holder or self._own_name,
             told=told,
         )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 import yaml
 
+from infra.local.redis import RedisServer, read_password
+from tests.feast_rows import write_rows
 from tests.integration.features.conftest import Built, Finished
 
 # On the worker that built the tables: each test goes on where the one before it ended.
@@ -28,7 +32,7 @@ class Commands:
     def run(self, *arguments: str) -> Finished:
         return self.place.run(*arguments)
 
-    def json(self, *arguments: str) -> object:
+    def json(self, *arguments: str) -> Any:
         done = self.run(*arguments, "--json")
         assert done.code == 0, done.stderr
         return json.loads(done.stdout)
@@ -51,18 +55,15 @@ def test_the_workflow_loads_every_view_in_an_array_of_jobs(mlops: Commands) -> N
     deployed = mlops.run("workflows", "deploy", "upsync")
     assert deployed.code == 0, deployed.stderr
     before = mlops.json("features", "runs")
-    assert isinstance(before, list)
     settings = ("--set", f"clock={DAY}", "--set", "shards=1")
     ran = mlops.run("workflows", "run", "upsync", *settings, "--wait", "--json")
     assert ran.code == 0, ran.stderr + ran.stdout
     logs = mlops.run("workflows", "logs", "upsync", "--step", "Load")
     assert "customer_spend, shard 0" in logs.stdout
     verdicts = mlops.json("--clock", DAY, "features", "verify")
-    assert isinstance(verdicts, list)
     assert [v["view"] for v in verdicts] == ["customer_spend", "terminal_risk"]
     assert all(v["checked"] == v["same"] > 0 for v in verdicts), verdicts
     reports = mlops.json("features", "runs")
-    assert isinstance(reports, list)
     assert {r["state"] for r in reports if r not in before} == {"loaded"}
 
 
@@ -78,8 +79,7 @@ def test_what_is_wrong_online_exits_with_one_and_is_healed(mlops: Commands) -> N
 
 def test_the_online_store_is_saved_lost_and_restored(mlops: Commands) -> None:
     clock = ("--clock", "2025-04-21", "features")
-    saved = mlops.json("features", "backup", "--name", "nightly")
-    assert isinstance(saved, dict)
+    assert mlops.json("features", "backup", "--name", "nightly")["id"] == "nightly"
     refused = mlops.run("features", "restore", "nightly")
     assert refused.code == 5
     assert "--force" in refused.stderr
@@ -87,6 +87,22 @@ def test_the_online_store_is_saved_lost_and_restored(mlops: Commands) -> None:
     assert mlops.run(*clock, "verify").code == 0
     listed = mlops.run("features", "backups")
     assert "nightly" in listed.stdout
+
+
+def test_what_feast_s_own_store_holds_is_taken_over(mlops: Commands, built: Built) -> None:
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    local = built.place.local
+    server = RedisServer(local.redis_port, read_password(local.state.redis), None)
+    row = ({"customer_id": Value(string_val="new")}, {"customer_count_1d": Value(int64_val=7)})
+    noon = datetime(2025, 4, 20, 12, tzinfo=UTC)
+    write_rows(server, "payments", [("customer_spend", *row)], noon)
+    command = ("--clock", "2025-04-21", "features", "migrate-online", "customer_spend")
+    [would] = mlops.json(*command, "--dry-run")
+    assert (would["rows"], would["written"], would["dry_run"]) == (1, 1, True)
+    [done] = mlops.json(*command, "--remove-old")
+    assert (done["written"], done["unreadable"], done["removed"]) == (1, 0, 1)
+    assert "migrated" in mlops.run(*command).stdout
 
 
 def test_a_repo_with_feast_s_own_store_is_refused_by_name(built: Built, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from feast.protos.feast.core.Registry_pb2 import Registry
 
-from mlops.errors import Conflict, InputError, Refused, SettingsError
+from mlops.errors import Conflict, InputError, Refused, SettingsError, Unavailable
 from mlops.feast import REGISTRY_KEY, load_registry
 from mlops.objects import Document, MemoryDocuments
 from mlops.plan import load_plan, load_transformations, plan_key
 from pipelines.features.apply import apply_changes, plan_changes
 from pipelines.features.definitions import Definitions, compile_plan, load_definitions
+from pipelines.features.removals import Removal
 
 REPO = Path(__file__).parents[3] / "feature_repo"
 ENVIRONMENT = {
@@ -174,6 +175,78 @@ def test_deleting_with_the_flag_removes_the_plan_too(applied: MemoryDocuments, r
     assert not registry.feature_services
     assert plan_key("fraud_v1") not in applied.stored
     assert len(registry.feature_views) == 2
+
+
+class TestOnlineRows:
+    """A deleted view's rows go from the online store, whatever comes between."""
+
+    GONE = Removal(project="payments", view="terminal_risk", join_keys=("terminal_id",))
+
+    @pytest.fixture
+    def smaller(self, repo: Path) -> Definitions:
+        """Definitions without a view that is applied."""
+        views = repo / "views.py"
+        views.write_text(views.read_text().partition("terminal_risk = FeatureView(")[0])
+        replace(views, "customer_spend_source, terminal_risk_source", "customer_spend_source")
+        replace(repo / "services.py", ", terminal_risk", "")
+        return load(repo)
+
+    def test_they_are_removed_last_and_counted(
+        self, applied: MemoryDocuments, smaller: Definitions
+    ) -> None:
+        asked = []
+
+        def remove(removal: Removal) -> int:
+            registry, _ = load_registry(applied)
+            assert [view.spec.name for view in registry.feature_views] == ["customer_spend"]
+            asked.append(removal)
+            return 7
+
+        assert plan_changes(smaller, applied).removals == ("terminal_risk",)
+        done = apply_changes(smaller, applied, allow_delete=True, remover=remove)
+        assert (asked, done.removed) == ([self.GONE], {"terminal_risk": 7})
+        again = apply_changes(smaller, applied, remover=remove)
+        assert (again.empty, asked) == (True, [self.GONE])
+
+    def test_what_could_not_be_removed_is_removed_by_the_next_apply(
+        self, applied: MemoryDocuments, smaller: Definitions
+    ) -> None:
+        def lost(_: Removal) -> int:
+            raise Unavailable("Redis does not answer.")
+
+        with pytest.raises(Unavailable):
+            apply_changes(smaller, applied, allow_delete=True, remover=lost)
+        assert plan_changes(smaller, applied).removals == ("terminal_risk",)
+        done = apply_changes(smaller, applied, remover=lambda _: 3)
+        assert (done.changes, done.removed) == ((), {"terminal_risk": 3})
+        assert plan_changes(smaller, applied).empty
+
+    def test_killed_before_the_registry_is_written_they_stay(
+        self, applied: MemoryDocuments, smaller: Definitions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put = applied.put
+
+        def killed(key: str, body: bytes, *, etag: str | None = None) -> Document:
+            if key == REGISTRY_KEY:
+                raise KeyboardInterrupt
+            return put(key, body, etag=etag)
+
+        monkeypatch.setattr(applied, "put", killed)
+        with pytest.raises(KeyboardInterrupt):
+            apply_changes(smaller, applied, allow_delete=True, remover=lambda _: 1)
+        monkeypatch.undo()
+        done = apply_changes(load(REPO), applied, remover=lambda _: 1)
+        assert (done.empty, done.removed) == (True, {})
+        done = apply_changes(smaller, applied, allow_delete=True, remover=lambda _: 1)
+        assert done.removed == {"terminal_risk": 1}
+
+    def test_a_view_that_came_back_before_keeps_its_rows(
+        self, applied: MemoryDocuments, smaller: Definitions
+    ) -> None:
+        apply_changes(smaller, applied, allow_delete=True)
+        done = apply_changes(load(REPO), applied, remover=lambda _: 1)
+        assert done.removed == {}
+        assert apply_changes(load(REPO), applied, remover=lambda _: 1).empty
 
 
 def test_a_registry_that_changed_meanwhile_is_not_overwritten(
