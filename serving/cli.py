@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops.cli.console import json_option, print_json, print_table
+from serving.live.cli import watch
 
 if TYPE_CHECKING:
     from serving.proxy.keys import KeyStore
@@ -24,7 +25,11 @@ def serve() -> None:
       mlops serve inference
       mlops serve proxy --port 8080
       mlops serve create-key checkout
+      mlops serve watch
     """
+
+
+serve.add_command(watch)
 
 
 @serve.command()

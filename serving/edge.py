@@ -49,6 +49,9 @@ class Answered:
     status: int | str
     """As the protocol has it: 200, or OK of gRPC."""
     seconds: float
+    model: str | None = None
+    version: int | None = None
+    """Which version answered, where one did."""
 
 
 class Edge:
@@ -148,7 +151,8 @@ class _Exchange:
         seconds = time.perf_counter() - self._started
         method = self.scope["method"]
         known = method if method in _METHODS else "other"
-        return Answered(known, route, self.status, seconds)
+        model, version = self.facts.get("model"), self.facts.get("version")
+        return Answered(known, route, self.status, seconds, model, version)
 
 
 def record(

@@ -66,8 +66,9 @@ class GrpcEdge(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no
             raise
         finally:
             seconds = time.perf_counter() - started
-            answered = Answered("gRPC", details.method.lstrip("/"), code.name, seconds)
             facts = request_facts.get() or {}
+            version = (facts.get("model"), facts.get("version"))
+            answered = Answered("gRPC", details.method.lstrip("/"), code.name, seconds, *version)
             record(answered, facts, self._observe)
             if trace is not None:
                 describe(trace, answered, facts, failed=code in _OURS)

@@ -166,6 +166,24 @@ def lightgbm(folder: Path) -> Example:
     return example(folder, graph.SerializeToString(), {"X": rows()}, found)
 
 
+def boosted_values(folder: Path) -> Example:
+    """A regression of XGBoost."""
+    from onnxmltools import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+    from xgboost import XGBRegressor
+
+    model = XGBRegressor(n_estimators=10, random_state=0, base_score=0.5)
+    model.fit(rows(), rows()[:, 0] * 3 + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = convert_xgboost(
+            model, initial_types=[("X", FloatTensorType([None, WIDTH]))], target_opset=15
+        )
+    found = model.predict(rows()).reshape(-1, 1)
+    options = {"graph_output": "variable", "output": "value"}
+    return example(folder, graph.SerializeToString(), {"X": rows()}, found, **options)
+
+
 def made_elsewhere(name: str, **manifest: Any) -> Callable[[Path], Example]:
     """A committed graph, or the one that 'make test-torch' made anew."""
     graphs = Path(os.environ.get("MLOPS_TEST_GRAPHS") or Path(__file__).parent / "graphs")
@@ -185,6 +203,7 @@ EXAMPLES = {
     "three-classes": three_classes,
     "texts": texts_and_numbers,
     "xgboost": xgboost,
+    "xgboost-regressor": boosted_values,
     "lightgbm": lightgbm,
     "torch": made_elsewhere("torch"),
     "tensorflow": made_elsewhere("tensorflow", graph_output="probability", output="probability"),

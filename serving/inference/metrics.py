@@ -31,6 +31,9 @@ class InferenceMetrics:
         self._request_seconds = self._histogram(
             "request_seconds", "From the first byte in to the last byte out.", "route"
         )
+        self._model_seconds = self._histogram(
+            "model_seconds", "The same, of requests that a version answered.", "model", "version"
+        )
         versioned = {
             name: self._histogram(name, says, "model", "version", buckets=buckets)
             for name, says, buckets in (
@@ -54,7 +57,7 @@ class InferenceMetrics:
         self._failures = self._counter(
             "load_failures", "Failed attempts to load a version.", "model", "version"
         )
-        self._by_version = VersionSeries(*versioned.values(), self._failures)
+        self._by_version = VersionSeries(self._model_seconds, *versioned.values(), self._failures)
         self._under_way = self._gauge(
             "requests_under_way", "Requests that came and are not answered, over REST."
         )
@@ -96,6 +99,8 @@ class InferenceMetrics:
     def observe_request(self, answered: Answered) -> None:
         self._requests.at(answered.route, answered.method, str(answered.status)).inc()
         self._request_seconds.at(answered.route).observe(answered.seconds)
+        if answered.model is not None and answered.version is not None:
+            self._model_seconds.at(answered.model, str(answered.version)).observe(answered.seconds)
 
     def observe_run(
         self, model: str, version: str, *, rows: int, seconds: float, waited: float

@@ -36,6 +36,11 @@ class ProxyMetrics:
         self._request_seconds = self._histogram(
             "request_seconds", "From the first byte in to the last byte out.", "route"
         )
+        self._model_seconds = self._histogram(
+            "model_seconds",
+            "The same, of requests that a version answered.",
+            *("model", "version"),
+        )
         self._stage_seconds = self._histogram(
             "stage_seconds",
             "Time of a prediction by stage: parse, features, assemble, inference, log.",
@@ -85,7 +90,9 @@ class ProxyMetrics:
             "Requests that came and are not answered.",
             registry=self.registry,
         )
-        self._by_version = VersionSeries(self._stage_seconds, self._instances, self._scores)
+        self._by_version = VersionSeries(
+            self._model_seconds, self._stage_seconds, self._instances, self._scores
+        )
         self._versions = VersionGauges(
             {
                 "mlops_proxy_version_active": "1 for the version that answers.",
@@ -113,6 +120,8 @@ class ProxyMetrics:
     def observe_request(self, answered: Answered) -> None:
         self._requests.at(answered.route, answered.method, str(answered.status)).inc()
         self._request_seconds.at(answered.route).observe(answered.seconds)
+        if answered.model is not None and answered.version is not None:
+            self._model_seconds.at(answered.model, str(answered.version)).observe(answered.seconds)
 
     def stage(self, stage: str, model: str, version: int) -> Stage:
         """Time one stage of a prediction, failed ones too, and trace it."""

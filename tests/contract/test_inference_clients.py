@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,38 @@ async def test_mistakes_are_told_in_both_protocols(
         with pytest.raises(InferenceServerException, match="No model 'churn'") as caught:
             await client.infer("churn", over_grpc(wrong))
         assert caught.value.status() == "StatusCode.NOT_FOUND"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hosted(examples: dict[str, Example]) -> AsyncIterator[Addresses]:
+    """One model alone, as SageMaker hosts it: it takes a text beside a number."""
+    one = examples["texts"]
+    async with inference_server({"texts": (one.manifest, one.graph)}) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/jsonlines", "text/csv"])
+async def test_invocations_take_texts_in_each_format(
+    hosted: Addresses, examples: dict[str, Example], kind: str
+) -> None:
+    one = examples["texts"]
+    rows = list(
+        zip(*(one.tensors[name].ravel().tolist() for name in ("amount", "city")), strict=True)
+    )
+    bodies = {
+        "application/json": json.dumps({"instances": rows}),
+        "application/jsonlines": "\n".join(map(json.dumps, rows)),
+        "text/csv": "".join(f"{amount},{city}\n" for amount, city in rows),
+    }
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(
+            f"http://{hosted.http}/invocations",
+            content=bodies[kind].encode(),
+            headers={"Content-Type": kind, "Accept": "text/csv"},
+        )
+    assert answer.status_code == 200, answer.text
+    found = [float(line) for line in answer.text.splitlines()]
+    np.testing.assert_allclose(found, one.expected[:, 1], atol=1e-5)
 
 
 async def test_a_call_over_grpc_is_logged_counted_and_known_by_the_callers_id(

@@ -18,7 +18,14 @@ import pytest
 
 from mlops.deployment import DeployedVersion
 from mlops.manifest import MODEL
-from tests.integration.serving.conftest import MLOPS, Service, Stack, inherited, wait_for
+from tests.integration.serving.conftest import (
+    MLOPS,
+    Service,
+    Stack,
+    inherited,
+    run_cli,
+    wait_for,
+)
 from tests.serving_examples import (
     COLUMNS,
     INSTANCE,
@@ -254,6 +261,14 @@ def test_a_port_in_use_ends_with_a_message_and_its_exit_code(stack: Stack) -> No
     assert done.returncode == 6
     assert "in use" in done.stderr
     assert "MLOPS_INFERENCE_PORT" in done.stderr
+
+
+def test_watch_tells_what_the_processes_do(stack: Stack) -> None:
+    urls = ("--proxy", stack.proxy.url, "--inference", stack.inference.url)
+    board = run_cli({}, "serve", "watch", *urls, "--every", "0.2", "--once", "--json")
+    assert [row["state"] for row in board["replicas"]] == ["ready", "ready"]
+    assert [row["model"] for row in board["versions"] if row["use"]] == ["fraud"]
+    assert all(row["memory_mb"] > 10 for row in board["replicas"])
 
 
 def test_the_logs_are_json_lines_without_the_key(stack: Stack) -> None:
