@@ -26,7 +26,7 @@ from tests.benchmarks.measure import Measurement, seconds
 from tests.benchmarks.offline_data import (
     FEATURE_TYPES,
     FEATURES,
-    SHORT_TTL_DAYS,
+    OTHER_TTL_DAYS,
     TTL_DAYS,
     asof,
     make,
@@ -54,7 +54,8 @@ def measure() -> Iterator[Measurement]:
 
 def measure_sql() -> Iterator[Measurement]:
     with loaded(make(FEATURE_ROWS, ENTITY_ROWS)) as engine:
-        for work, ttl in (("join-sql", TTL_DAYS), ("join-sql-short-ttl", SHORT_TTL_DAYS)):
+        others = ((f"join-sql-{ttl}d", ttl) for ttl in OTHER_TTL_DAYS)
+        for work, ttl in (("join-sql", TTL_DAYS), *others):
             ours, feasts = (engine.translate(sql) for sql in (our_sql(ttl), feast_sql(ttl)))
             check(engine, ours, feasts, asof(ttl))
             works = [runner(engine, sql) for sql in (ours, asof(ttl), feasts)]

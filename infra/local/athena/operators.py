@@ -90,6 +90,9 @@ def _numbers(operator: str, left: Typed, right: Typed) -> Typed:
 
 
 def _not_zero(divisor: Typed) -> str:
+    """A divisor that says so when it is zero; a number other than zero needs no asking."""
+    if re.fullmatch(r"CAST\(-?0*[1-9]\d* AS \w+\)", divisor.sql):
+        return divisor.sql
     return f"athena_not_zero({divisor.sql})"
 
 

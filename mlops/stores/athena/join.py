@@ -23,6 +23,7 @@ ROW = "entity_row"
 AT = "entity_at"
 """The entity row's time in microseconds since 1970."""
 _SO_FAR = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+_IS_ENTITY_ROW = "point % 2 <> 0"
 _NOT_SORTABLE = ("array", "map", "row", "struct")
 
 
@@ -162,6 +163,9 @@ def _repeated(carried: Carried, ordinal: bool) -> str:
 class _Steps:
     """The common table expressions of one view; the last, v<number>, has ROW, f0, f1, …
 
+    A row's mark is a feature row's created time, or an entity row's ordinal: its point says which
+    it is, and what all rows carry is what their sort costs.
+
     Every engine that runs them takes each row of a sorted partition up once: neither pairs are
     formed, nor are rows looked for backwards, as by IGNORE NULLS on Trino, where many entity rows
     of one key follow a feature row.
@@ -188,12 +192,11 @@ class _Steps:
         """What ties are decided by, before the features: an event time of its own is needed only
         where rows of several event times become known at once.
         """
-        created = ["created"] * (self.view.created is not None)
-        return ["event", *created] if self.by_created else created
+        return ["event", "mark"] if self.by_created else ["mark"]
 
     @property
     def columns(self) -> list[str]:
-        return [*self.keys, "point", *self.times, *self.features, ROW]
+        return [*self.keys, "point", *self.times, *self.features]
 
     def outputs(self) -> list[str]:
         return [
@@ -219,16 +222,15 @@ class _Steps:
         view = self.view
         event = view.time.microseconds()
         known = f"{event} + {view.delay}" if view.delay else event
-        created = [] if view.created is None else [view.created.microseconds()]
+        created = "CAST(NULL AS bigint)" if view.created is None else view.created.microseconds()
         if self.by_created:
-            known = f"greatest({known}, {created[0]})"
-        times = [event, *created] if self.by_created else created
+            known = f"greatest({known}, {created})"
+        times = [event, created] if self.by_created else [created]
         columns = [
             *(f"{key.stored()} AS k{place}" for place, key in enumerate(view.keys)),
             f"({known}) * 2 AS point",
             *(f"{time} AS {called}" for time, called in zip(times, self.times, strict=True)),
             *(f"{name(feature.column)} AS f{n}" for n, feature in enumerate(view.features)),
-            f"CAST(NULL AS bigint) AS {ROW}",
         ]
         conditions = [*view.conditions(view.window(self.join.times)), *self._existing()]
         where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
@@ -247,8 +249,8 @@ class _Steps:
     def _entity_rows(self) -> str:
         keys = [name(key.entity_column) for key in self.view.keys]
         conditions = " AND ".join(f"{column} IS NOT NULL" for column in [*keys, AT])
-        nothing = ["NULL"] * (len(self.times) + len(self.features))
-        columns = ", ".join([*keys, f"{AT} * 2 + 1", *nothing, ROW])
+        event, nothing = ["NULL"] * (len(self.times) - 1), ["NULL"] * len(self.features)
+        columns = ", ".join([*keys, f"{AT} * 2 + 1", *event, ROW, *nothing])
         return f"SELECT {columns}\nFROM {self.join.entities}\nWHERE {conditions}"
 
     def _news(self, source: str) -> str:
@@ -256,7 +258,7 @@ class _Steps:
         columns = ", ".join(self.columns)
         latest = f"max(event) OVER ({self._by_key('point, event')} {_SO_FAR}) AS latest"
         inner = f"SELECT {columns}, {latest}\nFROM {source}"
-        return f"SELECT {columns}\nFROM (\n{inner}\n)\nWHERE {ROW} IS NOT NULL OR event = latest"
+        return f"SELECT {columns}\nFROM (\n{inner}\n)\nWHERE {_IS_ENTITY_ROW} OR event = latest"
 
     def _in_time(self, source: str) -> str:
         """The one sort of all rows: each with the point of the last feature row up to it, and with
@@ -266,7 +268,7 @@ class _Steps:
         columns = [
             *self.columns,
             f"lead(point) OVER ({window}) AS next_point",
-            f"max(CASE WHEN {ROW} IS NULL THEN point END) OVER ({window} {_SO_FAR}) AS known",
+            f"max(CASE WHEN point % 2 = 0 THEN point END) OVER ({window} {_SO_FAR}) AS known",
         ]
         return f"SELECT {', '.join(columns)}\nFROM {source}"
 
@@ -285,9 +287,9 @@ class _Steps:
         window = f"PARTITION BY {partition} ORDER BY {', '.join(order)}"
         held = ", ".join([*(["event"] if self.by_created else []), *self.features])
         return (
-            f"SELECT {ROW}, point, known, first_value(ROW({held})) OVER ({window}) AS held\n"
+            f"SELECT mark, point, known, first_value(ROW({held})) OVER ({window}) AS held\n"
             f"FROM {source}\n"
-            f"WHERE {ROW} IS NOT NULL OR next_point % 2 <> 0 OR next_point = point"
+            f"WHERE {_IS_ENTITY_ROW} OR next_point % 2 <> 0 OR next_point = point"
         )
 
     def _within_ttl(self, source: str) -> str:
@@ -296,8 +298,9 @@ class _Steps:
         if self.view.ttl is not None:
             alive = f"point - {self._event_point()} <= {self.view.ttl * 2 + 1}"
             values = [f"CASE WHEN {alive} THEN {value} END" for value in values]
-        columns = ", ".join([ROW, *(f"{value} AS f{n}" for n, value in enumerate(values))])
-        return f"SELECT {columns}\nFROM {source}\nWHERE {ROW} IS NOT NULL"
+        features = [f"{value} AS f{n}" for n, value in enumerate(values)]
+        columns = ", ".join([f"mark AS {ROW}", *features])
+        return f"SELECT {columns}\nFROM {source}\nWHERE {_IS_ENTITY_ROW}"
 
     def _event_point(self) -> str:
         if self.by_created:
