@@ -15,7 +15,14 @@ from starlette.responses import Response
 
 from mlops.errors import MlopsError
 from serving.audit import audit
-from serving.errors import AccessRefused, InvalidRequest, describe, headers_of, status_of
+from serving.errors import (
+    AccessRefused,
+    Internal,
+    InvalidRequest,
+    describe,
+    headers_of,
+    status_of,
+)
 from serving.logs import request_id
 
 log = logging.getLogger("serving")
@@ -33,10 +40,19 @@ def json_response(
     )
 
 
+def error_body(error: MlopsError) -> bytes:
+    """{"error": {"code", "message", "field"?, "remedy"?, "request_id"}}."""
+    return orjson.dumps({"error": describe(error) | {"request_id": request_id.get()}})
+
+
 def error_response(error: MlopsError) -> Response:
-    """{"error": {"code", "message", "field"?, "remedy"?, "request_id"}} with its status."""
-    body = describe(error) | {"request_id": request_id.get()}
-    return json_response({"error": body}, status_of(error), headers=headers_of(error))
+    """The error's body with its status."""
+    return Response(
+        error_body(error),
+        status_of(error),
+        media_type="application/json",
+        headers=headers_of(error),
+    )
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -60,18 +76,14 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> Response:
-        log.error("unexpected error", exc_info=error)
-        return _plain(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The request failed on our side."
-        )
+        log_unexpected(error)
+        return error_response(Internal())
 
 
 def _plain(status: HTTPStatus, code: str, message: str) -> Response:
     error: dict[str, Any] = {"code": code, "message": message}
     if status == HTTPStatus.NOT_FOUND:
         error["remedy"] = "See /openapi.json for what is here."
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        error["remedy"] = "Try again; if it stays, report the request_id to the operators."
     return json_response({"error": error | {"request_id": request_id.get()}}, status)
 
 
@@ -83,6 +95,10 @@ def log_error(error: MlopsError) -> None:
         log.info("refused", extra={"code": error.code, "field": getattr(error, "field", None)})
     else:
         log.error("failed", extra={"code": error.code, "cause": _causes(error)})
+
+
+def log_unexpected(error: Exception) -> None:
+    log.error("unexpected error", exc_info=error)
 
 
 def _causes(error: BaseException) -> str:

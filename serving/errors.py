@@ -2,13 +2,15 @@
 
 MlopsError
 ├── InputError ── InvalidRequest     the body or a field of it
-│              └─ BodyTooLarge       more bytes than are read
+│              ├─ BodyTooLarge       more bytes than are read
+│              └─ MethodNotAllowed   the address is there, for another method
 ├── Refused ───── Unauthenticated    no key, or one that nobody knows
 │              ├─ NotAllowed         a key that does not allow this
 │              └─ FeaturesMissing    an input that the manifest does not let go missing
 ├── NotFound ──┬─ UnknownModel       nothing is served under this name
 │              └─ UnknownSource      no push source of this name is applied
 ├── JobFailed ─── ComputationFailed  an on-demand function raised for these values
+├── Internal                         our own mistake
 └── Unavailable ┬ FeaturesUnavailable    the online store does not answer
                 ├ InferenceUnavailable   the inference endpoint does not
                 └ Overloaded             more wait already than will be answered in time
@@ -49,6 +51,28 @@ class BodyTooLarge(RequestError, InputError):
     """The body has more bytes than the server reads."""
 
     code = "body_too_large"
+
+
+class MethodNotAllowed(RequestError, InputError):
+    """The address is there, for another method."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__("Method Not Allowed.", remedy=f"Use {allowed}.")
+        self.allowed = allowed
+
+
+class Internal(RequestError):
+    """Our mistake; the log has it, the answer does not."""
+
+    code = "internal"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request failed on our side.",
+            remedy="Try again; if it stays, report the request_id to the operators.",
+        )
 
 
 class AccessRefused(RequestError, Refused):
@@ -135,6 +159,7 @@ class Overloaded(RequestError, Unavailable):
 
 STATUS: dict[type[MlopsError], int] = {
     BodyTooLarge: 413,
+    MethodNotAllowed: 405,
     Unauthenticated: 401,
     RateLimited: 429,
     FeaturesMissing: 422,
@@ -165,6 +190,8 @@ def headers_of(error: MlopsError) -> dict[str, str]:
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": "ApiKey, Bearer"}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": error.allowed}
     return {}
 
 

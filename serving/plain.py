@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.types import Message, Receive, Scope, Send
 
 from mlops.errors import MlopsError
-from serving.answers import log_error
-from serving.errors import headers_of, status_of
+from serving.answers import log_error, log_unexpected
+from serving.errors import Internal, headers_of, status_of
 
 JSON = b"application/json"
 
@@ -68,18 +70,34 @@ async def answer(
         body, headers = await work
     except MlopsError as error:
         log_error(error)
-        await send_body(send, shape(error), status_of(error), headers_of(error))
+        await _refuse(error, send, shape)
+    except Exception as exc:  # noqa: BLE001 — a framework would answer it so, too
+        log_unexpected(exc)
+        await _refuse(Internal(), send, shape)
     else:
         await send_body(send, body, 200, headers)
 
 
-def document(app: Any, paths: Mapping[str, Any]) -> None:
-    """Describe plain routes in the app's OpenAPI document."""
+async def _refuse(error: MlopsError, send: Send, shape: Callable[[MlopsError], bytes]) -> None:
+    await send_body(send, shape(error), status_of(error), headers_of(error))
+
+
+def document(app: Any, paths: Mapping[str, Any], models: Sequence[type[BaseModel]] = ()) -> None:
+    """Describe plain routes in the app's OpenAPI document.
+
+    models: the bodies that the paths refer to, by '#/components/schemas/' and their names.
+    """
     generate = app.openapi
+    _, schemas = models_json_schema(
+        [(model, "serialization") for model in models],
+        ref_template="#/components/schemas/{model}",
+    )
 
     def described() -> dict[str, Any]:
         schema: dict[str, Any] = generate()
         schema.setdefault("paths", {}).update(paths)
+        known = schema.setdefault("components", {}).setdefault("schemas", {})
+        known.update(schemas.get("$defs", {}))
         return schema
 
     app.openapi = described

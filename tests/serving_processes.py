@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from mlops.plan import FeaturePlan, save_plan
 from mlops.stores.online import MemoryOnlineStore
 from serving.downsync_metrics import DownsyncMetrics
 from serving.edge import Edge
+from serving.http import HttpAnswer
 from serving.inference.app import InferenceDependencies
 from serving.inference.app import create_app as create_inference
 from serving.inference.metrics import InferenceMetrics
@@ -68,15 +69,24 @@ class MemoryKeys:
         self.stored = keys
 
 
-class BreakableTransport(httpx.ASGITransport):
-    """The way from the proxy to inference, which a test may cut."""
+class BreakableWay:
+    """The way from the proxy to inference, inside the process; a test may cut it."""
 
-    cut: Exception | None = None
+    def __init__(self, app: Any) -> None:
+        self._client = client_of(app, "http://inference")
+        self.cut: Exception | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> HttpAnswer:
         if self.cut:
             raise self.cut
-        return await super().handle_async_request(request)
+        answer = await self._client.request(method, path, headers=headers, content=body)
+        named = {name.lower(): value for name, value in answer.headers.raw}
+        return HttpAnswer(answer.status_code, answer.content, named)
+
+    async def close(self) -> None:
+        await self._client.aclose()
 
 
 @dataclass
@@ -90,7 +100,7 @@ class Services:
     keys: MemoryKeys
     repository: ModelRepository
     catalog: Catalog
-    way: BreakableTransport
+    way: BreakableWay
     sink: MemorySink
     downsync: Downsync
     doorkeeper: Doorkeeper
@@ -156,8 +166,8 @@ async def serving(
             tracing("inference") if tracing else None,
         )
     )
-    way = BreakableTransport(inference)
-    port = HttpInference(httpx.AsyncClient(transport=way, base_url="http://inference"))
+    way = BreakableWay(inference)
+    port = HttpInference(way)
     store, keys = MemoryOnlineStore(), MemoryKeys()
     fill(store)
     keys.stored, key = keys.stored.add("tester", now=datetime(2018, 1, 1, tzinfo=UTC))

@@ -15,6 +15,7 @@ import numpy as np
 
 from mlops.errors import Conflict, MlopsError
 from serving.answers import log_error
+from serving.binary import decode_text, from_bytes, to_bytes
 from serving.errors import InvalidRequest, status_of
 from serving.grpc_edge import GrpcEdge
 from serving.inference.messages import MESSAGES, SERVICE
@@ -32,11 +33,10 @@ from serving.inference.protocol import (
     read_spec,
     shaped,
 )
-from serving.inference.rest import decode_text, from_bytes, to_bytes
 from serving.inference.settings import InferenceSettings
-from serving.inference.tensors import Kind, Tensor
 from serving.logs import request_facts
 from serving.spans import Tracing
+from serving.tensors import Kind, Tensor
 
 log = logging.getLogger("serving.inference")
 

@@ -9,13 +9,14 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops.errors import MlopsError
+from serving.binary import HEADER_LENGTH
 from serving.errors import describe
 from serving.inference.plane import DataPlane
-from serving.inference.rest import HEADER_LENGTH, parse_infer, write_infer
-from serving.inference.tensors import BY_PROTOCOL
+from serving.inference.rest import parse_infer, write_infer
 from serving.logs import request_id
 from serving.plain import Body, PlainRoute, answer, header, read_body
 from serving.spans import stage
+from serving.tensors import BY_PROTOCOL
 
 _PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _ROUTE = PlainRoute("/v2/models/{model}/infer")

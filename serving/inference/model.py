@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 from mlops.deployment import DeployedVersion
 from mlops.errors import MlopsError, Refused
 from mlops.manifest import MANIFEST, MODEL, GraphTensor, Manifest, check_files, check_graph
-from serving.inference.tensors import BY_ONNX, Tensor, Tensors, TensorSpec
 from serving.manifests import verified_manifest
+from serving.tensors import BY_ONNX, Tensor, Tensors, TensorSpec
 
 _WARM_ROWS = 64
 _WARM_RUNS = 3

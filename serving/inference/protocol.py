@@ -11,7 +11,7 @@ from typing import Any
 
 from serving.errors import InvalidRequest
 from serving.inference.model import LoadedModel
-from serving.inference.tensors import BY_PROTOCOL, Kind, Tensor, TensorSpec, convert
+from serving.tensors import BY_PROTOCOL, Kind, Tensor, TensorSpec, convert
 
 PLATFORM = "onnxruntime_onnx"
 NAME = "mlops-inference"

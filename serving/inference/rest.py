@@ -8,13 +8,13 @@ an error carries a `code` beside its `error` text.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 
+from serving.binary import HEADER_LENGTH, from_bytes, to_bytes
 from serving.errors import InvalidRequest
 from serving.inference.model import LoadedModel
 from serving.inference.protocol import (
@@ -27,10 +27,7 @@ from serving.inference.protocol import (
     read_spec,
     shaped,
 )
-from serving.inference.tensors import Kind, Tensor, from_values
-
-HEADER_LENGTH = "Inference-Header-Content-Length"
-_LENGTH = struct.Struct("<I")
+from serving.tensors import Kind, Tensor, from_values
 
 
 def parse_json(body: bytes | memoryview) -> Any:
@@ -113,42 +110,6 @@ def _cut(behind: memoryview, start: int, size: Any, field: str) -> memoryview:
     if type(size) is not int or size < 0 or start + size > len(behind):
         raise InvalidRequest(f"'{field}' has no {size!r} bytes in the body.", field=field)
     return behind[start : start + size]
-
-
-def from_bytes(raw: memoryview, kind: Kind, *, field: str) -> Tensor:
-    """Little-endian elements; a text is its length in four bytes, then UTF-8.
-
-    Returns one dimension. Raises InvalidRequest.
-    """
-    if kind.is_text:
-        return np.array(list(_read_texts(raw, field)), dtype=np.object_)
-    if len(raw) % kind.dtype.itemsize:
-        raise InvalidRequest(f"'{field}' has half an element.", field=field)
-    return np.frombuffer(raw, dtype=kind.dtype.newbyteorder("<"))
-
-
-def _read_texts(raw: memoryview, field: str) -> Iterator[str]:
-    at = 0
-    while at < len(raw):
-        if at + 4 > len(raw) or (end := at + 4 + _LENGTH.unpack_from(raw, at)[0]) > len(raw):
-            raise InvalidRequest(f"'{field}' ends within a text.", field=field)
-        yield decode_text(raw[at + 4 : end], field)
-        at = end
-
-
-def decode_text(raw: bytes | memoryview, field: str) -> str:
-    try:
-        return bytes(raw).decode()
-    except UnicodeDecodeError as exc:
-        raise InvalidRequest(f"'{field}' holds a text that is no UTF-8.", field=field) from exc
-
-
-def to_bytes(tensor: Tensor, kind: Kind) -> bytes:
-    """As `from_bytes` reads it."""
-    if not kind.is_text:
-        return np.ascontiguousarray(tensor, dtype=kind.dtype.newbyteorder("<")).tobytes()
-    texts = [str(value).encode() for value in tensor.ravel()]
-    return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
 
 
 def _asked(outputs: Any) -> list[Mapping[str, Any]]:

@@ -21,8 +21,8 @@ from serving.errors import InvalidRequest
 from serving.inference.model import LoadedModel
 from serving.inference.protocol import InferRequest
 from serving.inference.rest import parse_json
-from serving.inference.tensors import BY_MANIFEST, Tensor, from_values
 from serving.scores import describe_rows, is_single, read_scores
+from serving.tensors import BY_MANIFEST, Tensor, from_values
 
 JSON, JSON_LINES, CSV = "application/json", "application/jsonlines", "text/csv"
 _KINDS = {JSON: JSON, JSON_LINES: JSON_LINES, "application/x-ndjson": JSON_LINES, CSV: CSV}

@@ -22,7 +22,7 @@ from mlops.errors import MlopsError
 from serving.errors import Overloaded
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.model import LoadedModel
-from serving.inference.tensors import Tensor, Tensors
+from serving.tensors import Tensor, Tensors
 
 INLINE_SECONDS = 0.001
 """A run expected to be shorter stays on the event loop: a thread costs 40 to 80 µs more."""

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp
 
@@ -20,14 +20,13 @@ from mlops.errors import MlopsError
 from mlops.stores.online import OnlineStore
 from serving.answers import answer_errors, json_response
 from serving.edge import Edge
-from serving.errors import describe
-from serving.logs import request_id
-from serving.proxy.bodies import parse_instances
+from serving.plain import document
 from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.metrics import ProxyMetrics
-from serving.proxy.predict import Prediction, Predictions, Predictor, describe_features
+from serving.proxy.predict import Predictor
+from serving.proxy.predict_route import PredictRoute
 from serving.proxy.pushing import add_push
-from serving.proxy.schema import CREDENTIALS, PREDICT_ANSWERS, PREDICT_BODY
+from serving.proxy.schema import PREDICT_MODELS, PREDICT_PATHS
 from serving.proxy.settings import ProxySettings
 from serving.spans import Tracing
 from serving.watching import DocumentWatcher, repeating
@@ -68,7 +67,6 @@ def create_app(dependencies: ProxyDependencies) -> ASGIApp:
     )
     answer_errors(app)
     _add_health(app, dependencies)
-    _add_predict(app, dependencies)
     add_push(
         app,
         dependencies.downsync.pusher,
@@ -76,8 +74,12 @@ def create_app(dependencies: ProxyDependencies) -> ASGIApp:
         dependencies.metrics,
         dependencies.settings,
     )
+    document(app, PREDICT_PATHS, PREDICT_MODELS)
+    predicting = PredictRoute(
+        app, dependencies.predictor, dependencies.doorkeeper, dependencies.settings
+    )
     edge = Edge(
-        app,
+        predicting,
         max_body_bytes=dependencies.settings.max_body_bytes,
         observe=dependencies.metrics.observe_request,
         tracing=dependencies.tracing,
@@ -114,63 +116,6 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
             await asyncio.to_thread(dependencies.tracing.close)
 
     return lifespan
-
-
-def _add_predict(app: FastAPI, dependencies: ProxyDependencies) -> None:
-    settings, predictor = dependencies.settings, dependencies.predictor
-
-    @app.post(
-        "/v1/models/{model}:predict",
-        tags=["predictions"],
-        summary="Score payments by their ids",
-        responses=PREDICT_ANSWERS,
-        openapi_extra=PREDICT_BODY,
-        dependencies=CREDENTIALS,
-    )
-    async def predict(
-        request: Request,
-        model: str,
-        explain: Annotated[
-            Literal["features"] | None, Query(description="Show the features' values and times.")
-        ] = None,
-    ) -> Response:
-        """Each instance is answered for itself: with a score, or with its own error.
-
-        A request with a single instance that cannot be scored answers with that error's status.
-        """
-        caller = await dependencies.doorkeeper.admit_request(request.scope)
-        caller.require_model(model)
-        if explain is not None:
-            caller.require_pii(predictor.catalog.get(model).personal)
-        instances = parse_instances(
-            await request.body(),
-            max_instances=settings.max_instances,
-            max_depth=settings.max_depth,
-        )
-        identity = request_id.get() or ""
-        answer = await predictor.predict(model, instances, request_id=identity)
-        request.state.log |= {
-            "model": model,
-            "version": answer.version,
-            "instances": len(instances),
-        }
-        return json_response(_body(answer, identity, explain=explain is not None))
-
-
-def _body(answer: Predictions, identity: str, *, explain: bool) -> dict[str, Any]:
-    return {
-        "request_id": identity,
-        "model": answer.endpoint,
-        "version": answer.version,
-        "predictions": [_item(item, explain=explain) for item in answer.items],
-    }
-
-
-def _item(item: Prediction, *, explain: bool) -> dict[str, Any]:
-    features = describe_features(item, explain=explain)
-    if item.error:
-        return {"error": describe(item.error)} | ({"features": features} if features else {})
-    return {"score": item.score, "features": features}
 
 
 def _add_health(app: FastAPI, dependencies: ProxyDependencies) -> None:

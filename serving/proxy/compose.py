@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import httpx
-
 from mlops.aws import Aws
 from mlops.clock import Clock
 from mlops.downsync.log import EventLog
@@ -21,6 +19,7 @@ from mlops.stores.redis.connecting import RedisLimits
 from mlops.stores.redis.reading import RedisFeatures
 from serving.buckets import open_s3_bucket
 from serving.downsync_metrics import DownsyncMetrics
+from serving.http import HttpPool
 from serving.proxy.app import Downsync, ProxyDependencies
 from serving.proxy.callers import Rate, RateLimits
 from serving.proxy.catalog import Catalog, watch_plans
@@ -90,17 +89,12 @@ def build_log(settings: Settings, section: ProxySettings, aws: Aws) -> EventLog:
     return EventLog(Producer(sink, limits=limits))
 
 
-def build_client(section: ProxySettings) -> httpx.AsyncClient:
-    """Proxies of the environment are not used: inference stands beside us."""
-    return httpx.AsyncClient(
-        base_url=section.inference_url,
-        timeout=section.inference_timeout_seconds,
-        limits=httpx.Limits(
-            max_connections=section.inference_connections,
-            max_keepalive_connections=section.inference_connections,
-            keepalive_expiry=KEEP_ALIVE_SECONDS / 2,
-        ),
-        trust_env=False,
+def build_client(section: ProxySettings) -> HttpPool:
+    return HttpPool(
+        section.inference_url,
+        timeout_seconds=section.inference_timeout_seconds,
+        connections=section.inference_connections,
+        idle_seconds=KEEP_ALIVE_SECONDS / 2,
     )
 
 

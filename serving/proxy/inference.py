@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
+from urllib.parse import quote
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from mlops.errors import Unavailable
 from mlops.manifest import Manifest
+from serving.binary import HEADER_LENGTH
 from serving.edge import REQUEST_ID
 from serving.errors import InferenceUnavailable
+from serving.http import HttpAnswer, HttpClient
 from serving.proxy.features import FloatMatrix
 from serving.scores import read_scores
 from serving.spans import outgoing_headers
 
 Scores = npt.NDArray[np.float64]
 _REMEDY = "Try again after a second; operators find the cause in the proxy's /readyz and log."
+_UNREADABLE = "Inference's answer cannot be read."
+_OK, _NOT_FOUND = 200, 404
+_HEADER = HEADER_LENGTH.lower().encode()
+_FLOATS: dict[Any, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP64": np.dtype("<f8")}
+"""The types of answers that a manifest allows."""
 
 
 class VersionGone(InferenceUnavailable):
@@ -46,78 +54,83 @@ class Inference(Protocol):
 
 
 class HttpInference:
-    """The Open Inference Protocol v2 as JSON, over a pool of kept connections."""
+    """The Open Inference Protocol v2 with tensors as bytes behind the JSON, one request a call."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        """client: with the endpoint's base_url, timeouts and limits."""
+    def __init__(self, client: HttpClient) -> None:
         self._client = client
 
     async def score(
         self, endpoint: str, version: int, manifest: Manifest, rows: FloatMatrix, *, request_id: str
     ) -> Scores:
+        body, length = _infer_body(manifest, rows, request_id)
         answer = await self._ask(
             "POST",
-            f"/v2/models/{endpoint}/versions/{version}/infer",
-            content=_infer_body(manifest, rows, request_id),
-            headers={"Content-Type": "application/json", REQUEST_ID: request_id}
-            | outgoing_headers(),
+            f"/v2/models/{quote(endpoint, safe='')}/versions/{version}/infer",
+            headers={
+                "Content-Type": "application/octet-stream",
+                HEADER_LENGTH: str(length),
+                REQUEST_ID: request_id,
+                **outgoing_headers(),
+            },
+            body=body,
         )
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if answer.status == _NOT_FOUND:
             raise VersionGone(f"Inference does not hold '{endpoint}' {version}.", remedy=_REMEDY)
-        return _read_scores(self._checked(answer), manifest, version, len(rows))
+        return _read_scores(_checked(answer), manifest, version, len(rows))
 
     async def versions(self, endpoint: str) -> frozenset[int]:
-        answer = await self._ask("GET", f"/v2/models/{endpoint}")
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        answer = await self._ask("GET", f"/v2/models/{quote(endpoint, safe='')}")
+        if answer.status == _NOT_FOUND:
             return frozenset()
-        return frozenset(int(version) for version in self._checked(answer)["versions"])
+        try:
+            return frozenset(map(int, orjson.loads(_checked(answer).body)["versions"]))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise InferenceUnavailable(_UNREADABLE, remedy=_REMEDY) from exc
 
     async def ping(self) -> None:
-        self._checked(await self._ask("GET", "/v2/health/ready"))
+        _checked(await self._ask("GET", "/v2/health/ready"))
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
-    async def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
+    async def _ask(self, method: str, path: str, **content: Any) -> HttpAnswer:
         try:
             return await self._client.request(method, path, **content)
-        except httpx.HTTPError as exc:
-            raise InferenceUnavailable(
-                f"Inference does not answer ({type(exc).__name__}).", remedy=_REMEDY
-            ) from exc
-
-    def _checked(self, answer: httpx.Response) -> dict[str, Any]:
-        try:
-            answer.raise_for_status()
-            body: dict[str, Any] = orjson.loads(answer.content)
-        except (httpx.HTTPStatusError, orjson.JSONDecodeError) as exc:
-            raise InferenceUnavailable(
-                f"Inference answered {answer.status_code}.", remedy=_REMEDY
-            ) from exc
-        return body
+        except Unavailable as exc:
+            raise InferenceUnavailable("Inference does not answer.", remedy=_REMEDY) from exc
 
 
-def _infer_body(manifest: Manifest, rows: FloatMatrix, request_id: str) -> bytes:
+def _checked(answer: HttpAnswer) -> HttpAnswer:
+    if answer.status != _OK:
+        raise InferenceUnavailable(f"Inference answered {answer.status}.", remedy=_REMEDY)
+    return answer
+
+
+def _infer_body(manifest: Manifest, rows: FloatMatrix, request_id: str) -> tuple[bytes, int]:
+    """The body, and the length of its JSON."""
+    raw = np.ascontiguousarray(rows, dtype="<f4").tobytes()
     tensor = {
         "name": manifest.graph_input,
         "datatype": "FP32",
-        "shape": list(rows.shape),
-        "data": rows.ravel(),
+        "shape": rows.shape,
+        "parameters": {"binary_data_size": len(raw)},
     }
-    outputs = [{"name": manifest.graph_output}]
-    body = {"id": request_id, "inputs": [tensor], "outputs": outputs}
-    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    output = {"name": manifest.graph_output, "parameters": {"binary_data": True}}
+    head = orjson.dumps({"id": request_id, "inputs": [tensor], "outputs": [output]})
+    return head + raw, len(head)
 
 
-def _read_scores(answer: dict[str, Any], manifest: Manifest, version: int, rows: int) -> Scores:
+def _read_scores(answer: HttpAnswer, manifest: Manifest, version: int, rows: int) -> Scores:
     """The answer's one output. Raises InferenceUnavailable for anything else."""
     try:
-        (output,) = answer["outputs"]
-        named = (answer["model_version"], output["name"]) == (str(version), manifest.graph_output)
-        data = np.array(output["data"], dtype=np.float64).reshape(output["shape"])
-        scores = read_scores(manifest, data)
+        length = int(answer.headers[_HEADER])
+        head = orjson.loads(memoryview(answer.body)[:length])
+        (output,) = head["outputs"]
+        named = (head["model_version"], output["name"]) == (str(version), manifest.graph_output)
+        data = np.frombuffer(answer.body, _FLOATS[output["datatype"]], offset=length)
+        scores = read_scores(manifest, data.reshape(output["shape"]))
     except (KeyError, IndexError, TypeError, ValueError) as exc:
-        raise InferenceUnavailable("Inference's answer cannot be read.", remedy=_REMEDY) from exc
+        raise InferenceUnavailable(_UNREADABLE, remedy=_REMEDY) from exc
     if not named or len(scores) != rows:
         raise InferenceUnavailable("Inference answered something else.", remedy=_REMEDY)
     return scores

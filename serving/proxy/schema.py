@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the hot route, whose body is parsed without FastAPI."""
+"""What the OpenAPI document says of the routes whose bodies are parsed without FastAPI."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _EXAMPLE = {
     ]
 }
 
-PREDICT_BODY: dict[str, Any] = {
+_PREDICT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -110,18 +110,52 @@ _ERRORS = {
     503: "Features or inference do not answer now.",
 }
 
-PREDICT_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": PredictAnswer},
-    **{status: {"model": ErrorAnswer, "description": text} for status, text in _ERRORS.items()},
-}
 _RETRY_AFTER = {
     "Retry-After": {
         "description": "Whole seconds after which to try again.",
         "schema": {"type": "integer", "minimum": 1},
     }
 }
-for _status in (429, 503):
-    PREDICT_ANSWERS[_status]["headers"] = _RETRY_AFTER
+
+
+def _answer(description: str, model: type[BaseModel]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_PREDICT_ANSWERS = {
+    "200": _answer("A prediction for each instance.", PredictAnswer),
+    **{str(status): _answer(text, ErrorAnswer) for status, text in _ERRORS.items()},
+}
+for _status in ("429", "503"):
+    _PREDICT_ANSWERS[_status]["headers"] = _RETRY_AFTER
+
+PREDICT = "/v1/models/{model}:predict"
+PREDICT_PATHS: dict[str, Any] = {
+    PREDICT: {
+        "post": {
+            "tags": ["predictions"],
+            "summary": "Score payments by their ids",
+            "description": "Each instance is answered for itself: with a score, or with its own "
+            "error.\n\nA request with a single instance that cannot be scored answers with that "
+            "error's status.",
+            "operationId": "predict",
+            "security": [{one.dependency.scheme_name: []} for one in CREDENTIALS],
+            "parameters": [
+                {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}},
+                {
+                    "name": "explain",
+                    "in": "query",
+                    "description": "Show the features' values and times.",
+                    "schema": {"type": "string", "enum": ["features"]},
+                },
+            ],
+            **_PREDICT_BODY,
+            "responses": _PREDICT_ANSWERS,
+        }
+    }
+}
+PREDICT_MODELS = (PredictAnswer, ErrorAnswer)
 
 
 class PushedRow(BaseModel):
@@ -179,7 +213,7 @@ PUSH_ANSWERS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "No such push source is applied."},
     413: {"model": ErrorAnswer, "description": _ERRORS[413]},
     422: {"model": ErrorAnswer, "description": "The body, or its only row, is wrong."},
-    429: PREDICT_ANSWERS[429],
+    429: {"model": ErrorAnswer, "description": _ERRORS[429], "headers": _RETRY_AFTER},
     503: {
         "model": ErrorAnswer,
         "description": "The online store does not take rows now.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
-import httpx
 import pytest
 
 from mlops.errors import Unavailable
@@ -105,7 +105,7 @@ async def test_not_ready_without_redis(services: Services) -> None:
 
 
 async def test_not_ready_without_inference(services: Services) -> None:
-    services.way.cut = httpx.ConnectError("refused")
+    services.way.cut = Unavailable("refused")
     answer = await services.proxy.get("/readyz")
     assert answer.status_code == 503
     assert "does not answer" in answer.json()["inference"]
@@ -146,3 +146,31 @@ def test_a_log_line_is_one_json_object_with_its_extras() -> None:
     line = json.loads(JsonFormatter().format(record))
     assert line["message"] == "done well"
     assert line["endpoint"] == "fraud"
+
+
+async def test_the_hot_route_names_its_method_to_those_who_use_another(services: Services) -> None:
+    answer = await services.proxy.get(URL)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_our_own_mistake_is_told_without_its_words(
+    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: str) -> None:
+        raise RuntimeError("private words")
+
+    monkeypatch.setattr(services.catalog, "get", broken)
+    answer = await services.predict()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert answer.json()["error"]["request_id"] == answer.headers["X-Request-Id"]
+    assert "private words" not in answer.text
+    assert "private words" in caplog.text
+
+
+async def test_every_body_that_the_openapi_document_refers_to_is_in_it(services: Services) -> None:
+    text = (await services.proxy.get("/openapi.json")).text
+    known = json.loads(text)["components"]["schemas"]
+    referred = set(re.findall(r'"#/components/schemas/(\w+)"', text))
+    assert referred >= {"PredictAnswer", "PredictionAnswer", "FeatureAnswer", "ErrorBody"}
+    assert referred <= set(known)

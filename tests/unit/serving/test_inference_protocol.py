@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.binary import from_bytes, to_bytes
 from serving.errors import InvalidRequest
-from serving.inference.rest import from_bytes, to_bytes
-from serving.inference.tensors import BY_PROTOCOL
+from serving.tensors import BY_PROTOCOL
 from tests.serving_examples import (
     COLUMNS,
     build_manifest,

@@ -71,7 +71,8 @@ async def test_a_prediction_that_fails_as_a_whole_is_counted_by_its_code(
     services.way.cut = Unavailable("inference is gone")
     await services.predict(INSTANCE, INSTANCE)
     found = await scrape(services.proxy)
-    assert at(found, "mlops_proxy_errors_total", model="fraud", code="unavailable") == 1
+    lost = {"model": "fraud", "code": "inference_unavailable"}
+    assert at(found, "mlops_proxy_errors_total", **lost) == 1
 
 
 async def test_the_scrape_itself_is_the_one_request_under_way(services: Services) -> None:

@@ -18,7 +18,7 @@ from serving.errors import Overloaded
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.model import LoadedModel
 from serving.inference.scoring import Scorer
-from serving.inference.tensors import BY_PROTOCOL, TensorSpec
+from serving.tensors import BY_PROTOCOL, TensorSpec
 from tests.serving_examples import build_manifest, build_plan, write_repo
 
 FLOATS = BY_PROTOCOL["FP32"]

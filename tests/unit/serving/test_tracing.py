@@ -175,13 +175,13 @@ async def test_log_lines_of_a_traced_request_carry_its_trace(
 async def test_without_tracing_nothing_goes_out(services: Services) -> None:
     services.proxy.headers["traceparent"] = PARENT
     seen: list[str | None] = []
-    handle = services.way.handle_async_request
+    ask = services.way.request
 
-    async def watch(request: Any) -> Any:
-        seen.append(request.headers.get("traceparent"))
-        return await handle(request)
+    async def watch(method: str, path: str, **content: Any) -> Any:
+        seen.append(content["headers"].get("traceparent"))
+        return await ask(method, path, **content)
 
-    services.way.handle_async_request = watch  # type: ignore[method-assign]  # of this test
+    services.way.request = watch  # type: ignore[method-assign]  # of this test
     await services.predict()
     assert seen == [None]
     assert outgoing_headers() == {}
