@@ -57,7 +57,8 @@ def inference(host: str, port: int | None, grpc_port: int | None) -> None:
     )
     listener = bind(host, port or section.port, setting=PREFIX + "PORT")
     configure_logging(section.log_level)
-    run(create_app(compose(settings, section)), listener, drain_seconds=section.drain_seconds)
+    app = create_app(compose(settings, section))
+    run(app, listener, drain_seconds=section.drain_seconds, tls=section.tls)
 
 
 @serve.command()
@@ -81,7 +82,8 @@ def proxy(host: str, port: int | None) -> None:
     dependencies = compose(settings, section)
     listener = bind(host, port or section.port, setting=PREFIX + "PORT")
     configure_logging(section.log_level)
-    run(create_app(dependencies), listener, drain_seconds=section.drain_seconds)
+    app = create_app(dependencies)
+    run(app, listener, drain_seconds=section.drain_seconds, tls=section.tls)
 
 
 def _grants(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,6 +12,7 @@ import grpc
 from serving.edge import REQUEST_ID, Answered, accept_request_id, describe, record
 from serving.logs import request_facts, request_id
 from serving.spans import RequestTrace, Tracing
+from serving.tls import Tls
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 _ID_KEY = REQUEST_ID.lower()
@@ -73,3 +74,13 @@ class GrpcEdge(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no
             if trace is not None:
                 describe(trace, answered, facts, failed=code in _OURS)
         return answer
+
+
+def server_credentials(tls: Tls) -> Any:
+    """What `add_secure_port` takes. Raises SettingsError where the files do not do."""
+    tls.server_context()
+    return grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.certificate.read_bytes())],
+        root_certificates=tls.clients_ca.read_bytes() if tls.clients_ca else None,
+        require_client_auth=tls.clients_ca is not None,
+    )

@@ -55,13 +55,22 @@ class HttpPool:
     """Connections of one process to one server, opened as they are needed (`HttpClient`)."""
 
     def __init__(
-        self, url: str, *, timeout_seconds: float, connections: int, idle_seconds: float
+        self,
+        url: str,
+        *,
+        timeout_seconds: float,
+        connections: int,
+        idle_seconds: float,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """url: without a path. timeout_seconds: for all of a request, the waiting included."""
+        """url: without a path. timeout_seconds: for all of a request, the waiting included.
+
+        tls: for https; without it the system's authorities vouch for the server.
+        """
         parts = urlsplit(url)
         self._url, self._host = url, parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
         self._timeout, self._idle_seconds = timeout_seconds, idle_seconds
         self._free = asyncio.Semaphore(connections)
         self._idle: list[_Connection] = []

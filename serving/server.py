@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from mlops.errors import Conflict, InputError
+from serving.tls import Tls
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than callers and load balancers (60 s) keep an idle connection: they close it, not we,
@@ -41,9 +42,21 @@ def bind(host: str, port: int, *, setting: str) -> socket.socket:
     return listener
 
 
-def run(app: ASGIApp, listener: socket.socket, *, drain_seconds: float) -> None:
+def run(
+    app: ASGIApp, listener: socket.socket, *, drain_seconds: float, tls: Tls | None = None
+) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way may take `drain_seconds` more."""
-    config = uvicorn.Config(
+    config = configure(app, drain_seconds=drain_seconds, tls=tls)
+    # uvicorn raises the signal once more when it is done: a drained server ends well, with 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _done)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def configure(app: ASGIApp, *, drain_seconds: float, tls: Tls | None = None) -> uvicorn.Config:
+    """Raises SettingsError where the files of TLS do not do."""
+    context = tls.server_context() if tls else None
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
@@ -51,11 +64,8 @@ def run(app: ASGIApp, listener: socket.socket, *, drain_seconds: float) -> None:
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
+        ssl_context_factory=(lambda _config, _default: context) if context else None,
     )
-    # uvicorn raises the signal once more when it is done: a drained server ends well, with 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _done)
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _done(_number: int, _frame: FrameType | None) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from pathlib import Path
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlops.errors import SettingsError
 from mlops.settings import Settings, load_settings
+from serving.tls import Tls
 
 
 class Section(BaseModel):
@@ -25,6 +27,29 @@ class TracedSection(Section):
     """An OTLP/HTTP collector, such as http://collector:4318/v1/traces; without, nothing is."""
     traces_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     """The part of requests that is traced where the caller's `traceparent` does not decide."""
+
+
+class TlsSection(Section):
+    """A process that may serve TLS: https in place of http, and gRPC likewise."""
+
+    tls_certificate_file: Path | None = None
+    """PEM; without it there is no TLS."""
+    tls_key_file: Path | None = None
+    tls_clients_ca_file: Path | None = None
+    """Callers must show a certificate of this authority."""
+
+    @property
+    def tls(self) -> Tls | None:
+        if self.tls_certificate_file is None or self.tls_key_file is None:
+            return None
+        return Tls(self.tls_certificate_file, self.tls_key_file, self.tls_clients_ca_file)
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        pair = (self.tls_certificate_file, self.tls_key_file)
+        if any(pair) != all(pair) or (self.tls_clients_ca_file and not all(pair)):
+            raise ValueError("TLS needs TLS_CERTIFICATE_FILE and TLS_KEY_FILE; set both or none")
+        return self
 
 
 AnySection = TypeVar("AnySection", bound=Section)

@@ -16,6 +16,8 @@ from serving.inference.app import InferenceDependencies, create_app
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.repository import ModelRepository, bucket_loader
 from serving.inference.settings import InferenceSettings
+from serving.server import configure
+from serving.tls import Tls
 from serving.watching import watch_deployments
 from tests.serving_examples import deploy, publish
 
@@ -30,7 +32,7 @@ class Addresses:
 
 @asynccontextmanager
 async def inference_server(
-    models: Mapping[str, tuple[Manifest, bytes]],
+    models: Mapping[str, tuple[Manifest, bytes]], *, tls: Tls | None = None
 ) -> AsyncIterator[Addresses]:
     """Version 1 of each model, by endpoint, loaded and ready."""
     documents, files = MemoryDocuments(), MemoryDocuments()
@@ -49,9 +51,15 @@ async def inference_server(
         retry_seconds=0.0,
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    settings = InferenceSettings(poll_seconds=3600, grpc_port=free_port())
+    settings = InferenceSettings(
+        poll_seconds=3600,
+        grpc_port=free_port(),
+        tls_certificate_file=tls and tls.certificate,
+        tls_key_file=tls and tls.key,
+        tls_clients_ca_file=tls and tls.clients_ca,
+    )
     app = create_app(InferenceDependencies(repository, metrics, settings))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+    server = uvicorn.Server(configure(app, drain_seconds=1, tls=tls))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         assert not serving.done(), "the server did not start"

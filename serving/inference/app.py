@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from enum import Enum
 from importlib.metadata import version as installed_version
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from mlops.errors import MlopsError
 from serving.answers import answer_errors, json_response
 from serving.edge import Edge
-from serving.errors import headers_of, status_of
 from serving.inference.grpc import grpc_server
-from serving.inference.infer import INFER_PATHS, InferRoute, shape
+from serving.inference.infer import INFER_PATHS, InferRoute
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.plane import DataPlane
 from serving.inference.protocol import EXTENSIONS, NAME
 from serving.inference.repository import ModelRepository
 from serving.inference.sagemaker import parse_invocation, write_scores
+from serving.inference.schema import (
+    INVOCATION,
+    READY,
+    SCORES,
+    IndexEntry,
+    ModelAnswer,
+    errors,
+    protocol_errors,
+)
 from serving.inference.scoring import Scorer
 from serving.inference.settings import InferenceSettings
 from serving.plain import document
+from serving.schema import METRICS, Answers
 from serving.spans import Tracing
 from serving.watching import repeating
 
@@ -106,15 +119,21 @@ def _lifespan(dependencies: InferenceDependencies, plane: DataPlane) -> Any:
 
 def _answer_by_protocol(app: FastAPI) -> None:
     """Under /v2 an error's text stands at the top, as the protocol has it."""
-    shaped = app.exception_handlers[MlopsError]
+    for kind in (MlopsError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _by_path(app.exception_handlers[kind]))
 
-    @app.exception_handler(MlopsError)
-    async def by_path(request: Request, error: MlopsError) -> Response:
-        response: Response = await shaped(request, error)  # type: ignore[misc]  # it is async
+
+def _by_path(shaped: Any) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(request: Request, error: Exception) -> Response:
+        usual: Response = await shaped(request, error)
         if not request.url.path.startswith("/v2"):
-            return response
-        body, status = shape(error), status_of(error)
-        return Response(body, status, headers_of(error), media_type="application/json")
+            return usual
+        parts = orjson.loads(usual.body)["error"]
+        headers = {k: v for k, v in usual.headers.items() if k == "retry-after"}
+        body = {"error": parts.pop("message"), **parts}
+        return json_response(body, usual.status_code, headers=headers)
+
+    return answer
 
 
 def _add_health(app: FastAPI, plane: DataPlane, shown: InferenceMetrics) -> None:
@@ -124,14 +143,14 @@ def _add_health(app: FastAPI, plane: DataPlane, shown: InferenceMetrics) -> None
         """The process runs."""
         return json_response({"live": True})
 
-    @app.get("/v2/health/ready", tags=["health"])
-    @app.get("/readyz", tags=["health"])
+    @app.get("/v2/health/ready", tags=["health"], responses=READY)
+    @app.get("/readyz", tags=["health"], responses=READY)
     async def ready() -> Response:
         """The documents were read and every deployed model has a version that can score."""
         state = plane.readiness()
         return json_response(state, 200 if state["ready"] else 503)
 
-    @app.get("/metrics", tags=["health"])
+    @app.get("/metrics", tags=["health"], response_class=Response, responses=METRICS)
     async def metrics() -> Response:
         """Prometheus."""
         return Response(generate_latest(shown.registry), media_type=CONTENT_TYPE_LATEST)
@@ -144,14 +163,18 @@ def _add_models(app: FastAPI, plane: DataPlane) -> None:
         body = {"name": NAME, "version": app.version, "extensions": EXTENSIONS}
         return json_response(body)
 
-    @app.get("/v2/models/{model}", tags=["protocol v2"])
-    @app.get("/v2/models/{model}/versions/{version}", tags=["protocol v2"])
+    described: Answers = {200: {"model": ModelAnswer}, **protocol_errors(404)}
+
+    @app.get("/v2/models/{model}", tags=["protocol v2"], responses=described)
+    @app.get("/v2/models/{model}/versions/{version}", tags=["protocol v2"], responses=described)
     async def metadata(model: str, version: str | None = None) -> Response:
         """The model's tensors, and the versions that are loaded."""
         return json_response(plane.metadata(model, version))
 
-    @app.get("/v2/models/{model}/ready", tags=["protocol v2"])
-    @app.get("/v2/models/{model}/versions/{version}/ready", tags=["protocol v2"])
+    unknown = protocol_errors(404)
+
+    @app.get("/v2/models/{model}/ready", tags=["protocol v2"], responses=unknown)
+    @app.get("/v2/models/{model}/versions/{version}/ready", tags=["protocol v2"], responses=unknown)
     async def ready(model: str, version: str | None = None) -> Response:
         """Whether this version can score now."""
         loaded = plane.model(model, version)
@@ -165,18 +188,27 @@ class IndexRequest(BaseModel):
 
 
 def _add_repository(app: FastAPI, plane: DataPlane) -> None:
-    @app.post("/v2/repository/index", tags=["model repository"])
+    tags: list[str | Enum] = ["model repository"]
+    listed: Answers = {200: {"model": list[IndexEntry]}, **protocol_errors(413)}
+
+    @app.post("/v2/repository/index", tags=tags, responses=listed)
     async def index(asked: IndexRequest | None = None) -> Response:
         """Every version that is deployed here, and why one is not served."""
         return json_response(plane.index(ready_only=asked is not None and asked.ready))
 
-    @app.post("/v2/repository/models/{model}/load", tags=["model repository"])
+    @app.post(
+        "/v2/repository/models/{model}/load",
+        tags=tags,
+        responses=protocol_errors(403, 404, 413, 503),
+    )
     async def load(model: str) -> Response:
         """Look at the model's deployment now, and try again what failed to load."""
         await plane.load(model)
         return json_response({})
 
-    @app.post("/v2/repository/models/{model}/unload", tags=["model repository"])
+    @app.post(
+        "/v2/repository/models/{model}/unload", tags=tags, responses=protocol_errors(403, 413)
+    )
     async def unload(model: str) -> Response:
         """Refused: deployments say what is served."""
         plane.unload(model)
@@ -184,13 +216,13 @@ def _add_repository(app: FastAPI, plane: DataPlane) -> None:
 
 
 def _add_sagemaker(app: FastAPI, plane: DataPlane) -> None:
-    @app.get("/ping", tags=["sagemaker"])
+    @app.get("/ping", tags=["sagemaker"], responses=errors(503))
     async def ping() -> Response:
         """200 where there is a model to invoke."""
         plane.only_model()
         return json_response({"ready": True})
 
-    @app.post("/invocations", tags=["sagemaker"])
+    @app.post("/invocations", tags=["sagemaker"], responses=SCORES, openapi_extra=INVOCATION)
     async def invocations(request: Request) -> Response:
         """Score rows of the one deployed model, as JSON, JSON Lines or CSV."""
         name, model = plane.only_model()

@@ -17,7 +17,7 @@ from mlops.errors import Conflict, MlopsError
 from serving.answers import log_error
 from serving.binary import decode_text, from_bytes, to_bytes
 from serving.errors import InvalidRequest, status_of
-from serving.grpc_edge import GrpcEdge
+from serving.grpc_edge import GrpcEdge, server_credentials
 from serving.inference.messages import MESSAGES, SERVICE
 from serving.inference.model import LoadedModel
 from serving.inference.plane import DataPlane
@@ -83,7 +83,10 @@ async def grpc_server(
     server.add_generic_rpc_handlers((_service(plane),))
     address = f"{settings.host}:{settings.grpc_port}"
     try:
-        server.add_insecure_port(address)
+        if settings.tls is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, server_credentials(settings.tls))
     except RuntimeError as exc:
         raise Conflict(
             f"Port {settings.grpc_port} is in use. Stop what uses it, or choose another with "

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from serving.settings import TracedSection
+from serving.settings import TlsSection, TracedSection
 
 PREFIX = "MLOPS_INFERENCE_"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-class InferenceSettings(TracedSection):
+class InferenceSettings(TracedSection, TlsSection):
     """Read from `MLOPS_INFERENCE_<FIELD>`; each has a default."""
 
     host: str = "127.0.0.1"

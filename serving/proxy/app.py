@@ -26,8 +26,9 @@ from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
 from serving.proxy.predict_route import PredictRoute
 from serving.proxy.pushing import add_push
-from serving.proxy.schema import PREDICT_MODELS, PREDICT_PATHS
+from serving.proxy.schema import PREDICT_MODELS, PREDICT_PATHS, READY
 from serving.proxy.settings import ProxySettings
+from serving.schema import METRICS
 from serving.spans import Tracing
 from serving.watching import DocumentWatcher, repeating
 
@@ -124,13 +125,13 @@ def _add_health(app: FastAPI, dependencies: ProxyDependencies) -> None:
         """The process runs."""
         return json_response({"live": True})
 
-    @app.get("/readyz", tags=["health"])
+    @app.get("/readyz", tags=["health"], responses=READY)
     async def readyz() -> Response:
         """Redis and inference answer now, and every deployed model has a version that fits."""
         state = await readiness(dependencies)
         return json_response(state, 200 if state["ready"] else 503)
 
-    @app.get("/metrics", tags=["health"])
+    @app.get("/metrics", tags=["health"], response_class=Response, responses=METRICS)
     async def metrics() -> Response:
         """Prometheus."""
         return Response(

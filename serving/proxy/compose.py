@@ -34,6 +34,7 @@ from serving.proxy.timed_link import TimedLink
 from serving.proxy.tokens import Expected, HttpJwks, Tokens
 from serving.server import KEEP_ALIVE_SECONDS
 from serving.spans import open_tracing
+from serving.tls import client_context
 from serving.watching import watch_deployments
 
 
@@ -95,6 +96,7 @@ def build_client(section: ProxySettings) -> HttpPool:
         timeout_seconds=section.inference_timeout_seconds,
         connections=section.inference_connections,
         idle_seconds=KEEP_ALIVE_SECONDS / 2,
+        tls=client_context(section.inference_ca_file, section.tls),
     )
 
 

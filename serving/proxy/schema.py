@@ -8,6 +8,8 @@ from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, Field
 
+from serving.schema import RETRY_AFTER, Answers, ErrorAnswer, ErrorBody
+
 CREDENTIALS = [
     Security(
         APIKeyHeader(name="X-Api-Key", auto_error=False, description="mlops serve create-key NAME")
@@ -22,20 +24,20 @@ CREDENTIALS = [
 """Either of them, in the OpenAPI document; the doorkeeper reads the headers itself."""
 
 
-class ErrorBody(BaseModel):
-    """What failed, for which field, and what to do."""
+class Readiness(BaseModel):
+    """What the proxy leans on, and what it serves."""
 
-    code: str = Field(examples=["features_missing"])
-    message: str
-    field: str | None = Field(None, examples=["instances[0].customer_id"])
-    remedy: str | None = None
-    request_id: str | None = None
+    ready: bool
+    redis: str = Field(description="'ok', or what is wrong.")
+    inference: str
+    models: dict[str, Any] | str
+    api_keys: str
 
 
-class ErrorAnswer(BaseModel):
-    """Every error has this shape."""
-
-    error: ErrorBody
+READY: Answers = {
+    200: {"model": Readiness},
+    503: {"model": Readiness, "description": "Not yet, or not now."},
+}
 
 
 class FeatureAnswer(BaseModel):
@@ -110,13 +112,6 @@ _ERRORS = {
     503: "Features or inference do not answer now.",
 }
 
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Whole seconds after which to try again.",
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-
 
 def _answer(description: str, model: type[BaseModel]) -> dict[str, Any]:
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
@@ -128,7 +123,7 @@ _PREDICT_ANSWERS = {
     **{str(status): _answer(text, ErrorAnswer) for status, text in _ERRORS.items()},
 }
 for _status in ("429", "503"):
-    _PREDICT_ANSWERS[_status]["headers"] = _RETRY_AFTER
+    _PREDICT_ANSWERS[_status]["headers"] = RETRY_AFTER
 
 PREDICT = "/v1/models/{model}:predict"
 PREDICT_PATHS: dict[str, Any] = {
@@ -206,17 +201,17 @@ PUSH_BODY: dict[str, Any] = {
     }
 }
 
-PUSH_ANSWERS: dict[int | str, dict[str, Any]] = {
+PUSH_ANSWERS: Answers = {
     200: {"model": PushAnswer},
     401: {"model": ErrorAnswer, "description": _ERRORS[401]},
     403: {"model": ErrorAnswer, "description": "The key does not allow pushes to this source."},
     404: {"model": ErrorAnswer, "description": "No such push source is applied."},
     413: {"model": ErrorAnswer, "description": _ERRORS[413]},
     422: {"model": ErrorAnswer, "description": "The body, or its only row, is wrong."},
-    429: {"model": ErrorAnswer, "description": _ERRORS[429], "headers": _RETRY_AFTER},
+    429: {"model": ErrorAnswer, "description": _ERRORS[429], "headers": RETRY_AFTER},
     503: {
         "model": ErrorAnswer,
         "description": "The online store does not take rows now.",
-        "headers": _RETRY_AFTER,
+        "headers": RETRY_AFTER,
     },
 }

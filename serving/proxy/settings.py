@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from serving.proxy.tokens import ALGORITHMS
-from serving.settings import TracedSection
+from serving.settings import TlsSection, TracedSection
 
 PREFIX = "MLOPS_PROXY_"
 
@@ -19,12 +19,14 @@ _ALGORITHMS = rf"^({_ALGORITHM})(,({_ALGORITHM}))*$"
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-class ProxySettings(TracedSection):
+class ProxySettings(TracedSection, TlsSection):
     """Read from `MLOPS_PROXY_<FIELD>`; each has a default."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     inference_url: Annotated[str, Field(pattern=r"^https?://[^/]+$")] = "http://127.0.0.1:8081"
     """Where the inference endpoint is; without a path."""
+    inference_ca_file: Path | None = None
+    """Whose certificate an https endpoint must have, in place of the system's authorities."""
     api_keys_file: Path | None = None
     """A JSON file of hashed keys, in place of the secret."""
     poll_seconds: Seconds = 0.5

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -43,10 +44,12 @@ class Service:
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    tls: ssl.SSLContext | None = None
+    """How it is called, where it serves TLS."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -59,7 +62,7 @@ class Service:
 
     def status(self, path: str) -> int:
         try:
-            return httpx.get(self.url + path).status_code
+            return httpx.get(self.url + path, verify=self.tls or False).status_code
         except httpx.TransportError:
             return 0
 

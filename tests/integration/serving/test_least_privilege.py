@@ -1,4 +1,4 @@
-"""On the deployed platform the serving role alone is enough to serve."""
+"""On the deployed platform the serving role alone is enough to serve, all of it over TLS."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from mlops.deployment import deployment_key
 from mlops.names import Role
 from mlops.objects import S3Documents
 from mlops.plan import plan_key, save_plan
+from serving.tls import Tls, client_context
+from tests.certificates import make_authority
 from tests.integration.serving.conftest import Service, free_port, run_cli, wait_for
 from tests.serving_examples import (
     INSTANCE,
@@ -56,9 +58,19 @@ def test_a_caller_is_answered_by_services_that_act_as_the_serving_role(
         "MLOPS_FEATURE_REPO": str(repo),
         "MLOPS_CLOCK": NOW.isoformat(),
     }
-    inference = Service("inference", free_port(), environment, tmp_path / "inference.log")
-    address = {"MLOPS_PROXY_INFERENCE_URL": inference.url}
-    proxy = Service("proxy", free_port(), environment | address, tmp_path / "proxy.log")
+    authority = make_authority(tmp_path / "authority")
+    tls, ca = authority.sign("server"), authority.certificate
+    called = client_context(ca, authority.sign("tests"))
+    environment |= tls_settings("INFERENCE", tls) | tls_settings("PROXY", tls)
+    environment |= {"MLOPS_INFERENCE_TLS_CLIENTS_CA_FILE": str(ca)}
+    inference = Service(
+        "inference", free_port(), environment, tmp_path / "inference.log", tls=called
+    )
+    environment |= {
+        "MLOPS_PROXY_INFERENCE_URL": inference.url,
+        "MLOPS_PROXY_INFERENCE_CA_FILE": str(ca),
+    }
+    proxy = Service("proxy", free_port(), environment, tmp_path / "proxy.log", tls=called)
     inference.start()
     proxy.start()
     try:
@@ -67,6 +79,7 @@ def test_a_caller_is_answered_by_services_that_act_as_the_serving_role(
             f"{proxy.url}/v1/models/{ENDPOINT}:predict",
             json={"instances": [INSTANCE | {"customer_id": "nobody"}]},
             headers={"X-Api-Key": key},
+            verify=called,
         )
     finally:
         proxy.stop()
@@ -75,6 +88,14 @@ def test_a_caller_is_answered_by_services_that_act_as_the_serving_role(
     assert "customer_id 'nobody'" in answer.json()["error"]["message"]
 
 
+def tls_settings(service: str, tls: Tls) -> dict[str, str]:
+    return {
+        f"MLOPS_{service}_TLS_CERTIFICATE_FILE": str(tls.certificate),
+        f"MLOPS_{service}_TLS_KEY_FILE": str(tls.key),
+    }
+
+
 def models(proxy: Service) -> Any:
-    found = httpx.get(proxy.url + "/readyz").json()["models"]
+    assert proxy.tls is not None
+    found = httpx.get(proxy.url + "/readyz", verify=proxy.tls).json()["models"]
     return [name for name in found if found[name]["ready"]] if isinstance(found, dict) else []

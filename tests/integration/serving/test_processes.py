@@ -97,6 +97,19 @@ def test_a_first_deployment_is_live_within_two_seconds(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("first")
+def test_nothing_that_callers_send_is_in_the_logs_of_the_processes(stack: Stack) -> None:
+    marked = INSTANCE | {"amount": 98765.25}
+    assert stack.predict(marked).status_code == 200
+    assert stack.predict(marked | {"customer_id": "marked-id"}).status_code == 422
+    url = stack.proxy.url + "/v1/models/fraud:predict"
+    assert httpx.post(url, headers={"X-Api-Key": "marked-key"}).status_code == 401
+    assert httpx.post(url, headers=stack.headers, content=b"{marked").status_code == 422
+    logs = stack.proxy.log.read_text() + stack.inference.log.read_text()
+    assert '"logger":"serving.audit","message":"access refused"' in logs
+    assert not [word for word in ("marked", "98765", stack.key) if word in logs]
+
+
+@pytest.mark.usefixtures("first")
 async def test_versions_change_under_load_without_a_failed_or_mixed_answer(stack: Stack) -> None:
     answers: list[tuple[int, float]] = []
     failures: list[str] = []
