@@ -34,6 +34,7 @@ from serving.proxy.app import create_app as create_proxy
 from serving.proxy.catalog import Catalog, watch_plans
 from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.inference import HttpInference
+from serving.proxy.joined import JoinedInference
 from serving.proxy.keys import ApiKeys
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
@@ -167,7 +168,7 @@ async def serving(
         )
     )
     way = BreakableWay(inference)
-    port = HttpInference(way)
+    port = JoinedInference(HttpInference(way))
     store, keys = MemoryOnlineStore(), MemoryKeys()
     fill(store)
     keys.stored, key = keys.stored.add("tester", now=datetime(2018, 1, 1, tzinfo=UTC))

@@ -22,6 +22,8 @@ _PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _ROUTE = PlainRoute("/v2/models/{model}/infer")
 _ROUTE_OF_VERSION = PlainRoute("/v2/models/{model}/versions/{version}/infer")
 _HEADER = HEADER_LENGTH.lower().encode()
+_LOGGED = 4096
+"""Characters of the ids of requests that came as one."""
 
 
 class InferRoute:
@@ -47,6 +49,8 @@ class InferRoute:
             request = parse_infer(body, model, header(scope, _HEADER))
         log: dict[str, Any] = scope["state"]["log"]
         log.update(model=name, version=model.version, rows=request.rows)
+        if request.id and " " in request.id:
+            log["joined"] = request.id[:_LOGGED]
         found = await self._plane.infer(name, model, request)
         with stage("write"):
             body, length = write_infer(request, found)

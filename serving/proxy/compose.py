@@ -25,6 +25,7 @@ from serving.proxy.callers import Rate, RateLimits
 from serving.proxy.catalog import Catalog, watch_plans
 from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.inference import HttpInference
+from serving.proxy.joined import JoinedInference
 from serving.proxy.keys import FileKeys, KeyStore, SecretKeys
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
@@ -47,7 +48,7 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     target, limits = redis_target(settings, aws), build_limits(section)
     metrics, clock = ProxyMetrics(), settings.build_clock()
     store = RedisFeatures(TimedLink(open_async_link(target, limits=limits), metrics))
-    inference = HttpInference(build_client(section))
+    inference = JoinedInference(HttpInference(build_client(section)))
     documents = S3Documents(aws, settings.names.artifact_bucket)
     catalog = Catalog(
         deployments=watch_deployments(documents),

@@ -28,6 +28,10 @@ _FLOATS: dict[Any, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP64": np.dtype("
 """The types of answers that a manifest allows."""
 
 
+class NoAnswer(InferenceUnavailable):
+    """Nothing came, or not in time: it may be gone. A refusal is an answer."""
+
+
 class VersionGone(InferenceUnavailable):
     """Inference does not hold the version that was asked for, or not any more."""
 
@@ -40,6 +44,8 @@ class Inference(Protocol):
     ) -> Scores:
         """The probability of yes for each row, NaN where the model gives none.
 
+        request_id: of the request that waits for it; several, separated by spaces, where rows of
+        several are asked for at once.
         Raises VersionGone, InferenceUnavailable.
         """
 
@@ -69,7 +75,7 @@ class HttpInference:
             headers={
                 "Content-Type": "application/octet-stream",
                 HEADER_LENGTH: str(length),
-                REQUEST_ID: request_id,
+                REQUEST_ID: request_id.partition(" ")[0],
                 **outgoing_headers(),
             },
             body=body,
@@ -97,7 +103,7 @@ class HttpInference:
         try:
             return await self._client.request(method, path, **content)
         except Unavailable as exc:
-            raise InferenceUnavailable("Inference does not answer.", remedy=_REMEDY) from exc
+            raise NoAnswer("Inference does not answer.", remedy=_REMEDY) from exc
 
 
 def _checked(answer: HttpAnswer) -> HttpAnswer:
