@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.answers import error_response
@@ -20,6 +20,7 @@ from serving.logs import request_id
 from serving.spans import RequestTrace, Tracing
 
 REQUEST_ID = "X-Request-Id"
+_REQUEST_ID = REQUEST_ID.lower().encode()
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _QUIET = frozenset(
     {
@@ -76,21 +77,19 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id.set(accept_request_id(headers.get(REQUEST_ID)))
+        given, length = announced(scope)
+        request_id.set(accept_request_id(given))
         exchange = _Exchange(scope, receive, send, self._max_body)
         if self._tracing is None or scope["path"] in _QUIET:
-            await self._serve(exchange, headers, None)
+            await self._serve(exchange, length, None)
         else:
-            with self._tracing.request(headers) as trace:
-                await self._serve(exchange, headers, trace)
+            with self._tracing.request(Headers(scope=scope)) as trace:
+                await self._serve(exchange, length, trace)
 
-    async def _serve(
-        self, exchange: _Exchange, headers: Headers, trace: RequestTrace | None
-    ) -> None:
+    async def _serve(self, exchange: _Exchange, length: str, trace: RequestTrace | None) -> None:
         self.under_way += 1
         try:
-            await self._answer(exchange, headers)
+            await self._answer(exchange, length)
         except Exception:
             if not exchange.answering:
                 raise
@@ -103,8 +102,7 @@ class Edge:
                 failed = exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 describe(trace, answered, exchange.facts, failed=failed)
 
-    async def _answer(self, exchange: _Exchange, headers: Headers) -> None:
-        length = headers.get("content-length", "0")
+    async def _answer(self, exchange: _Exchange, length: str) -> None:
         if length.isdigit() and int(length) > self._max_body:
             refusal = error_response(too_large(self._max_body))
             await refusal(exchange.scope, exchange.receive, exchange.send)
@@ -143,7 +141,8 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID] = request_id.get() or ""
+            identity = (request_id.get() or "").encode()
+            message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, identity)]
         await self._send(message)
 
     def answered(self) -> Answered:
@@ -190,6 +189,17 @@ def describe(
         },
         failed=failed,
     )
+
+
+def announced(scope: Scope) -> tuple[str | None, str]:
+    """The request id and the length of the body that the headers tell, in one look at them."""
+    given, length = None, "0"
+    for name, value in scope["headers"]:
+        if name == _REQUEST_ID:
+            given = value.decode("latin-1")
+        elif name == b"content-length":
+            length = value.decode("latin-1")
+    return given, length
 
 
 def accept_request_id(given: str | None) -> str:

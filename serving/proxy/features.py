@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops.errors import MlopsError
-from mlops.manifest import ModelInput
 from mlops.stores.online import FeatureRow, FeatureStatus, FeatureValue
 from serving.proxy.instances import MAX_NUMBER, Instance
 from serving.proxy.missing import explain_missing
@@ -41,11 +40,12 @@ def assemble(
     An instance whose features are missing and refused, or whose on-demand function raises, carries
     its error; the others are not touched by it.
     """
-    values = [_known(instance, row) for instance, row in zip(instances, rows, strict=True)]
+    values = [_known(model, *pair) for pair in zip(instances, rows, strict=True)]
     errors = compute_on_demand(model.on_demand, values)
     assembled = []
     for index, (instance, row) in enumerate(zip(instances, rows, strict=True)):
-        one = Assembled(features=_stored(model, row), error=errors.get(index))
+        stored = {name: row[reference] for reference, name in model.stored}
+        one = Assembled(features=stored, error=errors.get(index))
         if one.error is None:
             _fill(one, model, instance, values[index])
         assembled.append(one)
@@ -58,9 +58,11 @@ def to_matrix(assembled: Iterable[Assembled]) -> FloatMatrix:
         return np.array([one.vector for one in assembled], dtype=np.float32)
 
 
-def _known(instance: Instance, row: FeatureRow) -> dict[str, Any]:
-    stored = {_plain(reference): _as_trained(value.value) for reference, value in row.items()}
-    return {**stored, **instance.entities, **instance.request}
+def _known(model: ServedModel, instance: Instance, row: FeatureRow) -> dict[str, Any]:
+    known = {name: _as_trained(row[reference].value) for reference, name in model.stored}
+    known.update(instance.entities)
+    known.update(instance.request)
+    return known
 
 
 def _as_trained(value: Any) -> Any:
@@ -70,24 +72,23 @@ def _as_trained(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _stored(model: ServedModel, row: FeatureRow) -> dict[str, FeatureValue]:
-    return {_plain(reference): row[reference] for reference in model.references}
-
-
 def _fill(one: Assembled, model: ServedModel, instance: Instance, values: dict[str, Any]) -> None:
     refused = []
-    for column in model.manifest.inputs:
-        name = _plain(column.source)
-        number = as_number(values.get(name))
+    for column, name in model.inputs:
+        value = values.get(name)
+        number = as_number(value)
         if column.origin == "on_demand":
-            one.features[name] = _computed(values.get(name), number)
-        elif column.origin == "feature" and number is None:
+            one.features[name] = _computed(value, number)
+        if number is not None:
+            one.vector.append(number)
+            continue
+        if column.origin == "feature":
             one.features[name] = _without_number(one.features[name])
-        if number is None and column.on_missing == "refuse":
+        if column.on_missing == "refuse":
             refused.append(name)
-        one.vector.append(_or_substitute(number, column))
-        if number is None and column.on_missing == "default":
+        elif column.on_missing == "default":
             one.defaulted.add(name)
+        one.vector.append(math.nan if column.default is None else float(column.default))
     if refused:
         one.error = explain_missing(
             model.endpoint, model.plan, instance, features=one.features, refused=refused
@@ -101,12 +102,6 @@ def as_number(value: Any) -> float | None:
     return float(value)
 
 
-def _or_substitute(number: float | None, column: ModelInput) -> float:
-    if number is not None:
-        return number
-    return math.nan if column.default is None else float(column.default)
-
-
 def _computed(value: Any, number: float | None) -> FeatureValue:
     status = FeatureStatus.NULL if number is None else FeatureStatus.PRESENT
     return FeatureValue(status, None if number is None else value)
@@ -118,7 +113,3 @@ def _without_number(found: FeatureValue) -> FeatureValue:
         return found
     status = FeatureStatus.NULL if isinstance(found.value, float) else FeatureStatus.INVALID
     return FeatureValue(status, None, found.event_time)
-
-
-def _plain(reference: str) -> str:
-    return reference.rpartition(":")[2]

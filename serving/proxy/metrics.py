@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from serving.edge import Answered
 from serving.gauges import VersionGauges
+from serving.proxy.feature_counts import FeatureCounts
 from serving.series import Series, VersionSeries
 from serving.spans import stage as span
 
@@ -49,11 +49,10 @@ class ProxyMetrics:
         self._instances = self._histogram(
             "instances", "Instances per prediction.", "model", "version", buckets=_ROWS
         )
-        self._features = self._counter(
-            "features",
-            "Features by the status that they were found with.",
-            *("model", "feature", "status"),
+        self.features = FeatureCounts(
+            "mlops_proxy_features", "Features by the status that they were found with."
         )
+        self.registry.register(self.features)
         self._errors = self._counter(
             "errors",
             "Instances, or whole requests, that were not answered, by the error's code.",
@@ -136,11 +135,6 @@ class ProxyMetrics:
 
     def count_instances(self, model: str, version: int, instances: int) -> None:
         self._instances.at(model, str(version)).observe(instances)
-
-    def count_features(self, model: str, found: Iterable[tuple[str, str]]) -> None:
-        """found: the name and status of each feature of each instance."""
-        for (feature, status), number in Tally(found).items():
-            self._features.at(model, feature, status).inc(number)
 
     def count_error(self, model: str, code: str) -> None:
         self._errors.at(model, code).inc()

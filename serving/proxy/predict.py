@@ -137,15 +137,8 @@ class Predictor:
 
     def _count(self, answer: Predictions) -> None:
         self.metrics.count_instances(answer.endpoint, answer.version, len(answer.items))
-        self.metrics.count_features(
-            answer.endpoint,
-            (
-                (name, "DEFAULTED" if name in item.defaulted else value.status.value)
-                for item in answer.items
-                for name, value in item.features.items()
-            ),
-        )
         for item in answer.items:
+            self.metrics.features.add(answer.endpoint, item.features, item.defaulted)
             if item.error:
                 self.metrics.count_error(answer.endpoint, item.error.code)
             if item.score is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlops.deployment import DeployedVersion
 from mlops.errors import Refused
-from mlops.manifest import Manifest, check_plan
+from mlops.manifest import Manifest, ModelInput, check_plan
 from mlops.plan import FeaturePlan, PlannedTransformation, Transformation, load_transformations
 from mlops.stores.online import OnlineReader, OnlineStore, ViewRead, view_reads
 from serving.proxy.instances import InstanceSchema
@@ -57,9 +57,23 @@ class ServedModel:
         return self.plan.personal & (stored | computed)
 
     @cached_property
+    def stored(self) -> tuple[tuple[str, str], ...]:
+        """Each reference with the feature's plain name."""
+        return tuple((reference, _plain(reference)) for reference in self.references)
+
+    @cached_property
+    def inputs(self) -> tuple[tuple[ModelInput, str], ...]:
+        """Each input in the model's order, with the plain name of what it is filled from."""
+        return tuple((column, _plain(column.source)) for column in self.manifest.inputs)
+
+    @cached_property
     def is_trained_on_this_plan(self) -> bool:
         """False where the feature service changed since and still supplies the inputs."""
         return self.manifest.plan_sha256 == self.plan.sha256
+
+
+def _plain(reference: str) -> str:
+    return reference.rpartition(":")[2]
 
 
 def build_served_model(

@@ -176,3 +176,17 @@ def test_a_request_is_counted_under_its_route() -> None:
     metrics.observe_request(Answered("GET", "/readyz", 503, 0.2))
     labels = {"route": "/readyz", "method": "GET", "status": "503"}
     assert at(of(metrics.registry), "mlops_proxy_requests_total", **labels) == 1
+
+
+async def test_statuses_are_counted_the_same_when_many_patterns_are_folded(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.proxy.feature_counts._MOST_PATTERNS", 1)
+    for terminal in ("t1", "new", "t1", "newer"):
+        await services.predict(INSTANCE | {"terminal_id": terminal})
+    found = await scrape(services.proxy)
+    risk = {"model": "fraud", "feature": "risk"}
+    assert at(found, "mlops_proxy_features_total", **risk, status="PRESENT") == 2
+    assert at(found, "mlops_proxy_features_total", **risk, status="DEFAULTED") == 2
+    spend = {"model": "fraud", "feature": "mean_amount"}
+    assert at(found, "mlops_proxy_features_total", **spend, status="PRESENT") == 4
