@@ -39,8 +39,8 @@ test: check ## Everything that must hold, under 15 minutes on 2 cores
 demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
 	@$(BIN)/python -m infra.local.demo $(if $(DATA),--data "$(DATA)" --timezone $(TIMEZONE) --currency $(CURRENCY))
 
-bench: setup ## Ratios against the peers (PART=…, JSON=1)
-	@$(BIN)/python -m tests.benchmarks $(if $(PART),--part $(PART)) $(if $(JSON),--json)
+bench: setup ## Ratios against the peers (PART=…, WORK=…, JSON=1)
+	@$(BIN)/python -m tests.benchmarks $(if $(PART),--part $(PART)) $(if $(WORK),--work $(WORK)) $(if $(JSON),--json)
 
 soak: setup ## The tests that take minutes: many version swaps under load, many more examples
 	SOAK_SWAPS=60 $(BIN)/pytest tests/integration/serving/test_processes.py -k under_load

@@ -1,4 +1,5 @@
-"""Inference over HTTP: ours, MLflow's scoring server, MLServer and BentoML on one ONNX file.
+"""Serving over HTTP: predictions end to end (in `predictions`), and inference by ours, MLflow's
+scoring server, MLServer and BentoML on one ONNX file.
 
 A forest of 100 trees with 15 inputs; one worker and one thread each, four connections. Each server
 runs alone with the load beside it. Before anything is timed, its answers are held to ONNX Runtime's
@@ -18,6 +19,7 @@ import numpy as np
 import onnxruntime
 
 from mlops.cli.console import err
+from tests.benchmarks import predictions
 from tests.benchmarks.inference import WIDTH
 from tests.benchmarks.load import Load, closed_loop, open_loop
 from tests.benchmarks.measure import Measurement
@@ -29,6 +31,11 @@ SERVERS = (OURS, MLFLOW, MLSERVER, BENTOML)
 
 
 def measure() -> Iterator[Measurement]:
+    for work in WORKS.values():
+        yield from work()
+
+
+def measure_inference() -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory(prefix="mlops-bench-") as name:
         folder = Path(name)
         (folder / "model.onnx").write_bytes(forest())
@@ -49,6 +56,9 @@ def measure() -> Iterator[Measurement]:
                 theirs.percentile(99) * 1e3,
                 "ms",
             )
+
+
+WORKS = {"predict": predictions.measure, "infer": measure_inference}
 
 
 def forest() -> bytes:
