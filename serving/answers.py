@@ -72,6 +72,8 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def framework(_: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
+        if status == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that is no text
+            return error_response(InvalidRequest("The body cannot be read.", field="body"))
         return _plain(status, status.phrase.lower().replace(" ", "_"), f"{status.phrase}.")
 
     @app.exception_handler(Exception)

@@ -245,3 +245,15 @@ def test_any_bytes_are_a_tensor_or_a_mistake(raw: bytes, datatype: str) -> None:
     kind = BY_PROTOCOL[datatype]
     with contextlib.suppress(InvalidRequest):
         assert to_bytes(from_bytes(memoryview(raw), kind, field="data"), kind) == raw
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"{", b"[1]"])
+async def test_what_the_framework_refuses_has_the_protocols_shape(
+    services: Services, body: bytes
+) -> None:
+    answer = await services.inference.post(
+        "/v2/repository/index", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "invalid_input"
+    assert isinstance(answer.json()["error"], str)
