@@ -72,6 +72,7 @@ def test_keys_are_read_and_those_of_an_unknown_kind_passed_over(provider: Provid
         (200, b'{"keys": 7}'),
         (200, b" " * 1_100_000),
     ],
+    ids=["500", "302", "html", "list", "empty", "no keys", "number", "bad key", "no list", "large"],
 )
 def test_anything_else_is_no_keys(provider: Provider, status: int, body: bytes) -> None:
     provider.status, provider.body = status, body
