@@ -62,11 +62,14 @@ class RowReader:
         self._schema = stored
         self._size = stored.fixed.size
         self._columns = [_Source(stored, places.get(f.name), f) for f in wanted]
+        self._plain = [source.plain for source in self._columns]
         self._bitmap = slice(HEADER.size, HEADER.size + stored.bitmap_size)
         self._no_nulls = bytes(stored.bitmap_size)
 
     def is_whole(self, rows: Sequence[bytes]) -> list[bool] | None:
         """Whether each row has the length that its slots say; None where all do."""
+        if not self._schema.variable and set(map(len, rows)) == {self._size}:
+            return None
         sizes = np.fromiter(map(len, rows), np.int64, len(rows))
         fine = sizes == self._size
         if self._schema.variable:
@@ -85,6 +88,8 @@ class RowReader:
         """Event times and the wanted features' values of whole rows."""
         events, slots = self._few(rows) if len(rows) < _FEW else self._many(rows)
         nulls = self._nulls(rows)
+        if nulls is None and None not in self._plain:
+            return events, [slots(place) for place in self._plain if place is not None]
         return events, [source.values(rows, slots, nulls) for source in self._columns]
 
     def _few(self, rows: Sequence[bytes]) -> tuple[list[int], Callable[[int], list[Any]]]:
@@ -110,6 +115,8 @@ class _Source:
 
     def __init__(self, stored: Schema, place: int | None, wanted: PlannedField) -> None:
         self._place = place
+        self.plain: int | None = None
+        """The place of a slot that holds the wanted value as it is."""
         if place is None:
             return
         column = stored.columns[place]
@@ -118,6 +125,8 @@ class _Source:
         before = [i for i in stored.variable if i < place]
         self._before = before[-1] if before else None
         self._base = stored.fixed.size
+        if column.is_fixed and self._convert is same:
+            self.plain = place
 
     def values(
         self, rows: Sequence[bytes], slots: Callable[[int], list[Any]], nulls: Any

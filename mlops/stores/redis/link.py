@@ -90,7 +90,8 @@ class Link(Protocol):
         """Each call with its answer, as they come, while the next calls are taken.
 
         A call that failed on the way is sent again, so it must be safe to repeat. `prepare` is
-        called where Redis does not know the script: it was started anew, perhaps with nothing.
+        called where the connection was lost or Redis does not know the script: it may be another
+        one, or have been started anew, perhaps with nothing.
         Raises Unavailable also where Redis is full or takes no writes.
         """
 
@@ -221,6 +222,7 @@ class DirectLink(_ClientLink):
             except FAILURES as exc:
                 self._wait(exc, failures)
                 failures += 1
+                prepare()
             else:
                 return
 

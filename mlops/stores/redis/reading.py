@@ -109,6 +109,8 @@ class CompiledRead:
     decoders: tuple[ViewDecoder, ...]
     converters: tuple[tuple[Callable[[Any], Any] | None, ...], ...]
     """Per view and feature, what makes Python values of stored forms."""
+    references: tuple[tuple[str, ...], ...]
+    """Per view 'view:feature'."""
 
     def asks(self, rows: Sequence[EntityRow]) -> list[Ask]:
         """One per entity and group; the same entity twice is asked twice."""
@@ -160,6 +162,7 @@ def compile_read(plan: FeaturePlan, references: Sequence[str], book: SchemaBook)
         ),
         decoders=tuple(ViewDecoder(features, book.known) for features in wanted),
         converters=tuple(tuple(python_value(f.dtype) for f in features) for features in wanted),
+        references=tuple(tuple(read.references()) for read in reads),
     )
 
 
@@ -178,9 +181,9 @@ class FeatureTable:
     def to_dict(self) -> dict[str, list[Any]]:
         """Python values by 'view:feature'; None wherever the status is not PRESENT."""
         found = {}
-        for read, columns, converters in self._views():
+        for references, columns, converters in self._views():
             for reference, values, convert in zip(
-                read.references(), columns.values, converters, strict=True
+                references, columns.values, converters, strict=True
             ):
                 if convert is None and UNREADABLE not in values:
                     found[reference] = values
@@ -191,8 +194,7 @@ class FeatureTable:
     def rows(self) -> list[FeatureRow]:
         """Each entity row's features with status and event time."""
         found: list[dict[str, FeatureValue]] = [{} for _ in range(self.count)]
-        for read, columns, converters in self._views():
-            references = read.references()
+        for references, columns, converters in self._views():
             for place, row in enumerate(found):
                 status, event = columns.statuses[place], columns.events[place]
                 moment = None if status in _TIMELESS else to_datetime(event)
@@ -202,7 +204,7 @@ class FeatureTable:
         return list(found)
 
     def _views(self) -> Any:
-        return zip(self.compiled.reads, self.columns, self.compiled.converters, strict=True)
+        return zip(self.compiled.references, self.columns, self.compiled.converters, strict=True)
 
 
 def _feature(

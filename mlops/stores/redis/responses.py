@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mlops.plan import PlannedField
 from mlops.stores.online import FeatureStatus
 from mlops.stores.redis.decoding import UNREADABLE, ViewColumns
 from mlops.stores.redis.feast_reads import FeastRead, ViewRequest
 from mlops.stores.redis.reading import to_datetime
-from mlops.stores.redis.schema import storage_of
+from mlops.stores.redis.schema import SLOTS, storage_of
 from mlops.stores.redis.values import messages
 
 _STATUSES = {
@@ -24,6 +26,9 @@ _STATUSES = {
     FeatureStatus.OUTSIDE_MAX_AGE: FieldStatus.OUTSIDE_MAX_AGE,
     FeatureStatus.INVALID: FieldStatus.INVALID,
 }
+_FLOATS = ("Float32", "Float64")
+_FEW = 8
+"""Rows up to which NumPy takes longer than a step per row."""
 _TIMELESS = (FeatureStatus.NOT_FOUND, FeatureStatus.INVALID)
 
 
@@ -44,22 +49,45 @@ def fill_response(
         )
         if with_versions:
             _add_version(response, request.table)
-        times = [_timestamp(*row) for row in zip(found.statuses, found.events, strict=True)]
-        of_rows = [_STATUSES[status] for status in found.statuses]
-        for feature, values in zip(request.decoder.features, found.values, strict=True):
-            response.results.append(_vector(feature.dtype, values, of_rows, times))
+        _add_vectors(response.results, request.decoder.features, found)
         _count(request, found)
 
 
-def _vector(dtype: str, values: list[Any], of_rows: list[Any], times: list[Any]) -> Any:
-    statuses = of_rows
-    if None in values or UNREADABLE in values:
-        pairs = zip(values, of_rows, strict=True)
-        statuses = [_status(value, of_row) for value, of_row in pairs]
-        values = [None if value is UNREADABLE else value for value in values]
-    return GetOnlineFeaturesResponse.FeatureVector(
-        values=_messages(dtype, values), statuses=statuses, event_timestamps=times
-    )
+def _add_vectors(results: Any, features: Sequence[PlannedField], found: ViewColumns) -> None:
+    """A vector per feature. Those without a gap have the view's statuses and times in common."""
+    times = [_timestamp(*row) for row in zip(found.statuses, found.events, strict=True)]
+    of_rows = [_STATUSES[status] for status in found.statuses]
+    common = _frame(of_rows, times)
+    for feature, values in zip(features, found.values, strict=True):
+        if None in values or UNREADABLE in values:
+            pairs = zip(values, of_rows, strict=True)
+            frame = _frame([_status(value, of_row) for value, of_row in pairs], times)
+            present = [None if value is UNREADABLE else value for value in values]
+            results.add(values=_messages(feature.dtype, present)).MergeFromString(frame)
+        elif feature.dtype in _FLOATS and len(values) > _FEW:
+            results.add().MergeFromString(_pack_floats(feature.dtype, values) + common)
+        else:
+            results.add(values=_messages(feature.dtype, values)).MergeFromString(common)
+
+
+def _frame(statuses: Sequence[Any], times: Sequence[Any]) -> bytes:
+    """A vector without its values, as it goes over the wire."""
+    vector = GetOnlineFeaturesResponse.FeatureVector(statuses=statuses, event_timestamps=times)
+    packed: bytes = vector.SerializeToString()
+    return packed
+
+
+def _pack_floats(dtype: str, values: Sequence[float]) -> bytes:
+    """Messages of one size, as they go over the wire: many times quicker than one by one."""
+    slot = SLOTS[dtype][1]
+    sample: bytes = GetOnlineFeaturesResponse.FeatureVector(
+        values=_messages(dtype, [1.0])
+    ).SerializeToString()
+    size = np.dtype(slot).itemsize
+    table = np.empty(len(values), [("head", "u1", len(sample) - size), ("value", slot)])
+    table["head"] = list(sample[:-size])
+    table["value"] = values
+    return table.tobytes()
 
 
 def _messages(dtype: str, values: Sequence[Any]) -> list[Any]:

@@ -71,43 +71,82 @@ local function wins(new, old)
   return redis.sha1hex(new) > redis.sha1hex(old)
 end
 
-local get, counts = {'HMGET', ''}, {}
+local get, set, counts, fields = {'HMGET', ''}, {'HSET', ''}, {}, {}
 for view = 1, n do
-  get[view + 2] = ARGV[view + 4]
+  fields[view] = ARGV[view + 4]
+  get[view + 2] = fields[view]
   counts[view], counts[view + n] = 0, 0
 end
 
-local arg = n + 4
-for place, key in ipairs(KEYS) do
-  get[2] = key
-  local olds = redis.pcall(many(get))
-  if olds.err then
-    counts[#counts + 1] = place
-    arg = arg + n
-  else
-    local set, last = {'HSET', key}, 2
-    for view = 1, n do
-      arg = arg + 1
-      local new, old = ARGV[arg], olds[view]
-      if new ~= '' then
-        if not old or wins(new, old) then
-          set[last + 1], set[last + 2], last = get[view + 2], new, last + 2
-          counts[view] = counts[view] + 1
-        else
-          counts[view + n] = counts[view + n] + 1
-        end
-      end
-    end
-    if last > 2 then
-      local left = need > 0 and call('PTTL', key) or 0
-      call(many(set))
-      if need < 0 then
-        call('PERSIST', key)
-      elseif need > 0 and left ~= -1 and left < need then
-        call('PEXPIRE', key, life)
+local function life_of(key)
+  return need > 0 and call('PTTL', key) or 0
+end
+
+local function outlive(key, left)
+  if need < 0 then
+    call('PERSIST', key)
+  elseif need > 0 and left ~= -1 and left < need then
+    call('PEXPIRE', key, life)
+  end
+end
+
+-- Each of these answers false where the key holds no hash.
+
+local function write_views(key, arg)
+  get[2], set[2] = key, key
+  local olds, last = redis.pcall(many(get)), 2
+  if olds.err then return false end
+  for view = 1, n do
+    local new, old = ARGV[arg + view], olds[view]
+    if new ~= '' then
+      if not old or wins(new, old) then
+        set[last + 1], set[last + 2], last = fields[view], new, last + 2
+        counts[view] = counts[view] + 1
+      else
+        counts[view + n] = counts[view + n] + 1
       end
     end
   end
+  if last > 2 then
+    local left = life_of(key)
+    call(many(set, 1, last))
+    outlive(key, left)
+  end
+  return true
+end
+
+-- Rows of one view are put in unasked while each is the first of its entity, as in a first load.
+local field, is_first = fields[1], true
+
+local function write_view(key, arg)
+  local new, left = ARGV[arg + 1], nil
+  if new == '' then return true end
+  if is_first then
+    left = life_of(key)
+    local added = redis.pcall('HSETNX', key, field, new)
+    if added == 1 then
+      outlive(key, left)
+      counts[1] = counts[1] + 1
+      return true
+    end
+    is_first = false
+  end
+  local old = redis.pcall('HGET', key, field)
+  if type(old) == 'table' then return false end
+  if old and not wins(new, old) then
+    counts[2] = counts[2] + 1
+    return true
+  end
+  left = left or life_of(key)
+  call('HSET', key, field, new)
+  outlive(key, left)
+  counts[1] = counts[1] + 1
+  return true
+end
+
+local write = n == 1 and write_view or write_views
+for place, key in ipairs(KEYS) do
+  if not write(key, n + 4 + (place - 1) * n) then counts[#counts + 1] = place end
 end
 return counts
 """)

@@ -106,7 +106,8 @@ class OnlineWriter:
     ) -> Iterator[Call]:
         for together in batches:
             for encoded in together:
-                if seen.setdefault(encoded.view.schema.tag, encoded.view) is encoded.view:
+                if encoded.view.schema.tag not in seen:
+                    seen[encoded.view.schema.tag] = encoded.view
                     self.register(encoded.view)
                 reports[encoded.view.name].refused += encoded.refused
             flag = b"f" if overwrite else b""

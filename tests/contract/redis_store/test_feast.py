@@ -29,7 +29,7 @@ from feast import (
 )
 from feast.data_source import PushMode
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, Float64, Int64, Map, String, UnixTimestamp
+from feast.types import Array, Float32, Float64, Int64, Map, String, UnixTimestamp
 
 from infra.local.redis import RedisServer
 from mlops.errors import InputError, Refused
@@ -244,6 +244,20 @@ def test_values_of_many_types_come_back_alike(stores: Stores, kind: str) -> None
     store.write_to_online_store("spend", rows(customer_id=["a"], **values))
     asked = [f"spend:{name}" for name in values]
     assert read(store, "a", features=asked) == values
+
+
+@both
+def test_many_rows_of_floats_come_back_alike(stores: Stores, kind: str) -> None:
+    wide, narrow = Field(name="amount", dtype=Float64), Field(name="share", dtype=Float32)
+    source = spend_source(stores.folder)
+    schema = [Field(name="customer_id", dtype=String), wide, narrow]
+    store = stores(kind, [CUSTOMER, spend_view(source, schema=schema)])
+    customers = [f"c{n}" for n in range(20)]
+    values = {"amount": [n / 3 for n in range(20)], "share": [n / 4 for n in range(20)]}
+    store.write_to_online_store("spend", rows(customer_id=customers, **values))
+    asked = [{"customer_id": customer} for customer in customers]
+    found = store.get_online_features(["spend:amount", "spend:share"], asked)
+    assert found.to_dict() == {"customer_id": customers, **values}
 
 
 @both

@@ -282,6 +282,23 @@ def test_views_written_together_are_each_accounted_for(
     assert [amount(link, other, c) for c in ("0", "599")] == [-1.0, 599.0]
 
 
+def test_entities_that_are_new_and_that_are_not_may_come_in_one_call(
+    writer: OnlineWriter, spend: StoredView, link: Link
+) -> None:
+    write(writer, spend, Version("known", 5, 0, 1.0))
+    report = write(
+        writer,
+        spend,
+        Version("new", 1, 0, 2.0),
+        Version("known", 4, 0, 3.0),
+        Version("newer", 1, 0, 4.0),
+        Version("new", 0, 0, 5.0),
+        Version("known", 6, 0, 6.0),
+    )
+    assert (report.written, report.skipped) == (3, 2)
+    assert [amount(link, spend, of) for of in ("new", "known", "newer")] == [2.0, 6.0, 4.0]
+
+
 def test_views_of_different_entities_may_come_together(
     writer: OnlineWriter, spend: StoredView, project: str
 ) -> None:
