@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -51,3 +52,18 @@ def race(*works: Callable[[], object], rounds: int = 3) -> list[float]:
         work()
     times = [[seconds(work) for work in works] for _ in range(rounds)]
     return [statistics.median(column) for column in zip(*times, strict=True)]
+
+
+def resident() -> float:
+    """Mebibytes that this process holds now."""
+    return _status("VmRSS")
+
+
+def peak() -> float:
+    """The most that this process ever held; `getrusage` counts what its parent held, too."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))

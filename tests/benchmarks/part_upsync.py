@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from tests.benchmarks.measure import Measurement
+from tests.benchmarks.measure import Measurement, peak, resident
 
 if TYPE_CHECKING:
     from tests.feast_athena import Warehouse
@@ -120,11 +120,11 @@ def _ours(warehouse: Warehouse, entities: int) -> dict[str, Any]:
     views = _views(warehouse, entities)
     places = [Place(warehouse.aws, warehouse, link, view, project="bench") for view in views]
     runner = replace(places[0].runner(NOW), registry=_registry(views))
-    before = _resident()
+    before = resident()
     began = time.perf_counter()
     reports = runner.run_all(views, Options(NOW))
     seconds = time.perf_counter() - began
-    used = _peak() - before
+    used = peak() - before
     assert [report.written for report in reports] == [entities] * VIEWS
     for place in places:
         verdict = place.verify(str(NOW.replace(tzinfo=None)))
@@ -158,12 +158,12 @@ def _feasts(warehouse: Warehouse, entities: int) -> dict[str, Any]:
         "connection_string": f"127.0.0.1:{warehouse.aws.redis_port},password={password}",
     }
     store = warehouse.store([CUSTOMER, *views], kind=FEASTS, online=online)
-    before = _resident()
+    before = resident()
     began = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         store.materialize(NOW - timedelta(days=3), NOW)
     seconds = time.perf_counter() - began
-    used = _peak() - before
+    used = peak() - before
     _check(store, warehouse, entities)
     return {"seconds": seconds, "megabytes": used}
 
@@ -198,20 +198,6 @@ def _check(store: Any, warehouse: Warehouse, entities: int) -> None:
     ).to_dict()
     for n in range(FEATURES):
         assert found[f"f{n}"] == [wanted[n][row] for row in chosen], f"Feast's f{n} differs"
-
-
-def _resident() -> float:
-    return _status("VmRSS")
-
-
-def _peak() -> float:
-    return _status("VmHWM")
-
-
-def _status(name: str) -> float:
-    """Megabytes, as Linux counts them."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,143 @@
+"""The packed online store beside Feast's Redis store: one redis-server, one run, equal answers.
+
+`floor` is one raw MGET of the same bytes. Rows are written by processes of their own, which are
+measured, and are read here.
+
+    ONLINE_ENTITIES=1000000 make bench PART=online     writing alone; Feast's is measured on 50,000
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.local import redis as local_redis
+from infra.local.redis import RedisServer
+from tests.benchmarks import online_writing
+from tests.benchmarks.measure import Measurement
+from tests.benchmarks.online_peers import (
+    FIFTY,
+    GRID,
+    KEY,
+    WIDE,
+    WIDEST,
+    Feasts,
+    Ours,
+    Shape,
+    open_peers,
+)
+from tests.benchmarks.online_requests import Request, Timed, ask, raw_mget, time_requests
+
+PART = "online"
+FEASTS_ENTITIES = 50_000
+ENTITIES = int(os.environ.get("ONLINE_ENTITIES", FEASTS_ENTITIES))
+READ_ENTITIES = 2_000
+"""Those that are asked for."""
+GRID_ENTITIES = 2_000
+ROUNDS = {1: 1000, 10: 500, 50: 100, 100: 100}
+
+
+def measure() -> Iterator[Measurement]:
+    with tempfile.TemporaryDirectory(prefix="mlops-bench-") as text:
+        folder = Path(text)
+        # As ElastiCache runs: without an append-only file.
+        server = local_redis.start(folder, log=folder / "log", options={"appendonly": "no"})
+        try:
+            yield from measure_writing(server, folder)
+            if ENTITIES == FEASTS_ENTITIES:
+                yield from measure_fifty(server, folder)
+                yield from measure_wide(server, folder)
+                yield from measure_grid(server, folder)
+        finally:
+            server.stop()
+
+
+def measure_writing(server: RedisServer, folder: Path) -> Iterator[Measurement]:
+    """From Arrow to rows in Redis, 5 views of 10 doubles; and what they take there."""
+    ours, feasts = open_shape(FIFTY, server, folder)
+    empty = ours.memory()
+    by_view = online_writing.write("by-view", ENTITIES, server, folder)
+    together = online_writing.write("together", ENTITIES, server, folder)
+    our_bytes = (ours.memory() - empty) / ENTITIES
+    empty = ours.memory()
+    peer = online_writing.write("feast", FEASTS_ENTITIES, server, folder)
+    feasts_bytes = (ours.memory() - empty) / FEASTS_ENTITIES
+    for work, done in (("write", together), ("write-by-view", by_view)):
+        yield Measurement(PART, work, done.rate, peer.rate, "entities/s", more_is_better=True)
+    yield Measurement(PART, "write-memory", together.mebibytes, peer.mebibytes, "MiB")
+    yield measure_bytes("bytes-50", ours, feasts)
+    yield Measurement(PART, "bytes-50-used", our_bytes, feasts_bytes, "bytes")
+
+
+def measure_fifty(server: RedisServer, folder: Path) -> Iterator[Measurement]:
+    """50 doubles of 5 views, which are there already."""
+    ours, feasts = open_shape(FIFTY, server, folder)
+    check(ours, feasts)
+    floor = raw_mget(ours, READ_ENTITIES)
+    for count in (1, 10, 100):
+        requests = [ours.read, ours.ask_feast, feasts.ask_feast, floor]
+        read, api, peer, raw = time_all(requests, count, READ_ENTITIES)
+        yield from compare(f"read-{count}", read, peer, raw)
+        yield from compare(f"feast-api-{count}", api, peer, raw)
+
+
+def measure_wide(server: RedisServer, folder: Path) -> Iterator[Measurement]:
+    """Views of 200 doubles: one alone, and three of the same entity."""
+    yield measure_bytes("bytes-200", *load(WIDE, server, folder, 500))
+    yield measure_bytes("bytes-3x200", *load(WIDEST, server, folder, 500))
+
+
+def measure_grid(server: RedisServer, folder: Path) -> Iterator[Measurement]:
+    """The grid of feast-benchmarks: 250 whole numbers in 25 views."""
+    ours, feasts = load(GRID, server, folder, GRID_ENTITIES)
+    floor = raw_mget(ours, READ_ENTITIES)
+    for count in (1, 10, 50, 100):
+        read, peer, raw = time_all([ours.read, feasts.ask_feast, floor], count, READ_ENTITIES)
+        yield from compare(f"grid-{count}", read, peer, raw)
+
+
+def open_shape(shape: Shape, server: RedisServer, folder: Path) -> tuple[Ours, Feasts]:
+    return open_peers(shape, folder, f"redis://127.0.0.1:{server.port}", server.password)
+
+
+def load(shape: Shape, server: RedisServer, folder: Path, entities: int) -> tuple[Ours, Feasts]:
+    """Both stores with the same rows, and nothing else."""
+    ours, feasts = open_shape(shape, server, folder)
+    chunks = shape.rows(entities, datetime.now(UTC))
+    for peer in (ours, feasts):
+        peer.link.command("FLUSHDB")
+        peer.write(chunks)
+    check(ours, feasts)
+    return ours, feasts
+
+
+def check(ours: Ours, feasts: Feasts) -> None:
+    """All three ways to read answer the same."""
+    rows = ask(20, 500, random.Random(1))
+    answers = [peer.ask_feast(rows).to_dict() for peer in (ours, feasts)]
+    read = {name.partition(":")[2]: values for name, values in ours.read(rows).items()}
+    read[KEY] = [row[KEY] for row in rows]
+    assert answers[0] == answers[1] == read
+    assert None not in read[ours.shape.columns(ours.shape.view_names[0])[0]]
+
+
+def time_all(requests: list[Request], count: int, entities: int) -> list[Timed]:
+    return time_requests(requests, count, entities=entities, rounds=ROUNDS[count])
+
+
+def compare(work: str, ours: Timed, peer: Timed, floor: Timed) -> Iterator[Measurement]:
+    """Its p50 bears the work's name."""
+    for suffix, name in (("", "p50"), ("-p99", "p99"), ("-cpu", "cpu")):
+        values = [getattr(timed, name) for timed in (ours, peer, floor)]
+        yield Measurement(PART, work + suffix, values[0], values[1], "ms", floor=values[2])
+
+
+def measure_bytes(work: str, ours: Ours, feasts: Feasts) -> Measurement:
+    """MEMORY USAGE of an entity."""
+    return Measurement(
+        PART, work, ours.memory_per_entity(500), feasts.memory_per_entity(500), "bytes"
+    )
