@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import redis.asyncio
@@ -19,6 +20,7 @@ from mlops.stores.redis.connecting import (
     connect_cluster_async,
 )
 from mlops.stores.redis.link import FAILURES, Ask, pack_asks, unavailable
+from mlops.stores.redis.shared import SharedConnection
 from mlops.stores.redis.target import RedisTarget
 
 
@@ -47,7 +49,12 @@ def open_async_link(target: RedisTarget, *, limits: RedisLimits = USUAL_LIMITS) 
         host, _, port = target.replica.rpartition(":")
         there = dataclasses.replace(target, host=host, port=int(port))
         replica = connect_async(there, limits=limits)
-    return AsyncDirectLink(connect_async(target, limits=limits), target.address, replica)
+    return AsyncDirectLink(
+        connect_async(target, limits=limits),
+        target.address,
+        replica,
+        timeout=limits.read_timeout,
+    )
 
 
 @dataclass
@@ -67,45 +74,46 @@ class _AsyncClientLink:
 
 @dataclass
 class AsyncDirectLink(_AsyncClientLink):
-    """One Redis, not in cluster mode."""
+    """One Redis, not in cluster mode. Reads that begin together share a round trip."""
 
     replica: redis.asyncio.Redis | None = None
     """Read from first; from the primary where it does not answer."""
+    timeout: float = USUAL_LIMITS.read_timeout
+    reads: SharedConnection = field(init=False)
+    _replica_reads: SharedConnection | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.reads = SharedConnection(self.client, timeout=self.timeout)
+        if self.replica is not None:
+            self._replica_reads = SharedConnection(self.replica, timeout=self.timeout)
 
     async def fetch(self, asks: Sequence[Ask]) -> list[Any]:
-        packed = pack_asks(asks)
-        if self.replica is not None:
+        packed, count = pack_asks(asks), len(asks)
+        if self._replica_reads is not None:
             with contextlib.suppress(*FAILURES):
-                return await _exchange(self.replica, packed, len(asks))
+                return await _exchange(self._replica_reads, packed, count)
         try:
-            return await _exchange(self.client, packed, len(asks))
+            return await _exchange(self.reads, packed, count)
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
     async def close(self) -> None:
-        await super().close()
-        if self.replica is not None:
+        self.reads.close()
+        if self.replica is not None and self._replica_reads is not None:
+            self._replica_reads.close()
             await self.replica.aclose()
+        await super().close()
+        await asyncio.sleep(0)  # a transport lets go of its socket in the loop's next turn
 
 
-async def _exchange(client: redis.asyncio.Redis, packed: bytes, count: int) -> list[Any]:
+async def _exchange(reads: SharedConnection, packed: bytes, count: int) -> list[Any]:
     """One round trip; once more, on another connection, where the first was lost."""
     try:
-        return await _once(client, packed, count)
+        return await reads.fetch(packed, count)
     except AuthenticationError:
         raise
     except (RedisConnectionError, OSError):
-        return await _once(client, packed, count)
-
-
-async def _once(client: redis.asyncio.Redis, packed: bytes, count: int) -> list[Any]:
-    pool: Any = client.connection_pool
-    connection = await pool.get_connection()
-    try:
-        await connection.send_packed_command([packed])
-        return list(await connection.read_replies(count))
-    finally:
-        await pool.release(connection)
+        return await reads.fetch(packed, count)
 
 
 @dataclass

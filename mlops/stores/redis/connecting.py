@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,35 +46,11 @@ class _Replies:
             raise
 
 
-class _AsyncReplies:
-    _parser: Any
-    socket_timeout: Any
-
-    async def read_replies(self, count: int) -> list[Any]:
-        read = self._parser.read_response
-        try:
-            async with asyncio.timeout(self.socket_timeout):
-                return [await read(disable_decoding=True) for _ in range(count)]
-        except BaseException as exc:
-            await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # of the connection
-            if isinstance(exc, TimeoutError):
-                raise redis.TimeoutError(f"no answer in {self.socket_timeout} s") from exc
-            raise
-
-
 class _Connection(_Replies, redis.Connection):
     pass
 
 
 class _TlsConnection(_Replies, redis.SSLConnection):
-    pass
-
-
-class _AsyncConnection(_AsyncReplies, redis.asyncio.Connection):
-    pass
-
-
-class _AsyncTlsConnection(_AsyncReplies, redis.asyncio.SSLConnection):
     pass
 
 
@@ -99,7 +74,7 @@ def connect_async(
 ) -> redis.asyncio.Redis:
     """An asyncio client of one server; it connects on first use."""
     pool = redis.asyncio.BlockingConnectionPool(
-        connection_class=_AsyncTlsConnection if target.is_tls else _AsyncConnection,
+        connection_class=redis.asyncio.SSLConnection if target.is_tls else redis.asyncio.Connection,
         host=target.host,
         port=target.port,
         db=target.db,

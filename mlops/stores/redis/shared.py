@@ -1,0 +1,183 @@
+"""One connection that everybody's reads share: what is asked together goes out together.
+
+Reads that begin in the same turn of the event loop are one write to Redis, and Redis' answers are
+handed out in the order of the reads. A read that is alone goes out at the end of its turn: nobody
+waits for others to come. redis-py connects (passwords, TLS, IAM); from then on its streams, which
+cost more than Redis does, are out of the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import hiredis
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+_INCOMPLETE = object()
+_GRACE_SECONDS = 0.001
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A read that is under way."""
+
+    count: int
+    until: float
+    """When it is given up, by the loop's clock."""
+    done: asyncio.Future[list[Any]]
+    answers: list[Any] = field(default_factory=list)
+
+
+class _Exchange(asyncio.Protocol):
+    """An open connection: writes what was gathered, hands out what is answered."""
+
+    def __init__(self, connection: Any, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self.loop = loop
+        self.is_open = True
+        self.writes = 0
+        self._connection = connection
+        self._timeout = timeout
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse,
+            replyError=connection._parser.parse_error,
+            notEnoughData=_INCOMPLETE,
+        )
+        self._gathered: list[bytes] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._late: _Waiting | None = None
+        self._transport: Any = connection._writer.transport
+        self._transport.set_protocol(self)
+
+    def ask(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
+        """The answers to come. It fails with what redis-py raises for a lost connection."""
+        one = _Waiting(count, self.loop.time() + self._timeout, self.loop.create_future())
+        self._waiting.append(one)
+        if not self._gathered:
+            self.loop.call_soon(self._write)
+        self._gathered.append(packed)
+        if self._timer is None:
+            self._timer = self.loop.call_at(one.until, self._check)
+        return one.done
+
+    def _write(self) -> None:
+        if self.is_open and self._gathered:
+            self._transport.write(b"".join(self._gathered))
+            self._gathered.clear()
+            self.writes += 1
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            self._hand_out()
+        except InvalidResponse as exc:
+            self._end(RedisConnectionError(f"Redis' answer cannot be read: {exc}"))
+
+    def _hand_out(self) -> None:
+        take = self._reader.gets
+        while (answer := take()) is not _INCOMPLETE:
+            if isinstance(answer, RedisConnectionError):  # it is loading, or lets nobody in
+                self._end(answer)
+                return
+            if not self._waiting:
+                raise InvalidResponse("nobody asked for this")
+            first = self._waiting[0]
+            first.answers.append(answer)
+            if len(first.answers) == first.count:
+                self._waiting.popleft()
+                if not first.done.done():  # its caller may have left
+                    first.done.set_result(first.answers)
+
+    def _check(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        first = self._waiting[0]
+        if first.until > self.loop.time():
+            self._timer = self.loop.call_at(first.until, self._check)
+        elif first is not self._late:
+            # Where this process was busy, the answer lies there and was not looked at yet.
+            self._late = first
+            self._timer = self.loop.call_later(_GRACE_SECONDS, self._check)
+        else:
+            self._end(RedisTimeoutError(f"no answer in {self._timeout:g} s"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(RedisConnectionError(str(exc) if exc else "the connection was closed"))
+
+    def close(self) -> None:
+        self._end(RedisConnectionError("the connection was closed"))
+
+    def _end(self, cause: Exception) -> None:
+        """Fail what waits. What is answered from now on has no place to go."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        if self._timer is not None:
+            self._timer.cancel()
+        waiting, self._waiting = self._waiting, deque()
+        for one in waiting:
+            if not one.done.done():
+                one.done.set_exception(cause)
+        if not self.loop.is_closed():
+            self._connection._close()
+
+
+class SharedConnection:
+    """The connection to one server, opened when it is needed and again when it was lost."""
+
+    def __init__(self, client: redis.asyncio.Redis, *, timeout: float) -> None:
+        """timeout: seconds that an answer may take."""
+        self._pool: Any = client.connection_pool
+        self._timeout = timeout
+        self._exchange: _Exchange | None = None
+        self._opening: asyncio.Future[_Exchange] | None = None
+
+    @property
+    def writes(self) -> int:
+        """How often the open connection wrote; joined reads count as one."""
+        return self._exchange.writes if self._exchange else 0
+
+    async def fetch(self, packed: bytes, count: int) -> list[Any]:
+        """The answers to `count` commands. Raises what redis-py raises."""
+        exchange = self._current() or await self._open()
+        return await exchange.ask(packed, count)
+
+    def close(self) -> None:
+        if self._exchange is not None:
+            self._exchange.close()
+            self._exchange = None
+
+    def _current(self) -> _Exchange | None:
+        exchange = self._exchange
+        if exchange is None or not exchange.is_open:
+            return None
+        return exchange if exchange.loop is asyncio.get_running_loop() else None
+
+    async def _open(self) -> _Exchange:
+        """Those who come while it is being opened wait for the same one."""
+        loop = asyncio.get_running_loop()
+        opening = self._opening
+        if opening is None or opening.get_loop() is not loop:
+            opening = self._opening = loop.create_task(self._connect(loop))
+            opening.add_done_callback(self._opened)
+        return await asyncio.shield(opening)
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> _Exchange:
+        connection = self._pool.make_connection()
+        await connection.connect()
+        self.close()
+        self._exchange = _Exchange(connection, loop, self._timeout)
+        return self._exchange
+
+    def _opened(self, opening: asyncio.Future[_Exchange]) -> None:
+        if self._opening is opening:
+            self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # whoever waited has it
