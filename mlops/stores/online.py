@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Protocol
 
 from mlops.errors import NotFound
 from mlops.plan import FeaturePlan, PlannedView
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 EntityRow = Mapping[str, Any]
 """Join keys by name, in the types of the plan's entities."""
@@ -45,6 +49,50 @@ FeatureRow = Mapping[str, FeatureValue]
 """The features of one entity row, by 'view:feature'."""
 
 
+@dataclass(frozen=True)
+class ViewRead:
+    """The features to read of one view."""
+
+    view: PlannedView
+    features: tuple[str, ...]
+
+    def references(self) -> tuple[str, ...]:
+        return self._references
+
+    @cached_property
+    def _references(self) -> tuple[str, ...]:
+        return tuple(f"{self.view.name}:{feature}" for feature in self.features)
+
+
+EntityColumns = Mapping[str, Sequence[Any]]
+"""n values per join key, in the types of the plan's entities."""
+
+
+@dataclass(slots=True)
+class ViewTable:
+    """What one view answers for n entity rows, feature by feature."""
+
+    read: ViewRead
+    statuses: Sequence[FeatureStatus]
+    """Of the rows; all features of a row have it, but for those of `exceptions`."""
+    events: Sequence[int]
+    """Event times in microseconds since 1970; nothing is said by those of rows without one."""
+    values: Sequence[Sequence[Any]]
+    """Per feature n Python values, None wherever the status is not PRESENT."""
+    exceptions: Mapping[int, Sequence[FeatureStatus]]
+    """By the place of a feature: its statuses, where some of its values are NULL or INVALID."""
+    is_plain: bool = False
+    """Every value is PRESENT and a finite number; events and values may be NumPy arrays."""
+
+    def statuses_of(self, place: int) -> Sequence[FeatureStatus]:
+        """The statuses of a feature, by its place."""
+        return self.exceptions.get(place, self.statuses)
+
+
+TIMELESS = (FeatureStatus.NOT_FOUND, FeatureStatus.INVALID)
+"""Statuses of rows that have no event time."""
+
+
 class OnlineReader(Protocol):
     """Chosen features of a plan, compiled once and read many times."""
 
@@ -53,6 +101,12 @@ class OnlineReader(Protocol):
 
         rows: each carries every join key of the plan. now: what ttl is measured against.
         Raises Unavailable.
+        """
+
+    async def read_columns(self, entities: EntityColumns, *, now: datetime) -> list[ViewTable]:
+        """The same in columns, view by view.
+
+        entities: as many values for each join key of the plan, and at least one.
         """
 
 
@@ -67,17 +121,6 @@ class OnlineStore(Protocol):
 
     async def close(self) -> None:
         """Let go of the connections."""
-
-
-@dataclass(frozen=True)
-class ViewRead:
-    """The features to read of one view."""
-
-    view: PlannedView
-    features: tuple[str, ...]
-
-    def references(self) -> list[str]:
-        return [f"{self.view.name}:{feature}" for feature in self.features]
 
 
 def view_reads(plan: FeaturePlan, references: Sequence[str]) -> list[ViewRead]:
@@ -141,6 +184,12 @@ class _MemoryReader:
         await self.store.ping()
         return [self._row(row, now) for row in rows]
 
+    async def read_columns(self, entities: EntityColumns, *, now: datetime) -> list[ViewTable]:
+        names = list(entities)
+        rows = [dict(zip(names, r, strict=True)) for r in zip(*entities.values(), strict=True)]
+        found = await self.read(rows, now=now)
+        return [_table(read, found) for read in self.reads]
+
     def _row(self, row: EntityRow, now: datetime) -> FeatureRow:
         found: dict[str, FeatureValue] = {}
         for read in self.reads:
@@ -162,3 +211,29 @@ def _value(
     value = stored.values.get(feature)
     status = FeatureStatus.NULL if value is None else FeatureStatus.PRESENT
     return FeatureValue(status, value, stored.event_time)
+
+
+def _table(read: ViewRead, rows: Sequence[FeatureRow]) -> ViewTable:
+    columns = [[row[reference] for row in rows] for reference in read.references()]
+    of_rows = [_as_row(value.status) for value in columns[0]]
+    statuses = [[value.status for value in column] for column in columns]
+    return ViewTable(
+        read,
+        of_rows,
+        [_microseconds(value.event_time) for value in columns[0]],
+        [[value.value for value in column] for column in columns],
+        {place: found for place, found in enumerate(statuses) if found != of_rows},
+    )
+
+
+def _as_row(status: FeatureStatus) -> FeatureStatus:
+    return FeatureStatus.PRESENT if status is FeatureStatus.NULL else status
+
+
+def _microseconds(moment: datetime | None) -> int:
+    return 0 if moment is None else (moment - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """An event time, from microseconds since 1970."""
+    return _EPOCH + microseconds * _MICROSECOND

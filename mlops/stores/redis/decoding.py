@@ -15,10 +15,9 @@ from mlops.plan import PlannedField
 from mlops.stores.online import FeatureStatus
 from mlops.stores.redis.bodies import unpack_body
 from mlops.stores.redis.conversions import Conversion, conversion, same
+from mlops.stores.redis.plain import FEW, PlainRows, plain_rows
 from mlops.stores.redis.schema import HEADER, TAG_SIZE, TOMBSTONE, Schema
 
-_FEW = 12
-"""Rows from which on NumPy is quicker than a step per row."""
 _HEAD = np.dtype([("tag", "V5"), ("event", "<i8"), ("created", "<i8")])
 
 
@@ -43,6 +42,8 @@ class ViewColumns:
     """Event times in microseconds since 1970; 0 where the row has none."""
     values: list[list[Any]]
     """Per feature n stored forms: None for none, UNREADABLE for one that cannot be read."""
+    is_plain: bool = False
+    """Every value is there and a finite number. Then events and values may be NumPy's."""
 
     def status(self, feature: int, row: int) -> FeatureStatus:
         """The status of one feature (by its place) of one row."""
@@ -65,6 +66,7 @@ class RowReader:
         self._plain = [source.plain for source in self._columns]
         self._bitmap = slice(HEADER.size, HEADER.size + stored.bitmap_size)
         self._no_nulls = bytes(stored.bitmap_size)
+        self.plain: PlainRows | None = plain_rows(stored, wanted)
 
     def is_whole(self, rows: Sequence[bytes]) -> list[bool] | None:
         """Whether each row has the length that its slots say; None where all do."""
@@ -86,7 +88,7 @@ class RowReader:
 
     def read(self, rows: Sequence[bytes]) -> tuple[list[int], list[list[Any]]]:
         """Event times and the wanted features' values of whole rows."""
-        events, slots = self._few(rows) if len(rows) < _FEW else self._many(rows)
+        events, slots = self._few(rows) if len(rows) < FEW else self._many(rows)
         nulls = self._nulls(rows)
         if nulls is None and None not in self._plain:
             return events, [slots(place) for place in self._plain if place is not None]
@@ -200,6 +202,18 @@ class ViewDecoder:
                 events, values = first.read(whole)
                 return self._columns(events, values, oldest)
         return self._decode_mixed(rows, tags, oldest)
+
+    def decode_plain(self, rows: Sequence[bytes | None], oldest: int) -> ViewColumns | None:
+        """The same without a look at each value, where all of them are plain; else None."""
+        reader = self._reader(rows[0][:TAG_SIZE]) if rows and rows[0] else None
+        if reader is None or reader.plain is None:
+            return None
+        plain = reader.plain
+        found = plain.few(rows, oldest) if len(rows) < FEW else plain.many(rows, oldest)
+        if found is None:
+            return None
+        statuses = [FeatureStatus.PRESENT] * len(rows)
+        return ViewColumns(self.features, statuses, found[0], found[1], is_plain=True)
 
     def _columns(self, events: list[int], values: list[list[Any]], oldest: int) -> ViewColumns:
         statuses = [FeatureStatus.PRESENT] * len(events)

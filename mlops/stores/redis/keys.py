@@ -80,6 +80,15 @@ class EntityKeys:
             return [None if text is None else self.prefix + text for text in columns[0]]
         return [self._from_row(texts) for texts in zip(*columns, strict=True)]
 
+    def from_columns(self, texts: Mapping[str, Sequence[bytes]], count: int) -> list[bytes]:
+        """`count` keys, from a column of texts for each join key."""
+        columns = [texts[field.name] for field in self.fields]
+        if len(columns) == 1:
+            return [self.prefix + text for text in columns[0]]
+        if not columns:
+            return [self.prefix] * count
+        return [self.prefix + _joined(row) for row in zip(*columns, strict=True)]
+
     def _from_row(self, texts: Sequence[bytes | None]) -> bytes | None:
         present = [text for text in texts if text is not None]
         return self.prefix + _joined(present) if len(present) == len(texts) else None
@@ -116,11 +125,22 @@ def key_text(dtype: str, value: Any) -> bytes | None:
     return b"%d" % value if -limit <= value < limit else None
 
 
+def column_texts(field: PlannedField, values: Sequence[Any]) -> list[bytes]:
+    """The values of one join key as they stand in keys. Raises InputError as `key` does."""
+    if field.dtype == "String" and set(map(type, values)) == {str}:
+        return [value.encode() for value in values]
+    return [_checked(field, value) for value in values]
+
+
 def _text(field: PlannedField, row: Mapping[str, Any]) -> bytes:
     try:
         value = row[field.name]
     except KeyError as exc:
         raise InputError(f"The entity row has no '{field.name}'.") from exc
+    return _checked(field, value)
+
+
+def _checked(field: PlannedField, value: Any) -> bytes:
     text = key_text(field.dtype, value)
     if text is None:
         raise InputError(

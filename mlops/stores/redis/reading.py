@@ -10,30 +10,34 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from mlops.plan import FeaturePlan, PlannedField
 from mlops.stores.online import (
+    TIMELESS,
+    EntityColumns,
     EntityRow,
     FeatureRow,
     FeatureStatus,
     FeatureValue,
     OnlineReader,
     ViewRead,
+    ViewTable,
+    to_datetime,
     view_reads,
 )
 from mlops.stores.redis.async_link import AsyncLink
 from mlops.stores.redis.bodies import python_value
 from mlops.stores.redis.breaker import Breaker
 from mlops.stores.redis.decoding import UNREADABLE, ViewColumns, ViewDecoder
-from mlops.stores.redis.keys import EntityKeys, entity_keys, schemas_key
+from mlops.stores.redis.keys import EntityKeys, column_texts, entity_keys, schemas_key
 from mlops.stores.redis.link import Ask, Fields, Link
 from mlops.stores.redis.schema import ROW, TAG_SIZE, Schema, build_schema, parse_schema
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NEVER = -(2**63)
-_TIMELESS = (FeatureStatus.NOT_FOUND, FeatureStatus.INVALID)
 _FORGOTTEN_SECONDS = 10.0
 """How long a fingerprint that nobody knows is not asked for again."""
 
@@ -41,10 +45,6 @@ _FORGOTTEN_SECONDS = 10.0
 def oldest_event(moment: int, ttl_seconds: int) -> int:
     """The event time, in microseconds, before which a row is outside its TTL; 0 never ends."""
     return moment - ttl_seconds * 1_000_000 if ttl_seconds else _NEVER
-
-
-def to_datetime(microseconds: int) -> datetime:
-    return _EPOCH + microseconds * _MICROSECOND
 
 
 @dataclass
@@ -116,20 +116,42 @@ class CompiledRead:
         """One per entity and group; the same entity twice is asked twice."""
         return [(group.keys.key(row), group.fields) for group in self.groups for row in rows]
 
+    def column_asks(self, entities: EntityColumns, count: int) -> list[Ask]:
+        """The same from columns of join keys, `count` values each."""
+        texts = {field.name: column_texts(field, entities[field.name]) for field in self.join_keys}
+        return [
+            (key, group.fields)
+            for group in self.groups
+            for key in group.keys.from_columns(texts, count)
+        ]
+
+    @cached_property
+    def join_keys(self) -> list[PlannedField]:
+        """All that the keys are made of."""
+        found = {field.name: field for group in self.groups for field in group.keys.fields}
+        return list(found.values())
+
     def nothing(self) -> FeatureTable:
         """The answer where no row was asked for."""
         empty = [ViewColumns(d.features, [], [], [[] for _ in d.features]) for d in self.decoders]
         return FeatureTable(self, empty, 0)
 
-    def decode(self, answers: Sequence[Any], count: int, now: datetime) -> list[ViewColumns]:
-        """The columns of each view for the `count` rows that were asked for."""
+    def decode(
+        self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
+    ) -> list[ViewColumns]:
+        """The columns of each view for the `count` rows that were asked for.
+
+        is_plain: whether those may be NumPy's where every value is a finite number.
+        """
         moment = (now - _EPOCH) // _MICROSECOND
         columns: list[ViewColumns | None] = [None] * len(self.reads)
         for place, group in enumerate(self.groups):
             part = answers[place * count : (place + 1) * count]
             for view, rows in zip(group.places, _by_view(part, len(group.places)), strict=True):
                 oldest = oldest_event(moment, self.reads[view].view.ttl_seconds)
-                columns[view] = self.decoders[view].decode(rows, oldest)
+                decoder = self.decoders[view]
+                plain = decoder.decode_plain(rows, oldest) if is_plain else None
+                columns[view] = plain or decoder.decode(rows, oldest)
         return [column for column in columns if column is not None]
 
 
@@ -197,14 +219,42 @@ class FeatureTable:
         for references, columns, converters in self._views():
             for place, row in enumerate(found):
                 status, event = columns.statuses[place], columns.events[place]
-                moment = None if status in _TIMELESS else to_datetime(event)
+                moment = None if status in TIMELESS else to_datetime(event)
                 values = [column[place] for column in columns.values]
                 for reference, value, convert in zip(references, values, converters, strict=True):
                     row[reference] = _feature(status, value, convert, moment)
         return list(found)
 
+    def tables(self) -> list[ViewTable]:
+        """View by view, in columns."""
+        return [
+            ViewTable(read, columns.statuses, columns.events, columns.values, {}, True)
+            if columns.is_plain
+            else _table(read, columns, converters)
+            for read, columns, converters in zip(
+                self.compiled.reads, self.columns, self.compiled.converters, strict=True
+            )
+        ]
+
     def _views(self) -> Any:
         return zip(self.compiled.references, self.columns, self.compiled.converters, strict=True)
+
+
+def _table(read: ViewRead, columns: ViewColumns, converters: Sequence[Any]) -> ViewTable:
+    exceptions, values = {}, []
+    for place, (column, convert) in enumerate(zip(columns.values, converters, strict=True)):
+        if convert is None and None not in column and UNREADABLE not in column:
+            values.append(column)
+            continue
+        pairs = [
+            _converted(value, convert) if status is FeatureStatus.PRESENT else (status, None)
+            for status, value in zip(columns.statuses, column, strict=True)
+        ]
+        values.append([value for _, value in pairs])
+        statuses = [status for status, _ in pairs]
+        if statuses != columns.statuses:
+            exceptions[place] = statuses
+    return ViewTable(read, columns.statuses, columns.events, values, exceptions)
 
 
 def _feature(
@@ -241,19 +291,31 @@ class RedisReader:
 
     async def read_table(self, rows: Sequence[EntityRow], *, now: datetime) -> FeatureTable:
         """As `read`, in columns. Raises InputError for a wrong join key, Unavailable."""
-        compiled = self.compiled
         if not rows:
-            return compiled.nothing()
-        asks = compiled.asks(rows)
+            return self.compiled.nothing()
+        return await self._read(self.compiled.asks(rows), len(rows), now=now)
+
+    async def read_columns(self, entities: EntityColumns, *, now: datetime) -> list[ViewTable]:
+        """Raises InputError for a value of another type, Unavailable."""
+        count = len(next(iter(entities.values()), [None]))
+        if not count:
+            return self.compiled.nothing().tables()
+        asks = self.compiled.column_asks(entities, count)
+        return (await self._read(asks, count, now=now, is_plain=True)).tables()
+
+    async def _read(
+        self, asks: Sequence[Ask], count: int, *, now: datetime, is_plain: bool = False
+    ) -> FeatureTable:
+        compiled = self.compiled
         with self.breaker.guard():
             answers = await self.link.fetch(asks)
-            columns = compiled.decode(answers, len(rows), now)
+            columns = compiled.decode(answers, count, now, is_plain=is_plain)
             if missing := compiled.book.missing(answers, columns):
                 key = schemas_key(compiled.book.project)
                 documents = await self.link.command("HMGET", key, *missing)
                 if compiled.book.learn(missing, documents):
-                    columns = compiled.decode(answers, len(rows), now)
-        return FeatureTable(compiled, columns, len(rows))
+                    columns = compiled.decode(answers, count, now, is_plain=is_plain)
+        return FeatureTable(compiled, columns, count)
 
 
 @dataclass

@@ -12,10 +12,9 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnline
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mlops.plan import PlannedField
-from mlops.stores.online import FeatureStatus
+from mlops.stores.online import FeatureStatus, to_datetime
 from mlops.stores.redis.decoding import UNREADABLE, ViewColumns
 from mlops.stores.redis.feast_reads import FeastRead, ViewRequest
-from mlops.stores.redis.reading import to_datetime
 from mlops.stores.redis.schema import SLOTS, storage_of
 from mlops.stores.redis.values import messages
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,16 @@ import redis
 from mlops.clock import FixedClock
 from mlops.errors import InputError, NotFound, Refused, Unavailable
 from mlops.plan import FeaturePlan, PlannedField, PlannedView
-from mlops.stores.online import FeatureStatus, MemoryOnlineStore, OnlineStore
-from mlops.stores.redis.async_link import open_async_link
+from mlops.stores.online import (
+    TIMELESS,
+    FeatureStatus,
+    FeatureValue,
+    MemoryOnlineStore,
+    OnlineStore,
+    ViewTable,
+    to_datetime,
+)
+from mlops.stores.redis.async_link import AsyncDirectLink, open_async_link
 from mlops.stores.redis.batches import Batch
 from mlops.stores.redis.connecting import RedisLimits
 from mlops.stores.redis.keys import schemas_key
@@ -189,6 +198,46 @@ async def test_a_composite_key_is_found_in_any_order_of_its_parts(place: Place) 
     assert row["pair:joint"].value == [1.5, 2.5]
 
 
+@pytest.mark.parametrize("copies", [1, 9])
+async def test_columns_say_the_same_as_rows(place: Place, copies: int) -> None:
+    place.put("wide", ("c-1",), WIDE)
+    place.put("wide", ("c-2",), WIDE | {"text": None})
+    place.put("wide", ("c-3",), WIDE, NOW - timedelta(seconds=TTL, microseconds=1))
+    place.put("second", ("c-1",), {"extra": 1.5})
+    place.put("pair", (42, "c-2"), {"joint": [0.5]})
+    customers, shops = ["c-1", "c-2", "c-3", "nobody"] * copies, [42, 42, 42, 1] * copies
+    reader = place.store.reader(place.plan, place.plan.references)
+    entities: dict[str, list[Any]] = {"shop_no": shops, "customer_id": customers}
+    tables = await reader.read_columns(entities, now=NOW)
+    rows = await place.read(
+        *[{"customer_id": c, "shop_no": s} for c, s in zip(customers, shops, strict=True)]
+    )
+    assert rows_of(tables) == [dict(row) for row in rows]
+
+
+async def test_columns_of_nothing_but_numbers_say_the_same_as_rows(place: Place) -> None:
+    for name in "abc":
+        place.put("second", (name,), {"extra": float(ord(name))})
+    reader = place.store.reader(place.plan, ["second:extra"])
+    for names in ("b", "cab" * 9):
+        rows = await reader.read([{"customer_id": n} for n in names], now=NOW)
+        tables = await reader.read_columns({"customer_id": list(names)}, now=NOW)
+        assert rows_of(tables) == [dict(row) for row in rows]
+
+
+def rows_of(tables: Sequence[ViewTable]) -> list[dict[str, FeatureValue]]:
+    """Tables turned into rows."""
+    found: list[dict[str, FeatureValue]] = [{} for _ in tables[0].statuses]
+    for table in tables:
+        for place, reference in enumerate(table.read.references()):
+            for number, status in enumerate(table.statuses_of(place)):
+                is_timeless = table.statuses[number] in TIMELESS
+                moment = None if is_timeless else to_datetime(int(table.events[number]))
+                value = FeatureValue(status, table.values[place][number], moment)
+                found[number][reference] = value
+    return found
+
+
 async def test_of_a_view_only_what_is_asked_for_is_read(place: Place) -> None:
     place.put("wide", ("c-1",), WIDE)
     reader = place.store.reader(place.plan, ["wide:i64"])
@@ -278,6 +327,48 @@ async def test_a_key_that_is_no_hash_is_invalid_and_harms_no_other(
 async def test_a_join_key_of_another_type_is_refused_by_name(redis_place: Place) -> None:
     with pytest.raises(InputError, match="'shop_no' must be a whole number"):
         await redis_place.read({"customer_id": "c-1", "shop_no": "42"})
+    reader = redis_place.store.reader(redis_place.plan, redis_place.plan.references)
+    with pytest.raises(InputError, match="'shop_no' must be a whole number"):
+        await reader.read_columns({"customer_id": ["c-1"], "shop_no": ["42"]}, now=NOW)
+
+
+async def test_columns_of_no_row_are_empty_and_ask_for_nothing(place: Place) -> None:
+    reader = place.store.reader(place.plan, ["second:extra"])
+    (table,) = await reader.read_columns({"customer_id": []}, now=NOW)
+    assert (list(table.statuses), [list(values) for values in table.values]) == ([], [[]])
+
+
+async def test_reads_that_begin_together_share_one_round_trip_and_get_their_own_rows(
+    redis_place: Place, target: RedisTarget
+) -> None:
+    for number in range(20):
+        redis_place.put("second", (str(number),), {"extra": float(number)})
+    link = open_async_link(target)
+    assert isinstance(link, AsyncDirectLink)
+    reader = RedisFeatures(link).reader(redis_place.plan, ["second:extra"])
+    await reader.read([{"customer_id": "0"}], now=NOW)
+    before = link.reads.writes
+    found = await asyncio.gather(
+        *(reader.read([{"customer_id": str(number)}], now=NOW) for number in range(20))
+    )
+    assert link.reads.writes == before + 1
+    assert [row["second:extra"].value for (row,) in found] == [float(n) for n in range(20)]
+    await link.close()
+
+
+async def test_a_caller_that_leaves_takes_no_answer_from_another(
+    redis_place: Place,
+) -> None:
+    for name in "ab":
+        redis_place.put("second", (name,), {"extra": float(ord(name))})
+    reader = redis_place.store.reader(redis_place.plan, ["second:extra"])
+    await reader.read([{"customer_id": "a"}], now=NOW)
+    leaves = asyncio.create_task(reader.read([{"customer_id": "a"}], now=NOW))
+    stays = asyncio.create_task(reader.read([{"customer_id": "b"}], now=NOW))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    ((row,),) = await asyncio.gather(stays)
+    assert row["second:extra"].value == 98.0
 
 
 def test_a_feature_that_cannot_be_stored_is_refused_when_it_is_compiled(
@@ -321,6 +412,28 @@ async def test_a_connection_that_the_server_closed_is_replaced(
         (row,) = await redis_place.read(ROW)
         assert row["second:extra"].value == 1.0
         client.client_kill_filter(_type="normal", skipme=True)
+
+
+async def test_a_redis_that_is_loading_is_unavailable_and_not_a_row_that_is_invalid() -> None:
+    writers = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while data := await reader.read(65536):
+            is_read = b"HMGET" in data
+            count = data.count(b"HMGET") if is_read else data.count(b"CLIENT")
+            writer.write((b"-LOADING Redis is loading\r\n" if is_read else b"+OK\r\n") * count)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        link = open_async_link(RedisTarget("127.0.0.1", server.sockets[0].getsockname()[1]))
+        reader = RedisFeatures(link).reader(plan_of("shop"), ["second:extra"])
+        with pytest.raises(Unavailable, match="loading"):
+            await reader.read([{"customer_id": "c"}], now=NOW)
+        await link.close()
+        for writer in writers:
+            writer.close()
+            await writer.wait_closed()
 
 
 @pytest.fixture
