@@ -64,7 +64,8 @@ def inference(host: str, port: int | None, grpc_port: int | None) -> None:
 @serve.command()
 @_host
 @click.option("--port", type=int, help="Default: MLOPS_PROXY_PORT, or 8080.")
-def proxy(host: str, port: int | None) -> None:
+@click.option("--grpc-port", type=int, help="Default: MLOPS_PROXY_GRPC_PORT, or no gRPC.")
+def proxy(host: str, port: int | None, grpc_port: int | None) -> None:
     """Run the proxy: it takes ids, reads their features and answers with scores.
 
     \b
@@ -79,6 +80,9 @@ def proxy(host: str, port: int | None) -> None:
     from serving.settings import load_process_settings
 
     settings, section = load_process_settings(ProxySettings, PREFIX, needs_redis=True)
+    section = section.model_copy(
+        update={"host": host, "grpc_port": section.grpc_port if grpc_port is None else grpc_port}
+    )
     dependencies = compose(settings, section)
     listener = bind(host, port or section.port, setting=PREFIX + "PORT")
     configure_logging(section.log_level)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -204,7 +204,7 @@ def announced(scope: Scope) -> tuple[str | None, str]:
 
 def accept_request_id(given: str | None) -> str:
     """The caller's id where it is a plain one, else a new one."""
-    return given if given and _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and _ACCEPTED_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def too_large(limit: int) -> BodyTooLarge:

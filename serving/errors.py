@@ -8,6 +8,8 @@ MlopsError
 │              ├─ NotAllowed         a key that does not allow this
 │              └─ FeaturesMissing    an input that the manifest does not let go missing
 ├── NotFound ──┬─ UnknownModel       nothing is served under this name
+│              ├─ UnknownFeatureService  no feature service of this name is applied
+│              ├─ UnknownFeature     no feature of this name is in it
 │              └─ UnknownSource      no push source of this name is applied
 ├── JobFailed ─── ComputationFailed  an on-demand function raised for these values
 ├── Internal                         our own mistake
@@ -119,6 +121,18 @@ class UnknownModel(RequestError, NotFound):
     """No model, or no version of it, is served under this name."""
 
     code = "unknown_model"
+
+
+class UnknownFeatureService(RequestError, NotFound):
+    """No feature service of this name is applied."""
+
+    code = "unknown_feature_service"
+
+
+class UnknownFeature(RequestError, NotFound):
+    """No stored feature of this name can be read here."""
+
+    code = "unknown_feature"
 
 
 class UnknownSource(RequestError, NotFound):

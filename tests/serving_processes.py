@@ -33,6 +33,7 @@ from serving.proxy.app import Downsync, ProxyDependencies
 from serving.proxy.app import create_app as create_proxy
 from serving.proxy.catalog import Catalog, watch_plans
 from serving.proxy.doorkeeper import Doorkeeper
+from serving.proxy.feature_services import FeatureServices
 from serving.proxy.inference import HttpInference
 from serving.proxy.joined import JoinedInference
 from serving.proxy.keys import ApiKeys
@@ -105,6 +106,7 @@ class Services:
     sink: MemorySink
     downsync: Downsync
     doorkeeper: Doorkeeper
+    feature_services: FeatureServices
     proxy: httpx.AsyncClient
     inference: httpx.AsyncClient
 
@@ -122,6 +124,7 @@ class Services:
         self.repository.refresh()
         self.downsync.flows.refresh()
         await self.catalog.refresh()
+        self.feature_services.follow(self.catalog.plans.current)
 
     async def predict(self, *instances: Any, explain: bool = False) -> httpx.Response:
         return await self.proxy.post(
@@ -171,7 +174,9 @@ async def serving(
     port = JoinedInference(HttpInference(way))
     store, keys = MemoryOnlineStore(), MemoryKeys()
     fill(store)
-    keys.stored, key = keys.stored.add("tester", now=datetime(2018, 1, 1, tzinfo=UTC))
+    keys.stored, key = keys.stored.add(
+        "tester", now=datetime(2018, 1, 1, tzinfo=UTC), permissions=("predict", "read:*")
+    )
     catalog = Catalog(
         watch_deployments(documents), watch_plans(documents), lambda _: models, store, port, repo
     )
@@ -182,10 +187,12 @@ async def serving(
     downsync = Downsync(flows, log, Pusher(flows.current, MemoryWriter(store), log, clock))
     proxy_metrics.registry.register(DownsyncMetrics(log))
     served = ServedLog(flows.current, log, clock)
+    feature_services = FeatureServices(store)
     doorkeeper = Doorkeeper(keys, pause_seconds=0.0)
     proxy = create_proxy(
         ProxyDependencies(
             Predictor(catalog, port, clock, proxy_metrics, served),
+            feature_services,
             store,
             doorkeeper,
             proxy_metrics,
@@ -207,6 +214,7 @@ async def serving(
             sink,
             downsync,
             doorkeeper,
+            feature_services,
             await stack.enter_async_context(
                 client_of(proxy, "http://proxy", headers={"X-Api-Key": key})
             ),

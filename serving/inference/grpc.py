@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from importlib.metadata import version as installed_version
 from typing import Any
@@ -13,11 +13,11 @@ from typing import Any
 import grpc
 import numpy as np
 
-from mlops.errors import Conflict, MlopsError
-from serving.answers import log_error
+from mlops.errors import MlopsError
 from serving.binary import decode_text, from_bytes, to_bytes
-from serving.errors import InvalidRequest, status_of
-from serving.grpc_edge import GrpcEdge, server_credentials
+from serving.errors import InvalidRequest
+from serving.grpc_edge import GrpcEdge
+from serving.grpc_server import refuse, serving_grpc
 from serving.inference.messages import MESSAGES, SERVICE
 from serving.inference.model import LoadedModel
 from serving.inference.plane import DataPlane
@@ -40,13 +40,6 @@ from serving.tensors import Kind, Tensor
 
 log = logging.getLogger("serving.inference")
 
-_CODES = {
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    409: grpc.StatusCode.ABORTED,
-    422: grpc.StatusCode.INVALID_ARGUMENT,
-    503: grpc.StatusCode.UNAVAILABLE,
-}
 _CONTENTS = {
     "BOOL": "bool_contents",
     "UINT8": "uint_contents",
@@ -66,38 +59,22 @@ _CONTENTS = {
 Handler = Callable[[DataPlane, Any], Awaitable[Mapping[str, Any]]]
 
 
-@asynccontextmanager
-async def grpc_server(
+def grpc_server(
     plane: DataPlane, settings: InferenceSettings, tracing: Tracing | None = None
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """Serve on the settings' port until the context ends, and then until all is answered.
 
     Raises Conflict when the port is taken.
     """
-    options = [
-        ("grpc.max_receive_message_length", settings.max_body_bytes),
-        ("grpc.so_reuseport", 0),
-    ]
-    edge = GrpcEdge(plane.metrics.observe_request, tracing)
-    server = grpc.aio.server(options=options, interceptors=[edge])
-    server.add_generic_rpc_handlers((_service(plane),))
-    address = f"{settings.host}:{settings.grpc_port}"
-    try:
-        if settings.tls is None:
-            server.add_insecure_port(address)
-        else:
-            server.add_secure_port(address, server_credentials(settings.tls))
-    except RuntimeError as exc:
-        raise Conflict(
-            f"Port {settings.grpc_port} is in use. Stop what uses it, or choose another with "
-            "--grpc-port or MLOPS_INFERENCE_GRPC_PORT."
-        ) from exc
-    await server.start()
-    log.info("gRPC serves", extra={"address": address})
-    try:
-        yield
-    finally:
-        await server.stop(settings.drain_seconds)
+    return serving_grpc(
+        _service(plane),
+        GrpcEdge(plane.metrics.observe_request, tracing),
+        address=f"{settings.host}:{settings.grpc_port}",
+        max_bytes=settings.max_body_bytes,
+        drain_seconds=settings.drain_seconds,
+        tls=settings.tls,
+        setting="MLOPS_INFERENCE_GRPC_PORT",
+    )
 
 
 def _service(plane: DataPlane) -> Any:
@@ -120,9 +97,7 @@ async def _answer(
     try:
         return MESSAGES[f"{method}Response"](**await handler(plane, request))
     except MlopsError as error:
-        log_error(error)
-        code = _CODES.get(status_of(error), grpc.StatusCode.INTERNAL)
-        await context.abort(code, str(error))
+        await refuse(context, error)
     except asyncio.CancelledError:
         raise
     except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from typing import Any
@@ -22,10 +22,14 @@ from serving.answers import answer_errors, json_response
 from serving.edge import Edge
 from serving.plain import document
 from serving.proxy.doorkeeper import Doorkeeper
+from serving.proxy.feast_route import FeastRoute
+from serving.proxy.feature_services import FeatureServices
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
 from serving.proxy.predict_route import PredictRoute
 from serving.proxy.pushing import add_push
+from serving.proxy.read_route import FeatureReads, ReadRoute
+from serving.proxy.read_schema import READ_PATHS
 from serving.proxy.schema import PREDICT_MODELS, PREDICT_PATHS, READY
 from serving.proxy.settings import ProxySettings
 from serving.schema import METRICS
@@ -50,6 +54,7 @@ class ProxyDependencies:
     """All that the app needs, built by `compose` or by a test."""
 
     predictor: Predictor
+    services: FeatureServices
     store: OnlineStore
     doorkeeper: Doorkeeper
     metrics: ProxyMetrics
@@ -75,18 +80,29 @@ def create_app(dependencies: ProxyDependencies) -> ASGIApp:
         dependencies.metrics,
         dependencies.settings,
     )
-    document(app, PREDICT_PATHS, PREDICT_MODELS)
+    document(app, PREDICT_PATHS | READ_PATHS, PREDICT_MODELS)
+    reads = build_reads(dependencies)
     predicting = PredictRoute(
         app, dependencies.predictor, dependencies.doorkeeper, dependencies.settings
     )
     edge = Edge(
-        predicting,
+        ReadRoute(FeastRoute(predicting, reads), reads),
         max_body_bytes=dependencies.settings.max_body_bytes,
         observe=dependencies.metrics.observe_request,
         tracing=dependencies.tracing,
     )
     dependencies.metrics.watch(lambda: edge.under_way)
     return edge
+
+
+def build_reads(dependencies: ProxyDependencies) -> FeatureReads:
+    """Feature reads, whatever protocol asks for them."""
+    return FeatureReads(
+        dependencies.services,
+        dependencies.doorkeeper,
+        dependencies.predictor.clock,
+        dependencies.settings.max_rows,
+    )
 
 
 def _lifespan(dependencies: ProxyDependencies) -> Any:
@@ -98,6 +114,7 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
 
     async def follow() -> None:
         await catalog.refresh()
+        dependencies.services.follow(catalog.plans.current)
         dependencies.metrics.show_endpoints(catalog.state())
 
     @asynccontextmanager
@@ -107,6 +124,7 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
             repeating(keys, seconds=settings.keys_poll_seconds, name="read API keys"),
             repeating(follow, seconds=settings.poll_seconds, name="follow deployments"),
             repeating(flows, seconds=settings.poll_seconds, name="follow flows"),
+            _grpc(dependencies),
         ):
             yield
         await asyncio.to_thread(producer.close, settings.downsync_drain_seconds)
@@ -117,6 +135,17 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
             await asyncio.to_thread(dependencies.tracing.close)
 
     return lifespan
+
+
+def _grpc(dependencies: ProxyDependencies) -> AbstractAsyncContextManager[None]:
+    """Feature reads over gRPC, where there is a port for them."""
+    settings, metrics = dependencies.settings, dependencies.metrics
+    if not settings.grpc_port:
+        return nullcontext()
+    from serving.proxy.read_grpc import grpc_reads  # noqa: PLC0415  # gRPC takes 10 MB
+
+    reads = build_reads(dependencies)
+    return grpc_reads(reads, metrics.observe_request, settings, dependencies.tracing)
 
 
 def _add_health(app: FastAPI, dependencies: ProxyDependencies) -> None:

@@ -41,6 +41,10 @@ class Caller:
         """Raises NotAllowed unless it may read this feature service."""
         self._require(READ, service)
 
+    def may_read(self, service: str) -> bool:
+        """Whether it may read this feature service."""
+        return not {f"{READ}:{service}", f"{READ}:*"}.isdisjoint(self.permissions)
+
     def require_push(self, source: str) -> None:
         """Raises NotAllowed unless it may write rows of this push source."""
         self._require(PUSH, source)

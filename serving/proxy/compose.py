@@ -24,6 +24,7 @@ from serving.proxy.app import Downsync, ProxyDependencies
 from serving.proxy.callers import Rate, RateLimits
 from serving.proxy.catalog import Catalog, watch_plans
 from serving.proxy.doorkeeper import Doorkeeper
+from serving.proxy.feature_services import FeatureServices
 from serving.proxy.inference import HttpInference
 from serving.proxy.joined import JoinedInference
 from serving.proxy.keys import FileKeys, KeyStore, SecretKeys
@@ -66,6 +67,7 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     served = ServedLog(flows.current, log, clock)
     return ProxyDependencies(
         predictor=Predictor(catalog, inference, clock, metrics, served),
+        services=FeatureServices(store),
         store=store,
         doorkeeper=build_doorkeeper(open_keys(settings, section, aws), section, clock),
         metrics=metrics,

@@ -22,7 +22,10 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 class ProxySettings(TracedSection, TlsSection):
     """Read from `MLOPS_PROXY_<FIELD>`; each has a default."""
 
+    host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Feature reads over gRPC, too; 0 is without."""
     inference_url: Annotated[str, Field(pattern=r"^https?://[^/]+$")] = "http://127.0.0.1:8081"
     """Where the inference endpoint is; without a path."""
     inference_ca_file: Path | None = None
@@ -58,6 +61,8 @@ class ProxySettings(TracedSection, TlsSection):
     inference_connections: Annotated[int, Field(ge=1, le=1000)] = 64
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     max_instances: Annotated[int, Field(ge=1, le=10_000)] = 500
+    max_rows: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """How many entity rows one feature read may have."""
     max_depth: Annotated[int, Field(ge=3, le=100)] = 8
     """How deep the JSON of a body may nest."""
     downsync_buffer_bytes: Annotated[int, Field(ge=0)] = 32 * 1024 * 1024
