@@ -1,5 +1,5 @@
-"""Serving over HTTP: predictions end to end (in `predictions`), and inference by ours, MLflow's
-scoring server, MLServer and BentoML on one ONNX file.
+"""Serving over HTTP: feature reads (in `feature_reads`), predictions end to end (in `predictions`),
+and inference by ours, MLflow's scoring server, MLServer and BentoML on one ONNX file.
 
 A forest of 100 trees with 15 inputs; one worker and one thread each, four connections. Each server
 runs alone with the load beside it. Before anything is timed, its answers are held to ONNX Runtime's
@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime
 
 from mlops.cli.console import err
-from tests.benchmarks import predictions
+from tests.benchmarks import feature_reads, predictions
 from tests.benchmarks.inference import WIDTH
 from tests.benchmarks.load import Load, closed_loop, open_loop
 from tests.benchmarks.measure import Measurement
@@ -58,7 +58,11 @@ def measure_inference() -> Iterator[Measurement]:
             )
 
 
-WORKS = {"predict": predictions.measure, "infer": measure_inference}
+WORKS = {
+    "features": feature_reads.measure,
+    "predict": predictions.measure,
+    "infer": measure_inference,
+}
 
 
 def forest() -> bytes:
