@@ -221,6 +221,17 @@ async def test_a_good_token_of_nobody_registered_is_a_403(house: House) -> None:
     assert await house.admit(token(sub="service-8")) == "new"
 
 
+async def test_a_revoked_key_ends_when_the_callers_are_read_again() -> None:
+    registered, key = ApiKeys().add("checkout", now=NOW)
+    keys = MemoryKeys(registered)
+    door = Doorkeeper(keys)
+    assert (await door.admit(key)).name == "checkout"
+    keys.stored = registered.remove("checkout")
+    await door.refresh()
+    with pytest.raises(Unauthenticated, match="not known"):
+        await door.admit(key)
+
+
 async def test_tokens_are_refused_where_no_provider_is_set() -> None:
     with pytest.raises(Unauthenticated, match="not accepted here"):
         await Doorkeeper(MemoryKeys()).admit(None, f"Bearer {token()}")
