@@ -39,6 +39,7 @@ FACTS: Mapping[Kind, Mapping[str, str]] = {
         "request_id": "String",
         "stored_time": "UnixTimestamp",
         "is_complete": "Bool",
+        "score": "Float64",
     },
     Kind.PUSHED: {"push_source": "String", "pushed_by": "String"},
 }

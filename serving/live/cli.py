@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -70,7 +71,8 @@ def watch(
             f"No process answers at {where}. Start them ('mlops local up', 'mlops serve proxy'), "
             "or name them with --proxy and --inference."
         )
-    _show(first, boards, once=once, as_json=as_json)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how one ends watching
+        _show(first, boards, once=once, as_json=as_json)
 
 
 def _show(first: Board, boards: Iterator[Board], *, once: bool, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from serving.edge import Answered
 from serving.gauges import VersionGauges
 from serving.proxy.feature_counts import FeatureCounts
 from serving.series import Series, VersionSeries
-from serving.spans import stage as span
+from serving.spans import RequestTrace, current
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0015, 0.0025, 0.004, 0.006, 0.01, 0.015, 0.025),
@@ -163,17 +164,22 @@ class ProxyMetrics:
 class Stage:
     """One stage under way: its seconds, and its span where the request is traced."""
 
-    __slots__ = ("_name", "_seconds", "_span", "_started", "_what")
+    __slots__ = ("_model", "_name", "_seconds", "_span", "_started", "_version")
 
     def __init__(self, seconds: Histogram, model: str, version: str, name: str) -> None:
         self._seconds = seconds
-        self._name = name
-        self._what = {"mlops.model": model, "mlops.version": version}
+        self._model, self._version, self._name = model, version, name
 
     def __enter__(self) -> None:
+        trace = current.get()
+        self._span = None if trace is None else self._open(trace)
         self._started = time.perf_counter()
-        self._span = span(self._name, self._what, leaves=self._name == "inference")
-        self._span.__enter__()
+
+    def _open(self, trace: RequestTrace) -> AbstractContextManager[None]:
+        what = {"mlops.model": self._model, "mlops.version": self._version}
+        span = trace.stage(self._name, what, leaves=self._name == "inference")
+        span.__enter__()
+        return span
 
     def __exit__(
         self,
@@ -181,5 +187,6 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._span.__exit__(kind, error, trace)
         self._seconds.observe(time.perf_counter() - self._started)
+        if self._span is not None:
+            self._span.__exit__(kind, error, trace)

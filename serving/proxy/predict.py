@@ -103,11 +103,13 @@ class Predictor:
         with self.metrics.stage("assemble", model.endpoint, model.version):
             assembled = assemble(model, instances, rows)
         complete = [one for one in assembled if one.error is None]
-        scores = iter(await self._infer(model, complete, request_id))
+        found = await self._infer(model, complete, request_id)
         with self.metrics.stage("log", model.endpoint, model.version):
-            found = zip(instances, rows, assembled, strict=True)
-            served = ((instance, row) for instance, row, one in found if one.error is None)
+            read = zip(instances, rows, assembled, strict=True)
+            known = ((instance, row) for instance, row, one in read if one.error is None)
+            served = ((*pair, score) for pair, score in zip(known, found, strict=True))
             self.log.record(model, served, request_id=request_id)
+        scores = iter(found)
         return [_prediction(one, None if one.error else next(scores)) for one in assembled]
 
     async def _read(self, model: ServedModel, instances: Sequence[Instance]) -> list[FeatureRow]:

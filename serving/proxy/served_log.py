@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +35,14 @@ class ServedLog:
     def record(
         self,
         model: ServedModel,
-        served: Iterable[tuple[Instance, FeatureRow]],
+        served: Iterable[tuple[Instance, FeatureRow, float]],
         *,
         request_id: str,
     ) -> None:
-        """Log each instance's values as read, null where there was none; never raises."""
+        """Log each instance's values as read, null where there was none; never raises.
+
+        served: each with the model's score, NaN where it gave no number.
+        """
         logged = [
             (read, flow)
             for read in model.reads
@@ -53,9 +57,10 @@ class ServedLog:
             "service": model.plan.service,
             "request_id": request_id,
         }
-        for instance, row in served:
+        for instance, row, score in served:
+            scored = facts | {"score": None if math.isnan(score) else score}
             for read, flow in logged:
-                self._add(flow, read, instance, row, now=now, facts=facts)
+                self._add(flow, read, instance, row, now=now, facts=scored)
 
     def _add(
         self,

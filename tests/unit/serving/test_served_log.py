@@ -6,7 +6,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
+import pytest
 
 from mlops.downsync.events import microseconds
 from mlops.downsync.flow import Flow, Kind, Thinning, flow_body, flow_key
@@ -68,6 +70,7 @@ async def test_a_served_view_is_logged_with_its_values_and_by_whom_they_were_ask
             "request_id": answer.json()["request_id"],
             "stored_time": NOW.isoformat(),
             "is_complete": False,
+            "score": answer.json()["predictions"][0]["score"],
         },
     }
 
@@ -98,6 +101,29 @@ async def test_only_what_was_scored_was_served(services: Services) -> None:
     answer = (await services.predict(INSTANCE, unknown, INSTANCE)).json()
     assert ["score" in prediction for prediction in answer["predictions"]] == [True, False, True]
     assert [event["key"]["customer_id"] for event in logged(services)] == ["c1", "c1"]
+
+
+async def test_each_instance_is_logged_with_its_own_score(services: Services) -> None:
+    await log_of(services, SPEND)
+    unknown, other = INSTANCE | {"customer_id": "nobody"}, INSTANCE | {"amount": 900.0}
+    answer = (await services.predict(INSTANCE, unknown, other)).json()["predictions"]
+    scores = [event["facts"]["score"] for event in logged(services)]
+    assert scores == [answer[0]["score"], answer[2]["score"]]
+    assert scores[0] != scores[1]
+
+
+async def test_a_model_without_a_number_is_logged_without_a_score(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log_of(services, SPEND)
+
+    async def no_number(*_: Any, **__: Any) -> Any:
+        return np.array([np.nan])
+
+    monkeypatch.setattr(services.catalog.inference, "score", no_number)
+    await services.predict()
+    (event,) = logged(services)
+    assert event["facts"]["score"] is None
 
 
 async def test_a_feature_that_was_not_found_is_logged_as_null(services: Services) -> None:
