@@ -5,9 +5,9 @@ Where a process does not trace, a stage costs a look at one variable. See `servi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Protocol
 
 Attributes = Mapping[str, str | int]
@@ -18,6 +18,8 @@ class RequestTrace(Protocol):
 
     id: str
     """32 hexadecimal digits."""
+    is_kept: bool
+    """Whether its spans are sent anywhere; else only the decision not to is handed on."""
 
     def stage(
         self, name: str, attributes: Attributes, *, leaves: bool
@@ -55,6 +57,32 @@ def stage(
     if trace is None:
         return _NOTHING
     return trace.stage(name, attributes or {}, leaves=leaves)
+
+
+def traced_context() -> Context | None:
+    """This task's context, for work that is done for it elsewhere; None where it is not traced."""
+    return None if current.get() is None else copy_context()
+
+
+def context_of_one(contexts: Iterable[Context | None]) -> Context | None:
+    """Where work for several requests belongs: to one whose spans are kept, else to any traced
+    one, else to no trace.
+
+    None where the task that asks may go on in its own context.
+    """
+    traced = [one for one in contexts if one is not None]
+    if traced:
+        return next((one for one in traced if _is_kept(one)), traced[0]).copy()
+    if current.get() is None:
+        return None
+    alone = copy_context()
+    alone.run(current.set, None)
+    return alone
+
+
+def _is_kept(context: Context) -> bool:
+    trace = context.get(current)
+    return trace is not None and trace.is_kept
 
 
 def outgoing_headers() -> dict[str, str]:

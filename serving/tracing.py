@@ -74,6 +74,7 @@ class OtelRequest:
     def __init__(self, tracer: Tracer, span: Span) -> None:
         self._tracer = tracer
         self._span = span
+        self.is_kept = span.is_recording()
         self.id = format_trace_id(span.get_span_context().trace_id)
 
     @contextmanager

@@ -8,6 +8,7 @@ the load, and nobody waits for others to come.
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
@@ -17,6 +18,7 @@ import numpy as np
 from mlops.manifest import Manifest
 from serving.proxy.features import FloatMatrix
 from serving.proxy.inference import Inference, NoAnswer, Scores, VersionGone
+from serving.spans import context_of_one, traced_context
 
 WAIT_SECONDS = 0.0005
 MOST_REQUESTS, MOST_ROWS = 64, 1000
@@ -27,6 +29,8 @@ class _Waiting(NamedTuple):
     rows: FloatMatrix
     request_id: str
     done: asyncio.Future[Scores]
+    context: Context | None
+    """Of who asks, where the request is traced."""
 
 
 @dataclass(eq=False)
@@ -64,7 +68,7 @@ class JoinedInference:
         if line is None:
             line = self._lines[endpoint, version] = _Line(endpoint, version, manifest)
         loop = asyncio.get_running_loop()
-        one = _Waiting(rows, request_id, loop.create_future())
+        one = _Waiting(rows, request_id, loop.create_future(), traced_context())
         line.waiting.append(one)
         if line.timer is None:
             if line.under_way:
@@ -90,7 +94,8 @@ class JoinedInference:
             line.timer = None
         while batch := line.take():
             line.under_way += 1
-            task = asyncio.get_running_loop().create_task(self._ask(line, batch))
+            context = context_of_one(one.context for one in batch)
+            task = asyncio.get_running_loop().create_task(self._ask(line, batch), context=context)
             self._sent.add(task)
             task.add_done_callback(self._sent.discard)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
 
-from serving.spans import open_tracing, outgoing_headers
+from serving.spans import context_of_one, open_tracing, outgoing_headers
 from serving.tracing import OtelTracing
 from tests.json_lines import json_lines
 from tests.serving_examples import INSTANCE
@@ -153,6 +154,32 @@ def mentions(spans: Sequence[ReadableSpan], *texts: str) -> list[str]:
     return [
         text for text in texts if any(f'"{text}"' in span or f" {text}" in span for span in written)
     ]
+
+
+async def test_of_joined_requests_one_that_is_kept_has_the_spans_of_inference(
+    always: tuple[Services, Traced],
+) -> None:
+    services, traced = always
+    url, body = "/v1/models/fraud:predict", {"instances": [INSTANCE]}
+    asked = [
+        services.proxy.post(url, json=body, headers={"traceparent": parent})
+        for parent in (UNSAMPLED, PARENT, UNSAMPLED)
+    ]
+    assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200] * 3
+    spans = traced.spans()
+    assert parent_of(spans[INFER]) == id_of(spans["proxy", "inference"])
+
+
+async def test_work_for_requests_without_a_trace_belongs_to_none(
+    always: tuple[Services, Traced],
+) -> None:
+    _, traced = always
+    with traced.tracing("proxy").request({}):
+        context = context_of_one([None, None])
+        assert context is not None
+        assert context.run(outgoing_headers) == {}
+        assert outgoing_headers() != {}
+    assert context_of_one([None]) is None
 
 
 async def test_what_machines_ask_for_is_not_traced(always: tuple[Services, Traced]) -> None:
