@@ -15,6 +15,7 @@ from typing import Any
 
 from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView
 from feast.data_source import DataSource
+from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.protos.feast.core.Registry_pb2 import Registry
 
 from mlops.errors import InputError
@@ -178,7 +179,7 @@ def compile_plan(service: Any, definitions: Definitions) -> FeaturePlan:
     projections = list(service.feature_view_projections)
     stored = [p for p in projections if p.name in views]
     computed = [on_demand[p.name] for p in projections if p.name in on_demand]
-    keys = {e: entities[e] for p in stored for e in views[p.name].entities}
+    keys = {name: entities[name] for p in stored for name in _entities_of(views[p.name])}
     plan = FeaturePlan(
         service=service.name,
         project=definitions.project,
@@ -189,6 +190,11 @@ def compile_plan(service: Any, definitions: Definitions) -> FeaturePlan:
     )
     _check_names(plan)
     return plan
+
+
+def _entities_of(view: Any) -> list[str]:
+    """A view that describes no entity names Feast's stand-in for one, which nobody sends."""
+    return [name for name in view.entities if name != DUMMY_ENTITY_NAME]
 
 
 def _planned_entity(
@@ -202,7 +208,7 @@ def _planned_entity(
 def _planned_view(view: Any, projection: Any, entities: Mapping[str, Any]) -> PlannedView:
     return PlannedView(
         name=view.name,
-        join_keys=tuple(entities[name].join_key for name in view.entities),
+        join_keys=tuple(entities[name].join_key for name in _entities_of(view)),
         features=tuple(planned_field(field, within=view) for field in projection.features),
         ttl_seconds=int(view.ttl.total_seconds()) if view.ttl else 0,
         publication_delay_seconds=int(publication_delay(view).total_seconds()),

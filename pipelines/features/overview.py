@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from mlops.errors import NotFound
 from mlops.feast import load_registry
+from mlops.stores.redis.keys import NO_ENTITY
 from pipelines.features.buildlog import load_log
 from pipelines.features.session import Session
 from pipelines.features.upsync.state import Runs
@@ -40,7 +41,7 @@ def list_views(session: Session) -> list[ViewOverview]:
         rows.append(
             ViewOverview(
                 view=spec.name,
-                join_keys=tuple(column.name for column in spec.entity_columns),
+                join_keys=tuple(c.name for c in spec.entity_columns if c.name != NO_ENTITY),
                 features=tuple(feature.name for feature in spec.features),
                 ttl=spec.ttl.ToTimedelta(),
                 pii=spec.tags.get("pii") == "true",

@@ -29,7 +29,7 @@ def explain_missing(
         problems.append(f"{', '.join(computed)} could not be computed")
     return FeaturesMissing(
         f"Model '{endpoint}' does not score without these features: {'; '.join(problems)}.",
-        field=f"{instance.where}.{found[0].join_key}" if found else instance.where,
+        field=".".join(filter(None, [instance.where, found[0].join_key if found else None])),
         remedy=" ".join(one.remedy for one in found) or None,
     )
 
@@ -38,7 +38,8 @@ def explain_missing(
 class _Lacking:
     """What one view lacks for one instance."""
 
-    join_key: str
+    join_key: str | None
+    """None where the view describes no entity."""
     problem: str
     remedy: str
 
@@ -53,10 +54,10 @@ class _Lacking:
         names = [feature.name for feature in view.features if feature.name in refused]
         if not names:
             return None
-        ids = ", ".join(f"{key} '{instance.entities[key]}'" for key in view.join_keys)
+        ids = ", ".join(f"{key} '{instance.entities[key]}'" for key in view.join_keys) or "everyone"
         status = features[names[0]].status
         return cls(
-            join_key=view.join_keys[0],
+            join_key=view.join_keys[0] if view.join_keys else None,
             problem=f"{ids}: {', '.join(names)} of '{view.name}' {_STATES[status]}",
             remedy=_remedy(status, view),
         )
@@ -73,7 +74,8 @@ _STATES = {
 def _remedy(status: FeatureStatus, view: PlannedView) -> str:
     load = f"'mlops features upsync {view.name}'"
     if status == FeatureStatus.NOT_FOUND:
-        return f"Check the id; if it is new, load its features: {load}."
+        check = "Check the id; if it is new, load its features" if view.join_keys else "Load them"
+        return f"{check}: {load}."
     if status == FeatureStatus.OUTSIDE_MAX_AGE:
         ttl = timedelta(seconds=view.ttl_seconds)
         return f"'{view.name}' expires after {ttl}: load newer rows with {load}."

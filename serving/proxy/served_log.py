@@ -13,6 +13,7 @@ from mlops.downsync.flow import FLOWS, Flow, Kind
 from mlops.downsync.log import EventLog
 from mlops.objects import Documents
 from mlops.stores.online import FeatureRow, ViewRead
+from mlops.stores.redis.keys import NO_ENTITY
 from serving.proxy.instances import Instance
 from serving.proxy.served import ServedModel
 from serving.watching import DocumentWatcher
@@ -77,7 +78,7 @@ class ServedLog:
         self.log.add(
             flow,
             Kind.SERVED,
-            {name: instance.entities[name] for name in read.view.join_keys},
+            {name: instance.entities[name] for name in read.view.join_keys} or {NO_ENTITY: ""},
             {name: one.value for name, one in found.items()},
             time_us=now,
             created_us=now,

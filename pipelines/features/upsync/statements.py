@@ -111,8 +111,8 @@ def is_hashable(fields: Sequence[PlannedField]) -> bool:
 
 def key_hash(keys: Sequence[str], seed: str = "") -> str:
     """A number from 0 to BUCKETS - 1: the first hexadecimal digits of an MD5 of the key's text."""
-    parts = [text(seed), *(f"CAST({name(key)} AS varchar)" for key in keys)]
-    joined = parts[1] if not seed and len(keys) == 1 else " || '|' || ".join(parts)
+    texts = [f"CAST({name(key)} AS varchar)" for key in keys] or [text(DUMMY_ENTITY_VAL)]
+    joined = texts[0] if not seed and len(texts) == 1 else " || '|' || ".join([text(seed), *texts])
     digits = f"to_hex(md5(to_utf8({joined})))"
     places = [
         f"(strpos('{_DIGITS}', substr({digits}, {place}, 1)) - 1) * {16 ** (_HASHED - place)}"

@@ -48,8 +48,14 @@ FEATURES = {
     },
     "second": {"extra": "Float64"},
     "pair": {"joint": "Array(Float64)"},
+    "world": {"rate": "Float64"},
 }
-KEYS = {"wide": ["customer_id"], "second": ["customer_id"], "pair": ["shop_no", "customer_id"]}
+KEYS = {
+    "wide": ["customer_id"],
+    "second": ["customer_id"],
+    "pair": ["shop_no", "customer_id"],
+    "world": [],
+}
 AT = datetime(2018, 1, 1, tzinfo=UTC)
 WIDE = {"f64": -1.25, "i64": -(2**62), "text": "서울", "flag": True, "at": AT}
 
@@ -157,6 +163,12 @@ async def test_a_missing_value_is_null_and_keeps_its_event_time(place: Place) ->
     (row,) = await place.read(ROW)
     assert row["wide:text"].status == FeatureStatus.NULL
     assert row["wide:text"].event_time == NOW
+
+
+async def test_a_view_without_an_entity_is_the_same_for_everyone(place: Place) -> None:
+    place.put("world", (), {"rate": 1.25})
+    found = await place.read(ROW, ROW | {"customer_id": "c-2"})
+    assert [row["world:rate"].value for row in found] == [1.25, 1.25]
 
 
 async def test_an_unknown_entity_is_not_found_in_every_view(place: Place) -> None:

@@ -287,6 +287,22 @@ def test_a_registry_outside_s3_is_refused(repo: Path) -> None:
         load_definitions(repo, {**ENVIRONMENT, "FEAST_REGISTRY": "data/registry.db"})
 
 
+def test_a_view_without_an_entity_is_planned_and_asks_for_no_id(repo: Path) -> None:
+    with (repo / "views.py").open("a") as views:
+        views.write(
+            "rates = FeatureView(name='rates', entities=[], ttl=TTL, source=terminal_risk_source, "
+            "schema=[Field(name='rate', dtype=Float64)], description='d', owner=OWNER, "
+            "tags={'pii': 'false', 'publication_delay': '0s'})\n"
+        )
+    replace(repo / "services.py", "import customer_spend,", "import customer_spend, rates,")
+    replace(repo / "services.py", "features=[customer_spend,", "features=[customer_spend, rates,")
+    definitions = load(repo)
+    plan = compile_plan(definitions.services[0], definitions)
+    keys = {view.name: view.join_keys for view in plan.views}
+    assert keys["rates"] == ()
+    assert [field.name for field in plan.entities] == ["customer_id", "terminal_id"]
+
+
 def test_a_publication_delay_is_planned_for_serving(repo: Path) -> None:
     replace(
         repo / "views.py",
