@@ -128,7 +128,12 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
         write_objects("Apply", names.artifact_bucket, "feast/", "workflows/"),
         delete_objects(
-            "Unapply", names.artifact_bucket, "feast/plans/", "feast/flows/", "feast/upsync/"
+            "Unapply",
+            names.artifact_bucket,
+            "feast/plans/",
+            "feast/flows/",
+            "feast/removals/",
+            "feast/upsync/",
         ),
         list_bucket("ListArtifacts", names.artifact_bucket),
         *query(names),

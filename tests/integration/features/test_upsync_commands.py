@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import redis
 import yaml
 
 from infra.local.redis import RedisServer, read_password
+from mlops.names import Role
 from tests.feast_rows import write_rows
 from tests.integration.features.conftest import Built, Finished
+from tests.local_aws import eventually
 
 # On the worker that built the tables: each test goes on where the one before it ended.
 pytestmark = pytest.mark.xdist_group("features-on-athena")
@@ -87,6 +89,40 @@ def test_the_online_store_is_saved_lost_and_restored(mlops: Commands) -> None:
     assert mlops.run(*clock, "verify").code == 0
     listed = mlops.run("features", "backups")
     assert "nightly" in listed.stdout
+
+
+def test_the_schedule_starts_it_and_the_topic_is_told_of_its_failure(
+    mlops: Commands, built: Built
+) -> None:
+    """As deployed, but once, now, and for a view that there is not."""
+    place = built.place.local
+    scheduler, sns, sqs = (place.client(name) for name in ("scheduler", "sns", "sqs"))
+    names = built.place.settings.names
+    queue = sqs.create_queue(QueueName="upsync-told")["QueueUrl"]
+    arn = f"arn:aws:sqs:{names.region}:{names.account}:upsync-told"
+    sns.subscribe(TopicArn=names.topic_arn, Protocol="sqs", Endpoint=arn)
+    schedule = scheduler.get_schedule(Name=names.function("upsync"))
+    target = schedule["Target"]
+    given = json.loads(target["Input"]) | {"settings": {"views": ["nobody"]}}
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    scheduler.update_schedule(
+        Name=schedule["Name"],
+        State="ENABLED",
+        ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target=target | {"Input": json.dumps(given)},
+    )
+
+    def told() -> Any:
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", ())
+        facts = [json.loads(json.loads(message["Body"])["Message"]) for message in found]
+        return next((fact for fact in facts if fact.get("workflow") == "upsync"), None)
+
+    failure = eventually(told, what="a message of the failed run", seconds=90)
+    assert (failure["event"], failure["error"]) == ("run_failed", "States.TaskFailed")
+    assert mlops.json("workflows", "status", "upsync")["arn"] == failure["execution"]
+    started = place.client("stepfunctions").describe_execution(executionArn=failure["execution"])
+    assert json.loads(started["input"])["submitted_by"] == names.role_arn(Role.SCHEDULER)
 
 
 def test_what_feast_s_own_store_holds_is_taken_over(mlops: Commands, built: Built) -> None:

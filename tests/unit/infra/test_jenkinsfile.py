@@ -120,7 +120,15 @@ def test_main_deploys_infrastructure_then_features_then_workflows(pipeline: Bloc
         "features schema evolve",
         "features apply",
         "workflows deploy",
+        "workflows deploy",
     ]
+
+
+def test_every_workflow_is_planned_deployed_and_run(pipeline: Block) -> None:
+    for stage, command in (("Plan", "compile"), ("Deploy", "deploy"), ("Run", "run")):
+        commands = mlops_commands(stages(pipeline)[stage])
+        named = [words[2] for words in commands if words[:2] == ["workflows", command]]
+        assert named == ["upsync", "fraud"], stage
 
 
 def test_jenkins_breaks_no_reader_by_itself(pipeline: Block) -> None:
