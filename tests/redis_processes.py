@@ -56,14 +56,14 @@ def client_of(server: RedisServer) -> redis.Redis:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[list[RedisServer]]:
-    """Three nodes that share the slots and know each other."""
+def cluster(folder: Path, *, count: int = 3) -> Iterator[list[RedisServer]]:
+    """Nodes that share the slots and know each other."""
     with ExitStack() as stack:
         nodes = [
             stack.enter_context(
                 running(_prepared(folder / str(n)), cluster_enabled="yes", appendonly="no")
             )
-            for n in range(3)
+            for n in range(count)
         ]
         _join(nodes)
         yield nodes
@@ -87,18 +87,18 @@ def _join(nodes: list[RedisServer]) -> None:
         client.execute_command("CLUSTER", "ADDSLOTS", *slots)
         client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
     deadline = time.monotonic() + 20
-    while not all(_is_whole(client) for client in clients):
+    while not all(_is_whole(client, len(nodes)) for client in clients):
         assert time.monotonic() < deadline, "the cluster does not come together"
         time.sleep(0.05)
     for client in clients:
         client.close()
 
 
-def _is_whole(client: Any) -> bool:
+def _is_whole(client: Any, count: int) -> bool:
     info = client.execute_command("CLUSTER INFO")
     text = (
         info
         if isinstance(info, dict)
         else dict(line.split(":") for line in info.decode().split() if ":" in line)
     )
-    return bool(text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == 3)
+    return bool(text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == count)

@@ -18,7 +18,6 @@ from mlops.objects import MemoryDocuments
 from mlops.stores.athena.session import open_session
 from mlops.stores.athena.staging import Storage
 from mlops.stores.redis.batches import Batch
-from mlops.stores.redis.link import DirectLink
 from mlops.stores.redis.writing import OnlineWriter
 from pipelines.features.lease import Leases
 from pipelines.features.upsync.loading import view_of
@@ -42,7 +41,8 @@ class Place:
 
     aws: LocalAws
     warehouse: Warehouse
-    link: DirectLink
+    link: Any
+    """A `DirectLink`, of whose client some tests ask more, or the way to a cluster."""
     view: Any
     entities: Sequence[Any] = (CUSTOMER,)
     project: str = field(default_factory=lambda: f"upsync{next(_numbers)}")

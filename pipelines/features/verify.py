@@ -27,12 +27,11 @@ from mlops.stores.athena.results import Unloaded
 from mlops.stores.athena.sql import to_microseconds
 from mlops.stores.redis.batches import Batch, Limits, encode
 from mlops.stores.redis.decoding import RowReader
-from mlops.stores.redis.exchange import TIMES, Exchange, exchange
+from mlops.stores.redis.exchange import TIMES, Exchange, exchange, is_vanished, vanished
 from mlops.stores.redis.keys import scan_pattern, schemas_key
 from mlops.stores.redis.link import Fields, Link
 from mlops.stores.redis.schema import HEADER, TOMBSTONE, Schema, parse_schema
 from mlops.stores.redis.views import StoredView, stored_view
-from pipelines.features.backup.keys import scan
 from pipelines.features.upsync import statements
 from pipelines.features.upsync.changes import timing_of
 from pipelines.features.upsync.staging import Planner
@@ -203,18 +202,18 @@ class Verifier:
     def _keys(self, view: StoredView) -> Iterator[list[bytes]]:
         """Every key of the view's entities, each at least once; repeated ones are left out."""
         seen = set[int]()
-        keys = scan(self.link, scan_pattern(view.keys.prefix))
+        keys = self.link.scan(scan_pattern(view.keys.prefix))
         while part := list(itertools.islice(keys, _SCAN)):
             fresh = [key for key in dict.fromkeys(part) if _hash(key) not in seen]
             seen.update(_hash(key) for key in fresh)
             yield fresh
 
     def _remove(self, comparison: _Comparison) -> int:
-        """Take out the extra rows that were seen, where they still stand."""
+        """Take out the extra rows that were seen, where they still stand, as vanished ones."""
         keys = [key for key, _ in comparison.extras]
         old = [times for _, times in comparison.extras]
-        gone = exchange(self.link, Exchange(comparison.view, keys, old, [b""] * len(keys)))
-        return sum(gone)
+        left = [vanished(times) for times in old]
+        return sum(exchange(self.link, Exchange(comparison.view, keys, old, left)))
 
 
 @dataclass
@@ -241,6 +240,8 @@ class _Comparison:
             return "missing"
         if not isinstance(found, bytes) or len(found) < HEADER.size:
             return "unreadable"
+        if is_vanished(found):
+            return "missing"
         ours, theirs = HEADER.unpack_from(wanted)[2:], HEADER.unpack_from(found)[2:]
         if theirs > ours or (theirs == ours and found[0] == TOMBSTONE):
             return "ahead" if theirs[0] > to_microseconds(self.horizon) else "newer"

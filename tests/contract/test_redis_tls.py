@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -98,6 +100,27 @@ async def test_a_certificate_of_a_known_authority_is_accepted(
         store = store_at(url, server.password)
         await store.ping()
         await store.close()
+
+
+async def test_an_iam_token_gets_in_as_the_users_password(
+    server: RedisServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis is told the token here, which ElastiCache works out by itself."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    async with relay(server, certificate) as port:
+        options = f"ssl_ca_certs={certificate}&iam=online-group"
+        target = parse_target(f"rediss://app@127.0.0.1:{port}/0?{options}")
+        link: Any = open_async_link(target)
+        with pytest.raises(Unavailable, match="WRONGPASS"):
+            await link.command("PING")
+        provider = link.client.connection_pool.connection_kwargs["credential_provider"]
+        user, token = provider.get_credentials()
+        with redis.Redis(port=server.port, password=server.password) as admin:
+            admin.acl_setuser(user, enabled=True, passwords=[f"+{token}"], commands=["+@all"])
+        assert await link.command("ACL", "WHOAMI") == b"app"
+        await link.close()
 
 
 async def test_an_unknown_certificate_is_refused(server: RedisServer, certificate: Path) -> None:

@@ -2,6 +2,10 @@
 
 A row that holds no more is known by its event time and created time. Only where that very row
 still stands is it exchanged, decided in Redis; a row that was pushed meanwhile is another one.
+
+What vanished from the offline store leaves a tombstone with its times, so that an older row that
+is written late does not bring the entity back. Whatever the offline store has of the entity later
+takes the tombstone's place, however old it is: hence it bears a mark that others do not.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from dataclasses import dataclass
 
 from mlops.stores.redis.encoding import Times
 from mlops.stores.redis.link import Call, Link
-from mlops.stores.redis.schema import HEADER, ROW
+from mlops.stores.redis.schema import HEADER, ROW, TOMBSTONE, VANISHED
 from mlops.stores.redis.script import Script
 from mlops.stores.redis.views import StoredView
 
@@ -22,11 +26,14 @@ TIMES = slice(5, 21)
 EXCHANGE = Script(f"""
 local field, done = ARGV[1], {{}}
 for place, key in ipairs(KEYS) do
-  local old = redis.call('HGET', key, field)
+  local old = redis.call('HGET', key, field) or ''
   local expected, new = ARGV[2 * place], ARGV[2 * place + 1]
+  local stands = string.byte(old, 1) == {ROW}
+    and string.sub(old, {TIMES.start + 1}, {TIMES.stop}) == expected
+  local vanished = string.sub(old, 1, 5) == '\\{TOMBSTONE}{VANISHED.decode()}'
+    and string.byte(new, 1) == {ROW}
   done[place] = 0
-  local is_row = old and string.byte(old, 1) == {ROW}
-  if is_row and string.sub(old, {TIMES.start + 1}, {TIMES.stop}) == expected then
+  if stands or vanished then
     if new == '' then
       redis.call('HDEL', key, field)
       done[place] = 1
@@ -38,7 +45,9 @@ for place, key in ipairs(KEYS) do
 end
 return done
 """)
-"""ARGV: 1 the view; then for each key the old row's times in 16 bytes, and the new row or ''."""
+"""ARGV: 1 the view; then for each key the old row's times in 16 bytes, and the new row, or '' for
+none. A row takes the place of what vanished whatever the times; with '' for them, of nothing else.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,8 @@ class Exchange:
     view: StoredView
     keys: Sequence[bytes]
     old: Sequence[bytes]
-    """The times of the rows to be replaced, as they stand in a row."""
+    """The times of the rows to be replaced, as they stand in a row; '' to replace only what
+    vanished."""
     rows: Sequence[bytes]
 
 
@@ -58,7 +68,8 @@ def exchange(link: Link, asked: Exchange) -> list[bool]:
     Raises Unavailable; then a part may be done, and doing it again does no harm.
     """
     done: dict[int, bool] = {}
-    for call, answer in link.run(EXCHANGE, _calls(asked)):
+    calls = _calls(asked, at_most=min(_ROWS, link.keys_per_call))
+    for call, answer in link.run(EXCHANGE, calls):
         for place, changed in enumerate(answer):
             done[call.about + place] = bool(changed)
     return [done[place] for place in range(len(asked.keys))]
@@ -70,9 +81,18 @@ def packed_times(event: Times, created: Times) -> list[bytes]:
     return [HEADER.pack(ROW, b"\0\0\0\0", e, c)[TIMES] for e, c in pairs]
 
 
-def _calls(asked: Exchange) -> Iterator[Call]:
-    for start in range(0, len(asked.keys), _ROWS):
-        part = slice(start, start + _ROWS)
+def vanished(times: bytes) -> bytes:
+    """What stands for a row of these times that the offline store holds no more."""
+    return bytes([TOMBSTONE]) + VANISHED + times
+
+
+def is_vanished(row: bytes) -> bool:
+    return row.startswith(bytes([TOMBSTONE]) + VANISHED)
+
+
+def _calls(asked: Exchange, *, at_most: int) -> Iterator[Call]:
+    for start in range(0, len(asked.keys), at_most):
+        part = slice(start, start + at_most)
         pairs = zip(asked.old[part], asked.rows[part], strict=True)
         arguments = [item for pair in pairs for item in pair]
         yield Call(asked.keys[part], [asked.view.field, *arguments], start)

@@ -98,6 +98,15 @@ class Link(Protocol):
     def command(self, *args: Any) -> Any:
         """The answer to one command."""
 
+    def everywhere(self, *args: Any) -> list[Any]:
+        """The answers to one command of every server that takes writes."""
+
+    def settle(self, milliseconds: int) -> None:
+        """Return when a replica holds what was written, of each server that has any.
+
+        Raises Unavailable also where none does within that time.
+        """
+
     def batch(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to many commands, an error in place of an answer."""
 
@@ -109,13 +118,10 @@ class Link(Protocol):
 
 
 def open_link(target: RedisTarget, *, limits: RedisLimits = USUAL_LIMITS, retries: int = 3) -> Link:
-    """The way to one Redis or to a cluster. Nothing is connected before it is needed, but for a
-    cluster, whose nodes are asked for at once: raises Unavailable."""
+    """The way to one Redis or to a cluster; nothing is connected before it is needed."""
     if target.is_cluster:
-        try:
-            return ClusterLink(connect_cluster(target, limits=limits), target.address)
-        except FAILURES as exc:
-            raise unavailable(target.address, exc) from exc
+        client = _LateCluster(lambda: connect_cluster(target, limits=limits))
+        return ClusterLink(client, target.address)
     replica = None
     if target.replica is not None:
         host, _, port = target.replica.rpartition(":")
@@ -179,11 +185,24 @@ class _ClientLink:
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
-    def scan(self, pattern: bytes) -> Iterator[bytes]:
+    def _settle(self, server: redis.Redis, milliseconds: int) -> None:
         try:
-            yield from self.client.scan_iter(match=pattern, count=_SCANNED)
+            info: Any = server.info("replication")
+            if not int(info["connected_slaves"]):
+                return
+            # WAIT waits for what stood before its connection's last command, whoever wrote it.
+            pipe: Any = server.pipeline(transaction=False)
+            pipe.ping()
+            pipe.execute_command("WAIT", 1, milliseconds)
+            taken = int(pipe.execute()[1])
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
+        if taken < 1:
+            raise Unavailable(
+                f"Redis at {self.address} has {info['connected_slaves']} replicas, and none of "
+                f"them took what was written within {milliseconds / 1000:g} s. Look at their "
+                "replication lag."
+            )
 
     def close(self) -> None:
         self.client.close()
@@ -233,6 +252,20 @@ class DirectLink(_ClientLink):
             except FAILURES as exc:
                 self._wait(exc, failures)
         raise AssertionError
+
+    def everywhere(self, *args: Any) -> list[Any]:
+        return [self.command(*args)]
+
+    def settle(self, milliseconds: int) -> None:
+        self._settle(self.client, milliseconds)
+
+    def scan(self, pattern: bytes) -> Iterator[bytes]:
+        cursor = 0
+        while True:
+            cursor, keys = self.command("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
+            yield from keys
+            if int(cursor) == 0:
+                return
 
     def _wait(self, cause: BaseException, failures: int) -> None:
         """Before another attempt, where one may help. Raises Unavailable where none is left."""
@@ -313,12 +346,51 @@ def _settle(
     return unanswered.popleft(), answer
 
 
+class _LateCluster:
+    """A client of a cluster that asks for its nodes when it is first used."""
+
+    def __init__(self, connect: Callable[[], redis.RedisCluster]) -> None:
+        self._connect = connect
+
+    @cached_property
+    def _client(self) -> redis.RedisCluster:
+        return self._connect()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def close(self) -> None:
+        if "_client" in self.__dict__:
+            self._client.close()
+
+
 @dataclass
 class ClusterLink(_ClientLink):
     """A Redis in cluster mode: redis-py knows the nodes, and follows keys that move."""
 
     keys_per_call: int = 1
     """Two entities hardly ever share a slot."""
+
+    def everywhere(self, *args: Any) -> list[Any]:
+        try:
+            nodes = sorted(self.client.get_primaries(), key=lambda node: str(node.name))
+            return [self.client.execute_command(*args, target_nodes=node) for node in nodes]
+        except FAILURES as exc:
+            raise unavailable(self.address, exc) from exc
+
+    def settle(self, milliseconds: int) -> None:
+        try:
+            servers = [self.client.get_redis_connection(n) for n in self.client.get_primaries()]
+        except FAILURES as exc:
+            raise unavailable(self.address, exc) from exc
+        for server in servers:
+            self._settle(server, milliseconds)
+
+    def scan(self, pattern: bytes) -> Iterator[bytes]:
+        try:
+            yield from self.client.scan_iter(match=pattern, count=_SCANNED)
+        except FAILURES as exc:
+            raise unavailable(self.address, exc) from exc
 
     def fetch(self, asks: Sequence[Ask]) -> list[Any]:
         return self.batch([("HMGET", key, *of.names) for key, of in asks])

@@ -22,6 +22,8 @@ from mlops.plan import PlannedField
 
 ROW, TOMBSTONE = 0x01, 0x81
 """The first byte: the format's version, and the high bit for a deleted row."""
+VANISHED = b"gone"
+"""In place of a tombstone's fingerprint: the offline store held the row, and holds it no more."""
 HEADER = struct.Struct("<B4sqq")
 """Kind, fingerprint, event time and created time in microseconds since 1970."""
 TAG_SIZE = 5

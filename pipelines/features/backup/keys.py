@@ -10,11 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from mlops.stores.redis.keys import project_prefix, scan_pattern, schemas_key
-from mlops.stores.redis.link import Call, Link
+from mlops.stores.redis.link import Call, Link, unavailable
 from mlops.stores.redis.script import Script
 
 _STEP = 200
-_SCAN = 1_000
 SCHEMA = pa.schema(
     [
         ("key", pa.binary()),
@@ -75,8 +74,8 @@ class ProjectKeys:
         is not whole yet is not taken for one that is.
         """
         yield schemas_key(self.project)
-        yield from scan(self.link, scan_pattern(project_prefix(self.project)))
-        yield from scan(self.link, self.marks_pattern)
+        yield from self.link.scan(scan_pattern(project_prefix(self.project)))
+        yield from self.link.scan(self.marks_pattern)
 
     def is_empty(self) -> bool:
         keys = itertools.islice(self.scan(), 1, None)
@@ -86,7 +85,7 @@ class ProjectKeys:
     def take(self) -> Iterator[pa.RecordBatch]:
         """The keys with what they hold, some hundreds at a time; a key is taken in one step."""
         keys = self.scan()
-        calls = (Call(part, []) for part in _parts(keys, _STEP))
+        calls = (Call(part, []) for part in _parts(keys, self._keys_per_call))
         rows: list[dict[str, Any]] = []
         for call, (seconds, micros, found) in self.link.run(_TAKE, calls):
             now = int(seconds) * 1000 + int(micros) // 1000
@@ -99,24 +98,23 @@ class ProjectKeys:
 
     def put(self, batch: pa.RecordBatch) -> int:
         """Put keys back, in the place of what stands there; doing it again changes nothing."""
-        calls = (_put_call(part) for part in _parts(iter(batch.to_pylist()), _STEP))
+        rows = iter(batch.to_pylist())
+        calls = (_put_call(part) for part in _parts(rows, self._keys_per_call))
         return sum(int(count) for _, count in self.link.run(_PUT, calls))
 
     def remove(self) -> int:
         """Remove every key of the project."""
-        parts = _parts(self.scan(), _STEP)
-        return sum(int(self.link.command("UNLINK", *part)) for part in parts)
+        removed = 0
+        for part in _parts(self.scan(), _STEP):
+            for answer in self.link.batch([("UNLINK", key) for key in part]):
+                if isinstance(answer, Exception):
+                    raise unavailable(self.link.address, answer) from answer
+                removed += int(answer)
+        return removed
 
-
-def scan(link: Link, pattern: bytes) -> Iterator[bytes]:
-    """The keys of a pattern, in small steps; one may come twice."""
-    cursor = 0
-    while True:
-        answer = link.command("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN)
-        cursor = int(answer[0])
-        yield from answer[1]
-        if cursor == 0:
-            return
+    @property
+    def _keys_per_call(self) -> int:
+        return min(_STEP, self.link.keys_per_call)
 
 
 def _rows(keys: Sequence[bytes], found: Iterable[Any], now: int) -> Iterator[dict[str, Any]]:

@@ -103,7 +103,7 @@ class Loader:
         task, view = plan.tasks[number], view_of(plan)
         write = partial(self.online.write, ties=plan.ties)
         if task.kind == "exchanges":
-            write = partial(self.online.exchange)
+            write = partial(self.online.exchange, until=plan.span.until)
         noted = time.monotonic()
         for file, skip, batch in self._batches(task, progress):
             began = time.monotonic()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from mlops.stores.redis.batches import to_microseconds
 from mlops.stores.redis.views import StoredView
 from pipelines.features.upsync.state import CREATED, EVENT, OLD_CREATED, OLD_EVENT
 
@@ -39,9 +41,12 @@ class OnlineTarget(Protocol):
     def write_together(self, batches: Sequence[tuple[StoredView, pa.RecordBatch]]) -> list[Written]:
         """As `write`, rows of several views with the same keys in the same order."""
 
-    def exchange(self, view: StoredView, rows: pa.RecordBatch) -> Written:
+    def exchange(self, view: StoredView, rows: pa.RecordBatch, *, until: datetime) -> Written:
         """Put a row in the place of an older one, or nothing where it has no event time, if the
         older one, known by its times, still stands there. Where another row does, newest wins.
+
+        until: a row up to this event time has vanished; what is older does not bring it back,
+        unless these methods write it.
         """
 
     def settle(self) -> None:
@@ -59,6 +64,8 @@ class MemoryTarget:
     """A working fake with the same rules."""
 
     rows: dict[tuple[str, tuple[Any, ...]], dict[str, Any]] = field(default_factory=dict)
+    gone: set[tuple[str, tuple[Any, ...]]] = field(default_factory=set)
+    """Where a tombstone stands for a row that vanished."""
     marks: dict[str, str] = field(default_factory=dict)
     server: str = "one"
     down: list[Exception] = field(default_factory=list)
@@ -80,13 +87,15 @@ class MemoryTarget:
         self.together.append(len(batches))
         return written
 
-    def exchange(self, view: StoredView, rows: pa.RecordBatch) -> Written:
+    def exchange(self, view: StoredView, rows: pa.RecordBatch, *, until: datetime) -> Written:
         written = removed = 0
         for row in rows.to_pylist():
             key = (view.name, _key(view, row))
             stood = self.rows.get(key)
             if stood and _times(stood) == (row.pop(OLD_EVENT), row.pop(OLD_CREATED)):
                 del self.rows[key]
+                if row[EVENT] is None and stood[EVENT] <= to_microseconds(until):
+                    self.gone.add(key)
                 removed += row[EVENT] is None
             if row[EVENT] is not None:
                 written += self._put(view, row)
@@ -111,6 +120,7 @@ class MemoryTarget:
         )
         if wins:
             self.rows[key] = row
+            self.gone.discard(key)
         return wins
 
 

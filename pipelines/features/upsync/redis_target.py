@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops.clock import Clock
-from mlops.errors import Unavailable
 from mlops.stores.redis.arrow import created_times, event_times, row_keys
-from mlops.stores.redis.batches import Batch, Encoded, Limits, encode
-from mlops.stores.redis.exchange import TIMES, Exchange, exchange, packed_times
+from mlops.stores.redis.batches import Batch, Encoded, Limits, encode, to_microseconds
+from mlops.stores.redis.exchange import TIMES, Exchange, exchange, packed_times, vanished
 from mlops.stores.redis.link import Link
 from mlops.stores.redis.views import StoredView
 from mlops.stores.redis.writing import OnlineWriter, WriteReport
@@ -34,22 +33,22 @@ class RedisTarget:
     limits: Limits = field(default_factory=Limits)
 
     def identity(self) -> str:
-        return str(self._server()["run_id"])
+        return ",".join(str(server["run_id"]) for server in self.link.everywhere("INFO", "server"))
 
     def write(self, view: StoredView, rows: pa.RecordBatch, *, ties: bool = False) -> Written:
         encoded = self._encoded(view, rows)
-        changed = 0
-        if ties:
-            old = [row[TIMES] for row in encoded.rows]
-            changed = sum(exchange(self.link, Exchange(view, encoded.keys, old, encoded.rows)))
+        if not ties:
+            return self._brought_back(encoded, self._written(encoded))
+        old = [row[TIMES] for row in encoded.rows]
+        changed = sum(exchange(self.link, Exchange(view, encoded.keys, old, encoded.rows)))
         found = self._written(encoded)
         return replace(found, written=found.written + changed, older=found.older - changed)
 
-    def exchange(self, view: StoredView, rows: pa.RecordBatch) -> Written:
+    def exchange(self, view: StoredView, rows: pa.RecordBatch, *, until: datetime) -> Written:
         """First what stands is exchanged, then newest wins among what could not be."""
         empty = rows.column(EVENT).is_null()
         gone, new = rows.filter(empty), rows.filter(pc.invert(empty))
-        removed = sum(self._exchange(view, gone, [b""] * gone.num_rows))
+        removed = sum(self._remove(view, gone, until))
         encoded = self._encoded(view, new)
         refused = {refusal.row for refusal in encoded.refused}
         fine = [place for place in range(new.num_rows) if place not in refused]
@@ -66,12 +65,7 @@ class RedisTarget:
         )
 
     def settle(self) -> None:
-        replicas = int(self._replication().get("connected_slaves", 0))
-        if replicas and int(self.link.command("WAIT", 1, _SETTLE_MS)) < 1:
-            raise Unavailable(
-                f"Redis at {self.link.address} has {replicas} replicas, and none of them took what "
-                f"was written within {_SETTLE_MS // 1000} s. Look at their replication lag."
-            )
+        self.link.settle(_SETTLE_MS)
 
     def mark(self, view: str) -> str | None:
         found = self.link.command("GET", mark_key(self.project, view))
@@ -85,7 +79,9 @@ class RedisTarget:
         return encode(batch, now=self.clock.now(), limits=self.limits)
 
     def write_together(self, batches: Sequence[tuple[StoredView, pa.RecordBatch]]) -> list[Written]:
-        return self._write([self._encoded(view, rows) for view, rows in batches])
+        together = [self._encoded(view, rows) for view, rows in batches]
+        pairs = zip(together, self._write(together), strict=True)
+        return [self._brought_back(encoded, written) for encoded, written in pairs]
 
     def _written(self, encoded: Encoded) -> Written:
         [written] = self._write([encoded])
@@ -98,6 +94,23 @@ class RedisTarget:
             _told(encoded, reports.get(encoded.view.name, WriteReport())) for encoded in together
         ]
 
+    def _brought_back(self, encoded: Encoded, written: Written) -> Written:
+        """A row of the offline store stands again for one that vanished from there, if older."""
+        if not written.older:
+            return written
+        any_times = [b""] * len(encoded.keys)
+        asked = Exchange(encoded.view, encoded.keys, any_times, encoded.rows)
+        back = sum(exchange(self.link, asked))
+        return replace(written, written=written.written + back, older=written.older - back)
+
+    def _remove(self, view: StoredView, rows: pa.RecordBatch, until: datetime) -> list[bool]:
+        """A row that is only ahead of the clock has not vanished, and leaves nothing."""
+        event, _ = event_times(rows, OLD_EVENT)
+        times = packed_times(event, created_times(rows, OLD_CREATED))
+        ahead = (event > to_microseconds(until)).tolist()
+        left = [b"" if is_ahead else vanished(t) for is_ahead, t in zip(ahead, times, strict=True)]
+        return self._exchange(view, rows, left)
+
     def _exchange(self, view: StoredView, rows: pa.RecordBatch, new: Sequence[bytes]) -> list[bool]:
         if not rows.num_rows:
             return []
@@ -105,14 +118,6 @@ class RedisTarget:
         old = packed_times(event, created_times(rows, OLD_CREATED))
         keys = row_keys(view.keys, rows)
         return exchange(self.link, Exchange(view, [key or b"" for key in keys], old, new))
-
-    def _server(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.link.command("INFO", "server")
-        return found
-
-    def _replication(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.link.command("INFO", "replication")
-        return found
 
 
 def mark_key(project: str, view: str) -> str:

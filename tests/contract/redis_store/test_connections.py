@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from feast.infra.key_encoding_utils import serialize_entity_key, serialize_entity_key_prefix
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from infra.local.redis import RedisServer
 from mlops.clock import FixedClock
@@ -20,12 +26,17 @@ from mlops.plan import FeaturePlan, PlannedView
 from mlops.stores.redis.async_link import open_async_link
 from mlops.stores.redis.batches import Batch
 from mlops.stores.redis.connecting import RedisLimits
+from mlops.stores.redis.feast_layout import FeastFields
+from mlops.stores.redis.keys import scan_pattern
 from mlops.stores.redis.link import Link, open_link
 from mlops.stores.redis.reading import BlockingReader, RedisFeatures, SchemaBook, compile_read
 from mlops.stores.redis.removal import remove_project, remove_view
 from mlops.stores.redis.target import RedisTarget, parse_target
 from mlops.stores.redis.views import StoredView
 from mlops.stores.redis.writing import OnlineWriter, WriteReport
+from pipelines.features.backup.keys import ProjectKeys
+from pipelines.features.migration.migrating import Migration
+from pipelines.features.upsync.redis_target import RedisTarget as UpsyncTarget
 from tests.online_rows import fields, view
 from tests.redis_processes import client_of, cluster, restarted, running
 
@@ -180,10 +191,66 @@ class TestCluster:
         assert write(link, spend, {"moved": 2.0}, at=NOW + MINUTE).written == 1
         assert read(link, "e", "moved") == [2.0]
 
-    def test_a_cluster_that_is_not_there_is_unavailable(self) -> None:
+    def test_a_cluster_that_is_not_there_is_unavailable_once_it_is_asked(self) -> None:
+        """So that a service starts beside a cluster that does not answer yet."""
         limits = RedisLimits(connect_timeout=0.2)
-        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
-            open_link(RedisTarget("127.0.0.1", 1, is_cluster=True), limits=limits)
+        with closing(open_link(RedisTarget("127.0.0.1", 1, is_cluster=True), limits=limits)) as no:
+            for ask in (
+                lambda: no.command("GET", "a"),
+                lambda: no.everywhere("PING"),
+                lambda: no.batch([("GET", "a")]),
+                lambda: list(no.scan(b"*")),
+            ):
+                with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
+                    ask()
+
+    def test_what_all_nodes_hold_is_saved_removed_and_restored(self, link: Link) -> None:
+        amounts = {str(n): float(n) for n in range(60)}
+        for project in ("f", "team_f"):
+            write(link, view("spend", project=project, amount="Float64"), amounts)
+        keys = ProjectKeys(link, "f")
+        online = UpsyncTarget(link, "f", CLOCK)
+        online.set_mark("spend", "run1")
+        saved = list(keys.take())
+        assert sum(batch.num_rows for batch in saved) == 62
+        assert keys.remove() == 62
+        assert (keys.is_empty(), read(link, "f", "7")) == (True, [None])
+        assert sum(keys.put(batch) for batch in saved) == 62
+        assert read(link, "f", *amounts) == list(amounts.values())
+        assert online.mark("spend") == "run1"
+        assert read(link, "team_f", "7") == [7.0]
+
+    def test_what_feast_wrote_on_all_nodes_is_taken_over_and_removed(self, link: Link) -> None:
+        table = SimpleNamespace(
+            name="spend",
+            ttl=None,
+            entity_columns=fields(customer_id="String"),
+            features=fields(amount="Float64"),
+        )
+        [value] = FeastFields("spend", ("amount",)).values
+        for n in range(30):
+            entity = EntityKey(join_keys=["customer_id"], entity_values=[Value(string_val=str(n))])
+            stored = (b"_ts:spend", Timestamp(seconds=1).SerializeToString())
+            stored += (value, Value(double_val=n).SerializeToString())
+            link.command("HSET", serialize_entity_key(entity) + b"h", *stored)
+        [report] = Migration(link, link, "h", "h", CLOCK).run([table], remove_old=True)
+        assert (report.rows, report.written, report.removed) == (30, 30, 30)
+        pattern = scan_pattern(serialize_entity_key_prefix(["customer_id"]))
+        assert list(link.scan(pattern)) == []
+        assert len(list(link.scan(b"fs:h:*"))) == 30
+
+    def test_a_node_that_was_replaced_makes_it_another_online_store(
+        self, link: Link, nodes: list[RedisServer]
+    ) -> None:
+        """What that node acknowledged may be lost, so upsync loads it again."""
+        online = UpsyncTarget(link, "g", CLOCK)
+        online.settle()
+        ids = set(online.identity().split(","))
+        assert len(ids) == 3
+        for node in nodes:
+            with client_of(node) as client:
+                run_id: Any = client.info("server")
+            assert run_id["run_id"] in ids
 
 
 class TestReplica:
@@ -225,6 +292,24 @@ class TestReplica:
             pytest.raises(Unavailable, match=r"takes no writes.*failover"),
         ):
             write(link, view("spend", project="c", amount="Float64"), {"x": 1.0})
+
+    def test_what_was_written_is_settled_once_the_replica_has_it(
+        self, pair: tuple[RedisServer, RedisServer]
+    ) -> None:
+        """Whichever connection wrote it; one that hangs is told."""
+        replica = pair[1].process
+        assert replica is not None
+        with closing(open_link(target_of(pair[0]))) as link:
+            link.settle(5_000)
+            replica.send_signal(signal.SIGSTOP)
+            try:
+                with client_of(pair[0]) as other:
+                    other.hset("d", "a", "b")
+                with pytest.raises(Unavailable, match=r"1 replicas.*within 0\.1 s"):
+                    link.settle(100)
+            finally:
+                replica.send_signal(signal.SIGCONT)
+            link.settle(5_000)
 
     def hmgets(self, server: RedisServer) -> int:
         with client_of(server) as client:

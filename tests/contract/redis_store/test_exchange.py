@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from mlops.plan import PlannedField
-from mlops.stores.redis.exchange import TIMES, Exchange, exchange
+from mlops.stores.redis.exchange import TIMES, Exchange, exchange, vanished
 from mlops.stores.redis.link import Link
 from mlops.stores.redis.views import StoredView, stored_view
 
@@ -61,6 +61,28 @@ def test_a_row_is_taken_out_with_its_key(store: Store, project: str) -> None:
     store.put(key, row(20, 20, 2.0))
     assert store.exchange((key, row(20, 20, 2.0), b"")) == [True]
     assert not store.client.exists(key)
+
+
+@pytest.mark.parametrize("back", [row(10, 10, 1.0), row(20, 20, 2.0), row(30, 30, 3.0)])
+def test_what_vanished_is_brought_back_by_any_row_and_by_no_other_tombstone(
+    store: Store, project: str, back: bytes
+) -> None:
+    key, times = f"{project}:1".encode(), row(20, 20, 2.0)[TIMES]
+    store.put(key, row(20, 20, 2.0))
+    assert store.exchange((key, row(20, 20, 2.0), vanished(times))) == [True]
+    assert store.get(key) == vanished(times)
+    assert store.exchange((key, row(20, 20, 2.0), vanished(row(30, 30, 1.0)[TIMES]))) == [False]
+    assert store.exchange((key, b"", back)) == [True]
+    assert store.get(key) == back
+
+
+def test_a_row_that_was_deleted_is_not_brought_back(store: Store, project: str) -> None:
+    """A tombstone that was pushed is newer; only what vanished is the offline store's to undo."""
+    key = f"{project}:1".encode()
+    deleted = b"\x81\0\0\0\0" + row(20, 20, 2.0)[TIMES]
+    store.put(key, deleted)
+    assert store.exchange((key, row(20, 20, 2.0), row(10, 10, 1.0))) == [False]
+    assert store.get(key) == deleted
 
 
 @pytest.mark.parametrize("stands", [row(21, 20, 2.0), row(20, 21, 2.0), b"\x01short", None])

@@ -230,6 +230,16 @@ def test_a_full_redis_pauses_the_run_until_it_has_room(place: Place) -> None:
     nothing_is_lost(place)
 
 
+def test_a_failover_pauses_the_run_until_writes_are_taken_again(place: Place) -> None:
+    def demote(call: int) -> None:
+        if call == 3:
+            place.link.client.replicaof("127.0.0.1", 1)
+            threading.Timer(0.4, place.link.client.replicaof, ("NO", "ONE")).start()
+
+    upsync(place, demote)
+    nothing_is_lost(place)
+
+
 def test_a_redis_that_stays_full_fails_the_run_and_marks_nothing(place: Place) -> None:
     with pytest.raises(Unavailable, match="is full"):
         upsync(place, lambda call: full(place, yes=call >= 3), patience=0.5)

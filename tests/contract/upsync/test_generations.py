@@ -15,7 +15,7 @@ from feast.types import Float64, Int64, String
 
 from mlops.stores.athena.staging import parquet_table
 from mlops.stores.redis.link import Fields
-from mlops.stores.redis.schema import HEADER
+from mlops.stores.redis.schema import HEADER, ROW
 from pipelines.features.buildlog import Build, BuildLog, Days, load_log, save_log
 from pipelines.features.tables import CUSTOMER_SPEND as TABLE
 from tests.feast_athena import CUSTOMER, Warehouse
@@ -141,7 +141,8 @@ def online(place: Place) -> dict[str, tuple[int, int]]:
     asked = Fields((stored.field,))
     answers = place.link.fetch([(stored.keys.key({"customer_id": key}), asked) for key in KEYS])
     found = {key: answer[0] for key, answer in zip(KEYS, answers, strict=True)}
-    return {key: HEADER.unpack_from(row)[2:] for key, row in found.items() if row}
+    rows = {key: row for key, row in found.items() if row and row[0] == ROW}
+    return {key: HEADER.unpack_from(row)[2:] for key, row in rows.items()}
 
 
 def all_of(value: float, *first_last: int) -> dict[date, dict[str, float]]:
@@ -198,6 +199,22 @@ def test_a_row_that_vanishes_and_comes_back_as_an_older_one_is_there(tables: Tab
     assert place.verify("2018-08-05").faults == 0
 
 
+def test_an_older_row_that_is_written_late_does_not_bring_back_what_vanished(
+    tables: Tables,
+) -> None:
+    place, last, now = tables.place, date(2018, 8, 5), "2018-08-05T12:00:00"
+    tables.build(FIRST, last, "2018-08-05", all_of(0, 1, 5))
+    place.upsync(now)
+    tables.build(FIRST, last, "2018-08-05T01:00:00", {}, rebuild=True)
+    assert place.upsync(now).removed == len(KEYS)
+    late = {"customer_id": "c0", "customer_count_1d": 1, "customer_mean_amount_1d": 9.0}
+    place.push(now, late | {"event_time": at("2018-08-04T23:00:00")})
+    assert online(place) == {}
+    assert place.verify(now).faults == 0
+    place.push(now, late | {"event_time": at("2018-08-05T11:00:00")})
+    assert set(online(place)) == {"c0"}
+
+
 @pytest.mark.parametrize("seed", range(int(os.environ.get("SOAK_HISTORIES", "2"))))
 def test_whatever_happens_online_follows_the_builds_the_clock_and_the_pushes(
     tables: Tables, seed: int
@@ -205,7 +222,7 @@ def test_whatever_happens_online_follows_the_builds_the_clock_and_the_pushes(
     """Random builds, rebuilds, pushes and clocks; after each run the oracle and `verify` agree."""
     place, random_ = tables.place, random.Random(seed)
     now = loaded = at("2018-08-04")
-    model: dict[str, Row] = {}
+    model, gone = dict[str, Row](), dict[str, tuple[int, int]]()
     before: dict[str, Row] = {}
     for step in range(9):
         moved = random_.choice([timedelta(0), timedelta(hours=7), days(1), days(1), days(-1)])
@@ -213,13 +230,13 @@ def test_whatever_happens_online_follows_the_builds_the_clock_and_the_pushes(
         _build_something(tables, now, step, random_)
         for key in random_.sample(KEYS, 2):
             event = now - timedelta(minutes=random_.randrange(1, 600))
-            _push(place, model, key, event, now, value=1000.0 + step)
+            _push(place, (model, gone), key, event, now, value=1000.0 + step)
         place.upsync(
             str(now.replace(tzinfo=None)), full=now < loaded, shards=random_.choice([1, 3])
         )
         after = tables.latest(now, tables.log)
         for key in KEYS:
-            model = _exchanged(model, key, before.get(key), after.get(key))
+            _exchange((model, gone), key, before.get(key), after.get(key), now)
         before, loaded = after, now
         oldest = micro(now - days(3))
         there = {key: times for key, times in online(place).items() if times[0] >= oldest}
@@ -246,22 +263,33 @@ def _some(first: date, last: date, random_: random.Random) -> dict[date, dict[st
     return {day: {key: random_.random() for key in KEYS if random_.random() < 0.6} for day in span}
 
 
+Online = tuple[dict[str, Row], dict[str, tuple[int, int]]]
+"""What stands online, and the times of what vanished, by key."""
+
+
 def _push(
-    place: Place, model: dict[str, Row], key: str, event: datetime, now: datetime, *, value: float
+    place: Place, online: Online, key: str, event: datetime, now: datetime, *, value: float
 ) -> None:
     row = {"customer_id": key, "customer_count_1d": 1, "customer_mean_amount_1d": value}
     place.push(str(now.replace(tzinfo=None)), row | {"event_time": event})
+    model, gone = online
     pushed = (micro(event), micro(now), value)
-    model[key] = max(pushed, model.get(key, pushed), key=lambda r: r[:2])
+    if pushed[:2] > max(model.get(key, (0, 0))[:2], gone.get(key, (0, 0))):
+        model[key] = pushed
+        gone.pop(key, None)
 
 
-def _exchanged(
-    model: dict[str, Row], key: str, before: Row | None, after: Row | None
-) -> dict[str, Row]:
+def _exchange(
+    online: Online, key: str, before: Row | None, after: Row | None, now: datetime
+) -> None:
     """What upsync makes of one key: the row that was loaded goes, others stay if they are newer."""
+    model, gone = online
     stands = model.get(key)
     if stands is not None and before is not None and stands[:2] == before[:2]:
+        del model[key]
+        if after is None and before[0] <= micro(now):
+            gone[key] = before[:2]
         stands = None
-    rows = [row for row in (stands, after) if row is not None]
-    rest = {other: row for other, row in model.items() if other != key}
-    return rest | ({key: max(rows, key=lambda r: r[:2])} if rows else {})
+    if after is not None and (stands is None or after[:2] > stands[:2]):
+        model[key] = after
+        gone.pop(key, None)

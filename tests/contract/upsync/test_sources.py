@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from datetime import timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from feast import FeatureView, Field
+from feast.types import Float64
 
 from mlops.errors import Refused
 from mlops.stores.athena.staging import split_uri
@@ -45,9 +48,9 @@ def place(local_aws: Any, warehouse: Warehouse, link: Any) -> Place:
 def damage(place: Place, key: bytes) -> None:
     """Another value of the last feature, with the same times."""
     field = place.stored().field
-    row = bytearray(cast("bytes", place.link.client.hget(key, field)))
+    row = bytearray(place.link.command("HGET", key, field))
     row[-1] ^= 1
-    place.link.client.hset(key, field, bytes(row))
+    place.link.command("HSET", key, field, bytes(row))
 
 
 def add(place: Place, table: pa.Table, name: str = "more") -> None:
@@ -155,7 +158,9 @@ def test_a_full_run_heals_what_differs(place: Place) -> None:
     stored = place.stored()
     key = stored.keys.key({"customer_id": "c2"})
     damage(place, key)
-    assert place.verify("2018-08-08").different == 1
+    place.link.command("HSET", stored.keys.key({"customer_id": "c1"}), stored.field, b"\x01short")
+    verdict = place.verify("2018-08-08")
+    assert (verdict.different, verdict.unreadable) == (1, 1)
     place.upsync("2018-08-08", full=True)
     assert place.verify("2018-08-08").faults == 0
 
@@ -165,7 +170,20 @@ def test_extra_rows_are_removed_where_it_is_asked_for(place: Place) -> None:
     row = {"customer_id": "nobody", "amount": 1.0, "payments": 1}
     place.push("2018-08-08", row | {"event_time": at("2018-08-07")})
     assert place.verify("2018-08-08", remove_extra=True).removed == 1
-    assert place.verify("2018-08-08").extra == 0
+    place.push("2018-08-08", row | {"event_time": at("2018-08-06")})
+    verdict = place.verify("2018-08-08")
+    assert (verdict.extra, verdict.faults) == (0, 0), "an older row does not bring it back"
+
+
+def test_a_row_that_vanished_stands_again_when_the_offline_store_has_one(place: Place) -> None:
+    place.upsync("2018-08-08")
+    row = {"customer_id": "late", "amount": 1.0, "payments": 1}
+    place.push("2018-08-08", row | {"event_time": at("2018-08-07T06:00:00")})
+    assert place.verify("2018-08-08", remove_extra=True).removed == 1
+    add(place, spends(("late", "2018-08-07", "2018-08-07T12:00:00", 5.0)))
+    assert place.verify("2018-08-08").missing == 1
+    assert place.upsync("2018-08-08T01:00:00").written == 1
+    assert place.verify("2018-08-08T01:00:00").faults == 0
 
 
 def test_going_back_in_time_takes_out_the_rows_of_the_future(place: Place) -> None:
@@ -178,6 +196,27 @@ def test_going_back_in_time_takes_out_the_rows_of_the_future(place: Place) -> No
     assert (verdict.checked, verdict.same, verdict.faults) == (1, 1, 0)
     place.upsync("2018-08-09")
     assert place.verify("2018-08-09").faults == 0
+
+
+def test_a_view_without_an_entity_is_loaded_and_compared(
+    local_aws: Any, warehouse: Warehouse, link: Any
+) -> None:
+    columns = {"event_time": "timestamp", "created": "timestamp", "amount": "double"}
+    warehouse.add("world", FIRST.select(list(columns)).slice(0, 2), columns)
+    view = FeatureView(
+        name="world",
+        entities=[],
+        ttl=timedelta(days=3),
+        schema=[Field(name="amount", dtype=Float64)],
+        source=warehouse.source("world"),
+    )
+    place = Place(local_aws, warehouse, link, view, entities=())
+    assert place.upsync("2018-08-08", shards=3).written == 1
+    verdict = place.verify("2018-08-08")
+    assert (verdict.checked, verdict.same, verdict.faults) == (1, 1, 0)
+    assert link.command("EXISTS", f"fs:{place.project}:__dummy_id:") == 1
+    sampled = [place.verify("2018-08-08", share=0.5, seed=seed) for seed in "abcd"]
+    assert {(v.checked, v.faults) for v in sampled} == {(0, 0), (1, 0)}
 
 
 def test_a_dry_run_says_how_many_rows_and_bytes(place: Place) -> None:
