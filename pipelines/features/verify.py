@@ -146,6 +146,8 @@ class Verifier:
             if kind == "different":
                 kind = self._differences(comparison, wanted, found)
             comparison.note(kind, key)
+            if kind == "ahead":
+                comparison.wrong.append((key, found[TIMES], wanted))
 
     def _read(self, comparison: _Comparison, keys: Sequence[bytes]) -> list[Any]:
         asked = Fields((comparison.view.field,))
@@ -197,7 +199,9 @@ class Verifier:
                 if kind is not None:
                     comparison.note(kind, key)
                 if kind == "extra":
-                    comparison.extras.append((key, row[TIMES]))
+                    comparison.wrong.append((key, row[TIMES], vanished(row[TIMES])))
+                elif kind == "ahead":
+                    comparison.wrong.append((key, row[TIMES], b""))
 
     def _keys(self, view: StoredView) -> Iterator[list[bytes]]:
         """Every key of the view's entities, each at least once; repeated ones are left out."""
@@ -209,11 +213,11 @@ class Verifier:
             yield fresh
 
     def _remove(self, comparison: _Comparison) -> int:
-        """Take out the extra rows that were seen, where they still stand, as vanished ones."""
-        keys = [key for key, _ in comparison.extras]
-        old = [times for _, times in comparison.extras]
-        left = [vanished(times) for times in old]
-        return sum(exchange(self.link, Exchange(comparison.view, keys, old, left)))
+        """Take out the rows that were seen and should not stand, where they still do."""
+        if not comparison.wrong:
+            return 0
+        keys, old, new = zip(*comparison.wrong, strict=True)
+        return sum(exchange(self.link, Exchange(comparison.view, keys, old, new)))
 
 
 @dataclass
@@ -229,7 +233,8 @@ class _Comparison:
     counts: Counter[str] = field(default_factory=Counter)
     differing: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
-    extras: list[tuple[bytes, bytes]] = field(default_factory=list)
+    wrong: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    """Keys of rows that should not stand, the rows' times, and what should stand there."""
     removed: int = 0
 
     def judge(self, wanted: bytes, found: Any) -> str:

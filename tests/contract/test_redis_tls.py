@@ -113,7 +113,7 @@ async def test_an_iam_token_gets_in_as_the_users_password(
         options = f"ssl_ca_certs={certificate}&iam=online-group"
         target = parse_target(f"rediss://app@127.0.0.1:{port}/0?{options}")
         link: Any = open_async_link(target)
-        with pytest.raises(Unavailable, match="WRONGPASS"):
+        with pytest.raises(Unavailable, match="invalid username-password"):
             await link.command("PING")
         provider = link.client.connection_pool.connection_kwargs["credential_provider"]
         user, token = provider.get_credentials()

@@ -135,7 +135,7 @@ def runs(view: tuple[str, ...], last: int, as_json: bool) -> None:
 @click.option(
     "--examples", "shown", type=click.IntRange(min=0), default=0, help="Keys to show of each fault."
 )
-@click.option("--remove-extra", is_flag=True, help="Take out rows that the offline store lacks.")
+@click.option("--remove-extra", is_flag=True, help="Take out extra rows and those that are ahead.")
 @json_option
 def verify(
     view: tuple[str, ...],
@@ -150,7 +150,8 @@ def verify(
 
     Exits with 1 when more rows than the threshold allows are missing, stale, different, extra or
     unreadable. A newer row online is no fault. Extra rows are pushed ones that the offline store
-    does not know (yet), or rows that vanished from a source.
+    does not know (yet), or rows that vanished from a source. Rows that are ahead were pushed before
+    the clock went back.
 
     \b
     Examples:
@@ -176,7 +177,8 @@ def verify(
         raise JobFailed(
             f"{', '.join(wrong)}: more than {threshold:.3%} of the rows are wrong online. Load "
             "what is missing, stale or different: 'mlops features upsync --full "
-            f"{' '.join(wrong)}'. Extra rows: --remove-extra, unless they were pushed."
+            f"{' '.join(wrong)}'. Extra rows, unless they were pushed, and those ahead: "
+            "--remove-extra."
         )
 
 
@@ -194,7 +196,7 @@ def _show_verdicts(verdicts: Sequence[Verdict], *, as_json: bool) -> None:
         for kind, keys in verdict.examples.items():
             out.print(f"{verdict.view}: {kind}: {', '.join(keys)}", markup=False, soft_wrap=True)
         if verdict.removed:
-            out.print(f"{verdict.view}: {verdict.removed:,} extra rows removed", highlight=False)
+            out.print(f"{verdict.view}: {verdict.removed:,} rows taken out", highlight=False)
 
 
 def _session() -> OnlineSession:

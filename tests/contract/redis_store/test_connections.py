@@ -230,9 +230,9 @@ class TestCluster:
         [value] = FeastFields("spend", ("amount",)).values
         for n in range(30):
             entity = EntityKey(join_keys=["customer_id"], entity_values=[Value(string_val=str(n))])
-            stored = (b"_ts:spend", Timestamp(seconds=1).SerializeToString())
-            stored += (value, Value(double_val=n).SerializeToString())
-            link.command("HSET", serialize_entity_key(entity) + b"h", *stored)
+            time = (b"_ts:spend", Timestamp(seconds=1).SerializeToString())
+            amount = (value, Value(double_val=n).SerializeToString())
+            link.command("HSET", serialize_entity_key(entity) + b"h", *time, *amount)
         [report] = Migration(link, link, "h", "h", CLOCK).run([table], remove_old=True)
         assert (report.rows, report.written, report.removed) == (30, 30, 30)
         pattern = scan_pattern(serialize_entity_key_prefix(["customer_id"]))

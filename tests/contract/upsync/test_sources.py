@@ -175,6 +175,16 @@ def test_extra_rows_are_removed_where_it_is_asked_for(place: Place) -> None:
     assert (verdict.extra, verdict.faults) == (0, 0), "an older row does not bring it back"
 
 
+def test_rows_of_the_future_give_way_to_what_holds_now(place: Place) -> None:
+    place.upsync("2018-08-08")
+    row = {"amount": 9.0, "payments": 9, "event_time": at("2018-08-10")}
+    place.push("2018-08-10", *({"customer_id": key, **row} for key in ("c2", "nobody")))
+    assert place.verify("2018-08-08").ahead == 2
+    assert place.verify("2018-08-08", remove_extra=True).removed == 2
+    verdict = place.verify("2018-08-08")
+    assert (verdict.same, verdict.faults) == (2, 0)
+
+
 def test_a_row_that_vanished_stands_again_when_the_offline_store_has_one(place: Place) -> None:
     place.upsync("2018-08-08")
     row = {"customer_id": "late", "amount": 1.0, "payments": 1}
