@@ -100,6 +100,10 @@ class Unauthenticated(AccessRefused):
     code = "unauthenticated"
 
 
+class UnknownSigner(Unauthenticated):
+    """The token is signed with a key that was not published when the keys were last read."""
+
+
 class NotAllowed(AccessRefused):
     """The caller is known, and may not do this."""
 

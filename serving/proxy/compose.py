@@ -33,7 +33,6 @@ from serving.proxy.predict import Predictor
 from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
 from serving.proxy.timed_link import TimedLink
-from serving.proxy.tokens import Expected, HttpJwks, Tokens
 from serving.server import KEEP_ALIVE_SECONDS
 from serving.spans import open_tracing
 from serving.tls import client_context
@@ -109,6 +108,9 @@ def build_doorkeeper(store: KeyStore, section: ProxySettings, clock: Clock) -> D
     default = Rate(per_second, section.rate_burst or math.ceil(per_second)) if per_second else None
     tokens = None
     if section.oidc_issuer:
+        # What reads tokens takes half a second of a start that most do without.
+        from serving.proxy.tokens import Expected, HttpJwks, Tokens  # noqa: PLC0415
+
         expected = Expected(
             section.oidc_issuer,
             section.oidc_audience,

@@ -6,14 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
 from mlops.errors import MlopsError
-from serving.errors import NotAllowed, Unauthenticated
+from serving.errors import NotAllowed, Unauthenticated, UnknownSigner
 from serving.proxy.callers import Caller, RateLimits
 from serving.proxy.keys import ApiKeys, KeyStore, hash_key
-from serving.proxy.tokens import Tokens, UnknownSigner
+
+if TYPE_CHECKING:
+    from serving.proxy.tokens import Tokens
 
 log = logging.getLogger("serving.keys")
 

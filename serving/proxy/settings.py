@@ -7,12 +7,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from serving.proxy.tokens import ALGORITHMS
 from serving.settings import TlsSection, TracedSection
 
 PREFIX = "MLOPS_PROXY_"
 
 _JWKS_URL = r"^$|^https://.+|^http://(127\.0\.0\.1|localhost)[:/].+"
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+"""Signatures by a private key. A shared secret (HS…) would let the proxy make tokens itself."""
 _ALGORITHM = "|".join(ALGORITHMS)
 _ALGORITHMS = rf"^({_ALGORITHM})(,({_ALGORITHM}))*$"
 

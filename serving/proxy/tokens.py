@@ -29,12 +29,9 @@ from joserfc.jws import JWSRegistry
 
 from mlops.clock import Clock
 from mlops.errors import MlopsError, Unavailable
-from serving.errors import Unauthenticated
+from serving.errors import Unauthenticated, UnknownSigner
 
 log = logging.getLogger("serving.tokens")
-
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
-"""Signatures by a private key. A shared secret (HS…) would let the proxy make tokens itself."""
 
 _TIMEOUT_SECONDS = 2.0
 _MAX_JWKS_BYTES = 1024 * 1024
@@ -79,10 +76,6 @@ class Expected:
     """By how much the provider's clock may differ from the platform's."""
     subject_claim: str = "sub"
     audience_claim: str = "aud"
-
-
-class UnknownSigner(Unauthenticated):
-    """The token is signed with a key that was not published when the keys were last read."""
 
 
 @dataclass(frozen=True, slots=True)
