@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from mlops.stores.online import FeatureStatus, FeatureValue
+from serving.proxy.plain_features import PlainFeatures
 
 DEFAULTED = "DEFAULTED"
 _MOST_PATTERNS = 1000
@@ -33,6 +35,9 @@ class FeatureCounts(Collector):
         self, model: str, features: Mapping[str, FeatureValue], defaulted: frozenset[str]
     ) -> None:
         """One instance; a feature whose default was used counts as DEFAULTED."""
+        if isinstance(features, PlainFeatures):
+            self._patterns[model, features.names, _present(len(features)), defaulted] += 1
+            return
         statuses = tuple([value.status for value in features.values()])
         self._patterns[model, tuple(features), statuses, defaulted] += 1
         if len(self._patterns) > _MOST_PATTERNS:
@@ -51,3 +56,8 @@ class FeatureCounts(Collector):
             for name, status in zip(names, statuses, strict=True):
                 shown = DEFAULTED if name in defaulted else status.value
                 self._totals[model, name, shown] += number
+
+
+@lru_cache(maxsize=64)
+def _present(count: int) -> tuple[FeatureStatus, ...]:
+    return (FeatureStatus.PRESENT,) * count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from mlops.errors import MlopsError
 from mlops.stores.online import FeatureRow, FeatureStatus, FeatureValue
-from serving.proxy.instances import MAX_NUMBER, Instance
+from serving.proxy.input_values import as_number
+from serving.proxy.instances import Instance
 from serving.proxy.missing import explain_missing
 from serving.proxy.on_demand import compute_on_demand
+from serving.proxy.plain_features import FoundRows, assemble_plain
 from serving.proxy.served import ServedModel
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -24,7 +26,7 @@ FloatMatrix = npt.NDArray[np.float32]
 class Assembled:
     """What was found for one instance."""
 
-    features: dict[str, FeatureValue] = field(default_factory=dict)
+    features: Mapping[str, FeatureValue] = field(default_factory=dict)
     """Stored and computed features, by name."""
     defaulted: set[str] = field(default_factory=set)
     vector: list[float] = field(default_factory=list)
@@ -40,6 +42,8 @@ def assemble(
     An instance whose features are missing and refused, or whose on-demand function raises, carries
     its error; the others are not touched by it.
     """
+    if isinstance(rows, FoundRows) and (plain := assemble_plain(model, instances, rows)):
+        return [Assembled(features=features, vector=vector) for features, vector in plain]
     values = [_known(model, *pair) for pair in zip(instances, rows, strict=True)]
     errors = compute_on_demand(model.on_demand, values)
     assembled = []
@@ -47,7 +51,7 @@ def assemble(
         stored = {name: row[reference] for reference, name in model.stored}
         one = Assembled(features=stored, error=errors.get(index))
         if one.error is None:
-            _fill(one, model, instance, values[index])
+            _fill(one, stored, model, instance, values[index])
         assembled.append(one)
     return assembled
 
@@ -72,18 +76,25 @@ def _as_trained(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _fill(one: Assembled, model: ServedModel, instance: Instance, values: dict[str, Any]) -> None:
+def _fill(
+    one: Assembled,
+    features: dict[str, FeatureValue],
+    model: ServedModel,
+    instance: Instance,
+    values: dict[str, Any],
+) -> None:
+    """features: those of `one`, to add to."""
     refused = []
     for column, name in model.inputs:
         value = values.get(name)
         number = as_number(value)
         if column.origin == "on_demand":
-            one.features[name] = _computed(value, number)
+            features[name] = _computed(value, number)
         if number is not None:
             one.vector.append(number)
             continue
         if column.origin == "feature":
-            one.features[name] = _without_number(one.features[name])
+            features[name] = _without_number(features[name])
         if column.on_missing == "refuse":
             refused.append(name)
         elif column.on_missing == "default":
@@ -91,15 +102,8 @@ def _fill(one: Assembled, model: ServedModel, instance: Instance, values: dict[s
         one.vector.append(math.nan if column.default is None else float(column.default))
     if refused:
         one.error = explain_missing(
-            model.endpoint, model.plan, instance, features=one.features, refused=refused
+            model.endpoint, model.plan, instance, features=features, refused=refused
         )
-
-
-def as_number(value: Any) -> float | None:
-    """None where there is no number: missing, not within float32, or of another type."""
-    if not isinstance(value, (int, float)) or not abs(value) <= MAX_NUMBER:
-        return None
-    return float(value)
 
 
 def _computed(value: Any, number: float | None) -> FeatureValue:

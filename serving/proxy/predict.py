@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mlops.clock import Clock
 from mlops.errors import MlopsError, Unavailable
-from mlops.stores.online import FeatureRow, FeatureStatus, FeatureValue
+from mlops.stores.online import FeatureStatus, FeatureValue
 from serving.errors import ComputationFailed, FeaturesUnavailable
 from serving.proxy.catalog import Catalog
 from serving.proxy.features import Assembled, assemble, to_matrix
 from serving.proxy.inference import Inference, VersionGone
 from serving.proxy.instances import Instance
 from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.plain_features import FoundRows, PlainFeatures, all_present
 from serving.proxy.served import ServedModel
 from serving.proxy.served_log import ServedLog
 
@@ -24,7 +25,7 @@ from serving.proxy.served_log import ServedLog
 class Prediction:
     """What one instance got: a score, or its own error."""
 
-    features: dict[str, FeatureValue]
+    features: Mapping[str, FeatureValue]
     defaulted: frozenset[str] = frozenset()
     score: float | None = None
     error: MlopsError | None = None
@@ -112,15 +113,18 @@ class Predictor:
         scores = iter(found)
         return [_prediction(one, None if one.error else next(scores)) for one in assembled]
 
-    async def _read(self, model: ServedModel, instances: Sequence[Instance]) -> list[FeatureRow]:
+    async def _read(self, model: ServedModel, instances: Sequence[Instance]) -> FoundRows:
+        columns = {
+            name: [instance.entities[name] for instance in instances] for name in model.entity_names
+        }
         try:
-            rows = [instance.entities for instance in instances]
-            return await model.reader.read(rows, now=self.clock.now())
+            tables = await model.reader.read_columns(columns, now=self.clock.now())
         except Unavailable as exc:
             raise FeaturesUnavailable(
                 "The features cannot be read: the online store does not answer.",
                 remedy="Try again after a second; operators find the cause in /readyz and the log.",
             ) from exc
+        return FoundRows(tables, len(instances))
 
     async def _infer(
         self, model: ServedModel, complete: Sequence[Assembled], request_id: str
@@ -164,8 +168,10 @@ def _prediction(one: Assembled, score: float | None) -> Prediction:
     return Prediction(one.features, frozenset(one.defaulted), None if error else score, error)
 
 
-def describe_features(prediction: Prediction, *, explain: bool) -> dict[str, dict[str, Any]]:
-    """Per feature its status, and with `explain` its value and event time."""
+def describe_features(prediction: Prediction, *, explain: bool) -> Any:
+    """Per feature its status, and with `explain` its value and event time, as orjson takes it."""
+    if isinstance(prediction.features, PlainFeatures) and not explain:
+        return all_present(prediction.features.names)
     return {
         name: _described(value, name in prediction.defaulted, explain)
         for name, value in prediction.features.items()

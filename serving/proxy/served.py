@@ -67,6 +67,29 @@ class ServedModel:
         return tuple((column, _plain(column.source)) for column in self.manifest.inputs)
 
     @cached_property
+    def computed_names(self) -> tuple[str, ...]:
+        """The inputs that are computed on demand."""
+        return tuple(name for column, name in self.inputs if column.origin == "on_demand")
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """The features that an answer tells of, in its order."""
+        return tuple(dict.fromkeys([*(name for _, name in self.stored), *self.computed_names]))
+
+    @cached_property
+    def reference_of(self) -> dict[str, str]:
+        """The reference of each stored feature by its plain name."""
+        return {name: reference for reference, name in self.stored}
+
+    @cached_property
+    def request_names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.plan.request)
+
+    @cached_property
+    def entity_names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.plan.entities)
+
+    @cached_property
     def is_trained_on_this_plan(self) -> bool:
         """False where the feature service changed since and still supplies the inputs."""
         return self.manifest.plan_sha256 == self.plan.sha256
