@@ -199,7 +199,7 @@ class Demo:
         callers = [key["name"] for key in self.mlops("serve", "keys", role=None)]
         if CALLER in callers:
             self._revoke()
-        return str(self.mlops("serve", "create-key", CALLER, role=None)["key"])
+        return str(self.mlops("serve", "create-key", CALLER, "--pii", role=None)["key"])
 
     def _revoke(self) -> None:
         done = subprocess.run(  # noqa: S603 - our own command, our own arguments
