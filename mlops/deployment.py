@@ -1,22 +1,53 @@
-"""What an endpoint serves: one document per endpoint, in S3, changed by conditional writes."""
+"""What an endpoint serves: one document per endpoint, in S3, changed by conditional writes.
+
+Services and Lambdas of several releases read it at the same time (ADR 15). A field is only ever
+added, is not written while it says nothing, and may be ignored: who does not know it keeps it and
+serves as if it were not there. What must not be ignored raises `schema_version`, and who does not
+know that keeps serving what it served.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from mlops.answering import Answering
 from mlops.errors import NotFound
 from mlops.objects import Document, Documents
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class DeployedVersion(_Frozen):
+class _Growing(BaseModel):
+    """Keeps the fields of later releases, and writes those that were added only when they count."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_serializer(mode="wrap")
+    def _without_silent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        silent = [name for name in _ADDED if name in found and found[name] == fields[name].default]
+        return {name: value for name, value in found.items() if name not in silent}
+
+
+_ADDED = frozenset({"key", "experiment", "shadow_share", "answering"})
+"""The fields that the first release of the document did not have."""
+
+
+class DeployedVersion(BaseModel):
     """A registered version, and where its files are."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: Annotated[int, Field(ge=1)]
     package_arn: str
@@ -25,12 +56,42 @@ class DeployedVersion(_Frozen):
     manifest_sha256: str
 
 
-class Canary(_Frozen):
+class Canary(_Growing):
+    """A share of the traffic that another version answers."""
+
     version: DeployedVersion
-    weight: Annotated[float, Field(gt=0, lt=1)]
+    weight: Share
+    key: str | None = None
+    """The id that always meets the same version; None takes all of an instance's ids together."""
 
 
-class Deployment(_Frozen):
+class Arm(_Growing):
+    """One side of an experiment: a version and its share of all traffic."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    version: DeployedVersion
+    weight: Annotated[float, Field(gt=0, le=1)]
+
+
+class Experiment(_Growing):
+    """Versions side by side; an answer names the arm that it belongs to."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
+    """What their weights leave of 1 the stable version answers, outside of the experiment."""
+    key: str | None = None
+    """As a canary's."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Experiment:
+        if len({arm.name for arm in self.arms}) < len(self.arms):
+            raise ValueError(f"experiment '{self.name}': two arms have one name")
+        if sum(arm.weight for arm in self.arms) > 1 + 1e-9:
+            raise ValueError(f"experiment '{self.name}': its weights are more than 1 together")
+        return self
+
+
+class Deployment(_Growing):
     """The endpoint's state; `history` holds what it can fall back to, newest approval first."""
 
     schema_version: Literal[1] = 1
@@ -38,24 +99,46 @@ class Deployment(_Frozen):
     model: str
     stable: DeployedVersion | None
     canary: Canary | None = None
+    experiment: Experiment | None = None
     shadow: DeployedVersion | None = None
+    """Scores what others answer; nobody waits for it."""
+    shadow_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the requests, those that the shadow sees."""
+    answering: Answering | None = None
+    """What the manifests of its models say, overruled."""
     history: tuple[DeployedVersion, ...] = ()
     revision: Annotated[int, Field(ge=1)] = 1
     changed_at: datetime
     changed_by: str
     reason: str
 
+    @model_validator(mode="after")
+    def _splits_once(self) -> Deployment:
+        if self.canary and self.experiment:
+            raise ValueError("an endpoint has a canary or an experiment, not both")
+        return self
+
+    @property
+    def uses(self) -> list[tuple[str, DeployedVersion]]:
+        """'stable', 'canary', 'arm NAME' and 'shadow', as far as there are, each with its version.
+
+        A version may have several uses.
+        """
+        canary = self.canary.version if self.canary else None
+        arms = self.experiment.arms if self.experiment else ()
+        places = [("stable", self.stable), ("canary", canary)]
+        places += [(f"arm {arm.name}", arm.version) for arm in arms]
+        places.append(("shadow", self.shadow))
+        return [(use, version) for use, version in places if version is not None]
+
     @property
     def versions(self) -> list[DeployedVersion]:
-        """Every version that inference must hold."""
-        canary = self.canary.version if self.canary else None
-        return [v for v in (self.stable, canary, self.shadow) if v is not None]
+        """Every version that inference must hold, the stable one first."""
+        return list({version.version: version for _, version in self.uses}.values())
 
     def use_of(self, version: int) -> str:
-        """What a version is used for: 'stable', 'canary', 'shadow' or ''."""
-        canary = self.canary.version if self.canary else None
-        places = {"stable": self.stable, "canary": canary, "shadow": self.shadow}
-        return next((p for p, v in places.items() if v and v.version == version), "")
+        """The first use of a version, as in `uses`; '' where it has none."""
+        return next((use for use, used in self.uses if used.version == version), "")
 
 
 PREFIX = "deployments/"

@@ -6,10 +6,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from mlops.answering import Answering
 from mlops.errors import InputError, Refused
 from mlops.plan import FeaturePlan
 
@@ -110,6 +118,15 @@ class Manifest(_Frozen):
     metrics: Mapping[str, float]
     reference: Mapping[str, Distribution]
     """Per input, and 'score' for the model's own output on the test rows."""
+    answering: Answering | None = None
+    """Deadline and fallback; written only where there are any, as earlier releases know neither."""
+
+    @model_serializer(mode="wrap")
+    def _without_silent_answering(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)
+        if found.get("answering", "") is None:
+            del found["answering"]
+        return found
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

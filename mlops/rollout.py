@@ -37,11 +37,14 @@ def roll_out(
     behind = tuple(approved[1 : KEPT + 1])
     if current is None:
         return _first(stable, behind, change) if stable else None
-    canary, shadow = current.canary, current.shadow
+    canary, shadow, experiment = current.canary, current.shadow, current.experiment
+    arms = {arm.version.version for arm in experiment.arms} if experiment else set()
+    stand = {version.version for version in approved[: KEPT + 1]}
     serving: dict[str, object] = {
         "stable": stable,
         "history": behind,
         "canary": canary if canary and canary.version in behind else None,
+        "experiment": experiment if arms <= stand else None,
         "shadow": shadow if shadow in behind else None,
     }
     after = current.model_copy(update=serving)

@@ -68,6 +68,7 @@ def build_manifest(
         created=run.started,
         metrics=metrics,
         reference=reference,
+        answering=settings.answering,
     )
 
 

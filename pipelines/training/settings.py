@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mlops.answering import Answering
 from mlops.errors import InputError, NotFound
 from mlops.manifest import ModelInput, Window
 
@@ -70,6 +71,8 @@ class TrainingSettings(BaseModel):
     """How much a metric may fall below the approved version's on the same rows."""
     onnx_bound: Annotated[float, Field(gt=0)] = 1e-5
     """The largest difference between the ONNX graph's and the native model's probability."""
+    answering: Answering | None = None
+    """Its callers' deadline and fallback; None leaves them to the proxy and to operations."""
     instances: Instances = Instances()
 
     @model_validator(mode="after")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.deployment import Canary, DeployedVersion, Deployment
+from mlops.answering import Answering
+from mlops.deployment import Arm, Canary, DeployedVersion, Deployment, Experiment
 from mlops.rollout import KEPT, Change, describe_change, roll_out
 from tests.approvals import APPROVER, NOW
 
@@ -77,6 +78,23 @@ def test_a_canary_or_shadow_goes_with_its_approval() -> None:
     after = roll_out(before, [one], CHANGE)
     assert after is not None
     assert (after.canary, after.shadow) == (None, None)
+
+
+def test_an_experiment_ends_with_the_approval_of_one_of_its_arms() -> None:
+    three, two, one = _versions(3, 2, 1)
+    arms = tuple(Arm(name=f"a{v.version}", version=v, weight=0.1) for v in (three, two))
+    before = _deployed(3, 2, 1).model_copy(update={"experiment": Experiment(name="x", arms=arms)})
+    assert roll_out(before, [three, two, one], CHANGE) is None
+    after = roll_out(before, [three, one], CHANGE)
+    assert after is not None
+    assert after.experiment is None
+
+
+def test_a_new_approval_leaves_deadline_fallback_and_the_shadows_share() -> None:
+    kept = {"answering": Answering(timeout_ms=20), "shadow_share": 0.5}
+    after = roll_out(_deployed(1).model_copy(update=kept), _versions(2, 1), CHANGE)
+    assert after is not None
+    assert (after.answering, after.shadow_share) == (kept["answering"], 0.5)
 
 
 @given(APPROVED)
