@@ -44,6 +44,7 @@ bench: setup ## Ratios against the peers (PART=…, WORK=…, JSON=1)
 
 soak: setup ## The tests that take minutes: many version swaps under load, many more examples
 	SOAK_SWAPS=60 $(BIN)/pytest tests/integration/serving/test_processes.py -k under_load
+	SOAK_SECONDS=10 SOAK_MEMORY_SECONDS=600 $(BIN)/pytest tests/integration/serving/test_faults.py
 	SOAK_HISTORIES=40 $(BIN)/pytest tests/contract/upsync -k whatever_happens
 	SOAK_EXAMPLES=1 $(BIN)/pytest tests/contract/test_calling_examples.py
 	$(BIN)/pytest -m hypothesis --hypothesis-profile soak

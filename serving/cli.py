@@ -44,6 +44,7 @@ def inference(host: str, port: int | None, grpc_port: int | None) -> None:
       mlops serve inference --host 0.0.0.0 --port 8081
       mlops serve inference --grpc-port 8082
     """
+    from serving.connections import ConnectionLimits
     from serving.inference.app import create_app
     from serving.inference.compose import compose
     from serving.inference.settings import PREFIX, InferenceSettings
@@ -57,8 +58,9 @@ def inference(host: str, port: int | None, grpc_port: int | None) -> None:
     )
     listener = bind(host, port or section.port, setting=PREFIX + "PORT")
     configure_logging(section.log_level)
+    limits = ConnectionLimits(section.max_connections, section.request_seconds)
     app = create_app(compose(settings, section))
-    run(app, listener, drain_seconds=section.drain_seconds, tls=section.tls)
+    run(app, listener, drain_seconds=section.drain_seconds, tls=section.tls, limits=limits)
 
 
 @serve.command()
@@ -72,6 +74,7 @@ def proxy(host: str, port: int | None, grpc_port: int | None) -> None:
     Example:
       MLOPS_PROXY_INFERENCE_URL=http://127.0.0.1:8081 mlops serve proxy
     """
+    from serving.connections import ConnectionLimits
     from serving.logs import configure_logging
     from serving.proxy.app import create_app
     from serving.proxy.compose import compose
@@ -86,8 +89,9 @@ def proxy(host: str, port: int | None, grpc_port: int | None) -> None:
     dependencies = compose(settings, section)
     listener = bind(host, port or section.port, setting=PREFIX + "PORT")
     configure_logging(section.log_level)
+    limits = ConnectionLimits(section.max_connections, section.request_seconds)
     app = create_app(dependencies)
-    run(app, listener, drain_seconds=section.drain_seconds, tls=section.tls)
+    run(app, listener, drain_seconds=section.drain_seconds, tls=section.tls, limits=limits)
 
 
 def _grants(command: Callable[..., None]) -> Callable[..., None]:

@@ -3,7 +3,8 @@
 MlopsError
 ├── InputError ── InvalidRequest     the body or a field of it
 │              ├─ BodyTooLarge       more bytes than are read
-│              └─ MethodNotAllowed   the address is there, for another method
+│              ├─ MethodNotAllowed   the address is there, for another method
+│              └─ RequestTooSlow     a request that does not come to its end
 ├── Refused ───── Unauthenticated    no key, or one that nobody knows
 │              ├─ NotAllowed         a key that does not allow this
 │              └─ FeaturesMissing    an input that the manifest does not let go missing
@@ -15,7 +16,8 @@ MlopsError
 ├── Internal                         our own mistake
 └── Unavailable ┬ FeaturesUnavailable    the online store does not answer
                 ├ InferenceUnavailable   the inference endpoint does not
-                └ Overloaded             more wait already than will be answered in time
+                ├ Overloaded             more wait already than will be answered in time
+                └ DeadlineExceeded       features and inference took longer than was allowed
 """
 
 from __future__ import annotations
@@ -75,6 +77,12 @@ class Internal(RequestError):
             "The request failed on our side.",
             remedy="Try again; if it stays, report the request_id to the operators.",
         )
+
+
+class RequestTooSlow(RequestError, InputError):
+    """The request began, and was not whole in time."""
+
+    code = "request_too_slow"
 
 
 class AccessRefused(RequestError, Refused):
@@ -175,9 +183,16 @@ class Overloaded(RequestError, Unavailable):
     code = "overloaded"
 
 
+class DeadlineExceeded(RequestError, Unavailable):
+    """The time that the caller or the model allows is over."""
+
+    code = "deadline_exceeded"
+
+
 STATUS: dict[type[MlopsError], int] = {
     BodyTooLarge: 413,
     MethodNotAllowed: 405,
+    RequestTooSlow: 408,
     Unauthenticated: 401,
     RateLimited: 429,
     FeaturesMissing: 422,
@@ -186,6 +201,7 @@ STATUS: dict[type[MlopsError], int] = {
     NotFound: 404,
     Refused: 403,
     Conflict: 409,
+    DeadlineExceeded: 504,
     Unavailable: 503,
     SettingsError: 500,
     JobFailed: 500,

@@ -175,6 +175,7 @@ def deploy(
     *,
     history: Sequence[DeployedVersion] = (),
     endpoint: str = "fraud",
+    **changes: Any,
 ) -> None:
     """Write the endpoint's deployment document, whatever stood there."""
     deployment = Deployment(
@@ -185,6 +186,7 @@ def deploy(
         changed_at=NOW,
         changed_by="arn:approver",
         reason="test",
+        **changes,
     )
     documents.put(deployment_key(endpoint), deployment.model_dump_json().encode())
 

@@ -38,7 +38,7 @@ from serving.proxy.inference import HttpInference
 from serving.proxy.joined import JoinedInference
 from serving.proxy.keys import ApiKeys
 from serving.proxy.metrics import ProxyMetrics
-from serving.proxy.predict import Predictor
+from serving.proxy.predict import Bounds, Predictor
 from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
 from serving.spans import Tracing
@@ -109,6 +109,8 @@ class Services:
     feature_services: FeatureServices
     proxy: httpx.AsyncClient
     inference: httpx.AsyncClient
+    predictor: Predictor
+    metrics: ProxyMetrics
 
     def publish(self, version: int, **changes: Any) -> DeployedVersion:
         """A version of its own weights; `changes` go into its manifest."""
@@ -116,8 +118,10 @@ class Services:
         manifest = build_manifest(self.plan, graph, **changes)
         return publish(self.models, manifest, graph, version=version)
 
-    def deploy(self, version: DeployedVersion | None, *history: DeployedVersion) -> None:
-        deploy(self.documents, version, history=history)
+    def deploy(
+        self, version: DeployedVersion | None, *history: DeployedVersion, **changes: Any
+    ) -> None:
+        deploy(self.documents, version, history=history, **changes)
 
     async def follow(self) -> None:
         """What the polling loops do."""
@@ -126,11 +130,14 @@ class Services:
         await self.catalog.refresh()
         self.feature_services.follow(self.catalog.plans.current)
 
-    async def predict(self, *instances: Any, explain: bool = False) -> httpx.Response:
+    async def predict(
+        self, *instances: Any, explain: bool = False, **headers: str
+    ) -> httpx.Response:
         return await self.proxy.post(
             "/v1/models/fraud:predict",
             json={"instances": list(instances or [INSTANCE])},
             params={"explain": "features"} if explain else {},
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
         )
 
 
@@ -148,6 +155,7 @@ async def serving(
     retire_seconds: float = 10.0,
     budget_bytes: int | None = None,
     tracing: Callable[[str], Tracing] | None = None,
+    bounds: dict[str, Any] | None = None,
 ) -> AsyncIterator[Services]:
     """Version 1 deployed, loaded and active; the loops stand still: `follow` moves them."""
     repo = write_repo(folder)
@@ -189,9 +197,10 @@ async def serving(
     served = ServedLog(flows.current, log, clock)
     feature_services = FeatureServices(store)
     doorkeeper = Doorkeeper(keys, pause_seconds=0.0)
+    predictor = Predictor(catalog, port, clock, proxy_metrics, served, Bounds(**bounds or {}))
     proxy = create_proxy(
         ProxyDependencies(
-            Predictor(catalog, port, clock, proxy_metrics, served),
+            predictor,
             feature_services,
             store,
             doorkeeper,
@@ -219,6 +228,8 @@ async def serving(
                 client_of(proxy, "http://proxy", headers={"X-Api-Key": key})
             ),
             await stack.enter_async_context(client_of(inference, "http://inference")),
+            predictor,
+            proxy_metrics,
         )
         services.deploy(services.publish(1))
         for app in (inference, proxy):

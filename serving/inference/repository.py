@@ -117,6 +117,7 @@ class ModelRepository:
         wanted = {version.version: version for version in deployment.versions}
         for version in wanted.values():
             self._ensure(name, endpoint, version)
+            self._choose_stable(name, endpoint, deployment)  # it does not wait for the others
         endpoint.failures = {v: f for v, f in endpoint.failures.items() if v in wanted}
         self._choose_stable(name, endpoint, deployment)
         keep = set(wanted) | ({endpoint.stable} if endpoint.stable is not None else set())

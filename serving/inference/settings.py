@@ -36,6 +36,9 @@ class InferenceSettings(TracedSection, TlsSection):
     """What all loaded models together may hold, roughly; 0 is no limit."""
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """The protocol over gRPC, too; 0 is without."""
+    max_connections: Annotated[int, Field(ge=1)] = 4096
+    request_seconds: Seconds = 10.0
+    """From a request's first byte to its last."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     drain_seconds: Seconds = 15.0
     """How long requests under way may take after SIGTERM."""

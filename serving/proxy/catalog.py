@@ -20,6 +20,7 @@ from serving.buckets import OpenBucket, split_prefix
 from serving.errors import InferenceUnavailable, UnknownModel
 from serving.manifests import verified_manifest
 from serving.proxy.inference import Inference
+from serving.proxy.routes import Route, build_route
 from serving.proxy.served import ServedModel, build_served_model
 from serving.watching import DocumentWatcher
 
@@ -35,11 +36,26 @@ def watch_plans(documents: Documents) -> DocumentWatcher[FeaturePlan]:
 
 @dataclass
 class Served:
-    """One endpoint: what answers now, and why what is deployed does not, if so."""
+    """One endpoint: who answers now, and why what is deployed does not, if so."""
 
+    deployment: Deployment
+    """What was followed last."""
     active: ServedModel | None = None
-    problem: str | None = None
-    refused: _Refusal | None = None
+    """What answers as the stable version."""
+    models: dict[int, ServedModel] = field(default_factory=dict)
+    """What is deployed and ready, by version."""
+    route: Route | None = None
+    problems: dict[int, str] = field(default_factory=dict)
+    """Why a version that is deployed is not served."""
+    odd: str | None = None
+    """What of the document cannot be followed."""
+    refused: dict[int, _Refusal] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the stable version that is deployed does not answer."""
+        stable = self.deployment.stable
+        return self.problems.get(stable.version) if stable else None
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,11 @@ class Catalog:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def get(self, endpoint: str) -> ServedModel:
-        """Raises UnknownModel, or InferenceUnavailable while a deployed version is not ready."""
+        """The stable version. Raises as `route`."""
+        return self.route(endpoint).stable.model
+
+    def route(self, endpoint: str) -> Route:
+        """Raises UnknownModel, or InferenceUnavailable while the stable version is not ready."""
         served = self.endpoints.get(endpoint)
         if served is None:
             raise UnknownModel(
@@ -82,12 +102,25 @@ class Catalog:
                 remedy=f"Served here: {', '.join(sorted(self.endpoints)) or 'none'}. "
                 "To deploy one, approve a version: 'mlops models approve'.",
             )
-        if served.active is None:
+        if served.route is None:
             raise InferenceUnavailable(
                 f"Model '{endpoint}' is deployed, but not ready: {served.problem}",
                 remedy="Try again shortly; operators find more in /readyz.",
             )
-        return served.active
+        return served.route
+
+    def deployment(self, endpoint: str) -> Deployment | None:
+        """The document that is followed, whether or not its versions are ready."""
+        served = self.endpoints.get(endpoint)
+        return served.deployment if served else None
+
+    def personal(self, endpoint: str) -> frozenset[str]:
+        """The personal features that an answer of whichever of its versions may show."""
+        served = self.endpoints.get(endpoint)
+        route = served.route if served else None
+        return (
+            frozenset().union(*(model.personal for model in route.models)) if route else frozenset()
+        )
 
     async def refresh(self) -> None:
         """Follow the documents once. Raises Unavailable when they cannot be read."""
@@ -105,61 +138,87 @@ class Catalog:
         self.plans.refresh()
 
     async def _follow(self, name: str, deployment: Deployment) -> None:
-        if deployment.stable is None:
+        stable = deployment.stable
+        if stable is None:
             self.endpoints.pop(name, None)
             return
-        served = self.endpoints.setdefault(name, Served())
-        if self._is_current(served.active, deployment.stable):
-            served.problem = None
-            return
-        try:
-            served.problem = await self._switch(name, served, deployment, deployment.stable)
-        except MlopsError as exc:
-            self._report(name, served, deployment.stable, exc)
+        served = self.endpoints.setdefault(name, Served(deployment))
+        served.deployment = deployment
+        wanted = {version.version: version for version in deployment.versions}
+        served.problems = {v: p for v, p in served.problems.items() if v in wanted}
+        for version in wanted.values():
+            await self._ensure(name, served, version)
+        served.models = {v: model for v, model in served.models.items() if v in wanted}
+        if (model := served.models.get(stable.version)) is not None:
+            self._activate(name, served, model)
+        elif served.active is None:
+            await self._fall_back(name, served, deployment.history)
+        self._direct(name, served)
 
-    def _is_current(self, active: ServedModel | None, wanted: DeployedVersion) -> bool:
+    async def _ensure(self, name: str, served: Served, version: DeployedVersion) -> None:
+        """Make a version ready, if it is not and inference has it; else note why it is not."""
+        if not self._is_current(served.models.get(version.version), version):
+            try:
+                if version.version not in await self.inference.versions(name):
+                    problem = f"inference has not loaded version {version.version}"
+                    served.problems[version.version] = problem
+                    return
+                served.models[version.version] = await self._made(name, served, version)
+            except MlopsError as exc:
+                self._report(name, served, version, exc)
+                return
+        served.problems.pop(version.version, None)
+        served.refused.pop(version.version, None)
+
+    def _is_current(self, model: ServedModel | None, wanted: DeployedVersion) -> bool:
         return (
-            active is not None
-            and active.deployed == wanted
-            and active.plan is self.plans.current.get(active.plan.service)
+            model is not None
+            and model.deployed == wanted
+            and model.plan is self.plans.current.get(model.plan.service)
         )
-
-    async def _switch(
-        self, name: str, served: Served, deployment: Deployment, wanted: DeployedVersion
-    ) -> str | None:
-        """Serve the wanted version if inference has it; the reason, where it does not."""
-        ready = await self.inference.versions(name)
-        if wanted.version in ready:
-            await self._activate(name, served, wanted)
-            return None
-        if served.active is None:
-            await self._fall_back(name, served, deployment.history, ready)
-        return f"inference has not loaded version {wanted.version}"
 
     async def _fall_back(
-        self, name: str, served: Served, history: Iterable[DeployedVersion], ready: frozenset[int]
+        self, name: str, served: Served, history: Iterable[DeployedVersion]
     ) -> None:
         """After a start: what inference kept serving while its successor could not be loaded."""
-        kept = next((version for version in history if version.version in ready), None)
-        if kept is not None:
-            await self._activate(name, served, kept)
+        try:
+            ready = await self.inference.versions(name)
+            kept = next((version for version in history if version.version in ready), None)
+            if kept is not None:
+                self._activate(name, served, await self._made(name, served, kept))
+        except MlopsError as exc:
+            log.warning("nothing to fall back to", extra={"endpoint": name, "cause": str(exc)})
 
-    async def _activate(self, name: str, served: Served, version: DeployedVersion) -> None:
-        refusal, since = served.refused, self.now() - self.retry_seconds
+    async def _made(self, name: str, served: Served, version: DeployedVersion) -> ServedModel:
+        refusal, since = served.refused.get(version.version), self.now() - self.retry_seconds
         if refusal and refusal.holds(version, self._plan_of(version), since):
-            raise Unavailable(served.problem or "refused")
+            raise Unavailable(served.problems.get(version.version) or "refused")
         manifest = await asyncio.to_thread(self._manifest, version)
-        model = await asyncio.to_thread(self._build, name, version, manifest)
-        before, served.active, served.refused = served.active, model, None
-        log.info(
-            "version swapped",
-            extra={
-                "endpoint": name,
-                "before": before.version if before else None,
-                "version": model.version,
-                "trained_on_this_plan": model.is_trained_on_this_plan,
-            },
-        )
+        return await asyncio.to_thread(self._build, name, version, manifest)
+
+    def _activate(self, name: str, served: Served, model: ServedModel) -> None:
+        before, served.active = served.active, model
+        if before is not model:
+            log.info(
+                "version swapped",
+                extra={
+                    "endpoint": name,
+                    "before": before.version if before else None,
+                    "version": model.version,
+                    "trained_on_this_plan": model.is_trained_on_this_plan,
+                },
+            )
+
+    def _direct(self, name: str, served: Served) -> None:
+        """Send traffic where the document says, as far as its versions are ready."""
+        if served.active is None:
+            return
+        before, odd = served.route, served.odd
+        served.route, served.odd = build_route(served.deployment, served.active, served.models)
+        if served.odd and served.odd != odd:
+            log.error("deployment not followed", extra={"endpoint": name, "cause": served.odd})
+        if before is None or before.shares != served.route.shares:
+            log.info("traffic changed", extra={"endpoint": name, "shares": served.route.shares})
 
     def _build(self, name: str, version: DeployedVersion, manifest: Manifest) -> ServedModel:
         plan = self.plans.current.get(manifest.feature_service)
@@ -188,22 +247,41 @@ class Catalog:
     ) -> None:
         """Once per reason; what was active stays."""
         if not isinstance(error, Unavailable):
-            served.refused = _Refusal(version, self._plan_of(version), self.now())
-        if served.problem != str(error):
+            refusal = _Refusal(version, self._plan_of(version), self.now())
+            served.refused[version.version] = refusal
+        if served.problems.get(version.version) != str(error):
             log.error(
                 "version not served, what was active stays",
                 extra={"endpoint": name, "version": version.version, "cause": str(error)},
             )
-        served.problem = str(error)
+        served.problems[version.version] = str(error)
 
     def state(self) -> Mapping[str, Any]:
-        """Per endpoint: the active version, whether its plan is the one it was trained on."""
-        return {
-            name: {
-                "ready": served.active is not None,
-                "version": served.active.version if served.active else None,
-                "trained_on_this_plan": served.active and served.active.is_trained_on_this_plan,
-                "problem": served.problem,
-            }
-            for name, served in self.endpoints.items()
-        }
+        """Per endpoint: the active version, and what takes which share of the traffic."""
+        return {name: _state(served) for name, served in self.endpoints.items()}
+
+
+def _state(served: Served) -> dict[str, Any]:
+    return {
+        "ready": served.active is not None,
+        "version": served.active.version if served.active else None,
+        "trained_on_this_plan": served.active and served.active.is_trained_on_this_plan,
+        "problem": served.problem,
+        "revision": served.deployment.revision,
+        "traffic": [
+            _use(served, use, version.version)
+            for use, version in served.deployment.uses
+            if use != "stable"
+        ],
+        "traffic_problem": served.odd,
+    }
+
+
+def _use(served: Served, use: str, version: int) -> dict[str, Any]:
+    shares = served.route.shares if served.route else {}
+    return {
+        "use": use,
+        "version": version,
+        "share": shares.get(use, 0.0),
+        "problem": served.problems.get(version),
+    }

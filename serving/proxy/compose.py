@@ -29,7 +29,8 @@ from serving.proxy.inference import HttpInference
 from serving.proxy.joined import JoinedInference
 from serving.proxy.keys import FileKeys, KeyStore, SecretKeys
 from serving.proxy.metrics import ProxyMetrics
-from serving.proxy.predict import Predictor
+from serving.proxy.predict import Bounds, Predictor
+from serving.proxy.replicas import ReplicaLimits, ReplicatedInference, build_replicas
 from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
 from serving.proxy.timed_link import TimedLink
@@ -48,7 +49,7 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     target, limits = redis_target(settings, aws), build_limits(section)
     metrics, clock = ProxyMetrics(), settings.build_clock()
     store = RedisFeatures(TimedLink(open_async_link(target, limits=limits), metrics))
-    inference = JoinedInference(HttpInference(build_client(section)))
+    inference = JoinedInference(build_inference(section, metrics))
     documents = S3Documents(aws, settings.names.artifact_bucket)
     catalog = Catalog(
         deployments=watch_deployments(documents),
@@ -65,7 +66,7 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     metrics.registry.register(DownsyncMetrics(log))
     served = ServedLog(flows.current, log, clock)
     return ProxyDependencies(
-        predictor=Predictor(catalog, inference, clock, metrics, served),
+        predictor=Predictor(catalog, inference, clock, metrics, served, build_bounds(section)),
         services=FeatureServices(store),
         store=store,
         doorkeeper=build_doorkeeper(open_keys(settings, section, aws), section, clock),
@@ -81,6 +82,10 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     )
 
 
+def build_bounds(section: ProxySettings) -> Bounds:
+    return Bounds(section.timeout_ms, section.max_under_way, section.max_shadows)
+
+
 def build_limits(section: ProxySettings) -> RedisLimits:
     seconds = section.redis_timeout_seconds
     return RedisLimits(connect_timeout=seconds, read_timeout=seconds)
@@ -92,9 +97,17 @@ def build_log(settings: Settings, section: ProxySettings, aws: Aws) -> EventLog:
     return EventLog(Producer(sink, limits=limits))
 
 
-def build_client(section: ProxySettings) -> HttpPool:
+def build_inference(section: ProxySettings, metrics: ProxyMetrics) -> ReplicatedInference:
+    """One replica or several, by the setting."""
+    urls, limits = section.inference_url.split(","), ReplicaLimits()
+    ways = [(url, HttpInference(build_client(section, url))) for url in urls]
+    observe = metrics.traffic.count_replica
+    return ReplicatedInference(build_replicas(ways, limits), limits, observe)
+
+
+def build_client(section: ProxySettings, url: str) -> HttpPool:
     return HttpPool(
-        section.inference_url,
+        url,
         timeout_seconds=section.inference_timeout_seconds,
         connections=section.inference_connections,
         idle_seconds=KEEP_ALIVE_SECONDS / 2,

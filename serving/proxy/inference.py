@@ -15,6 +15,7 @@ from serving.binary import HEADER_LENGTH
 from serving.edge import REQUEST_ID
 from serving.errors import InferenceUnavailable
 from serving.http import HttpAnswer, HttpClient
+from serving.proxy.deadline import Deadline
 from serving.proxy.features import FloatMatrix
 from serving.scores import read_scores
 from serving.spans import outgoing_headers
@@ -40,13 +41,20 @@ class Inference(Protocol):
     """Where rows are scored."""
 
     async def score(
-        self, endpoint: str, version: int, manifest: Manifest, rows: FloatMatrix, *, request_id: str
+        self,
+        endpoint: str,
+        version: int,
+        manifest: Manifest,
+        rows: FloatMatrix,
+        *,
+        request_id: str,
+        deadline: Deadline | None = None,
     ) -> Scores:
         """The probability of yes for each row, NaN where the model gives none.
 
         request_id: of the request that waits for it; several, separated by spaces, where rows of
-        several are asked for at once.
-        Raises VersionGone, InferenceUnavailable.
+        several are asked for at once. deadline: when nobody waits any more.
+        Raises VersionGone, NoAnswer, InferenceUnavailable.
         """
 
     async def versions(self, endpoint: str) -> frozenset[int]:
@@ -66,7 +74,14 @@ class HttpInference:
         self._client = client
 
     async def score(
-        self, endpoint: str, version: int, manifest: Manifest, rows: FloatMatrix, *, request_id: str
+        self,
+        endpoint: str,
+        version: int,
+        manifest: Manifest,
+        rows: FloatMatrix,
+        *,
+        request_id: str,
+        deadline: Deadline | None = None,
     ) -> Scores:
         body, length = _infer_body(manifest, rows, request_id)
         answer = await self._ask(

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlops.manifest import Manifest
+from serving.proxy.deadline import Deadline
 from serving.proxy.features import FloatMatrix
 from serving.proxy.inference import Inference, NoAnswer, Scores, VersionGone
 from serving.spans import context_of_one, traced_context
@@ -28,6 +29,7 @@ MOST_REQUESTS, MOST_ROWS = 64, 1000
 class _Waiting(NamedTuple):
     rows: FloatMatrix
     request_id: str
+    deadline: Deadline | None
     done: asyncio.Future[Scores]
     context: Context | None
     """Of who asks, where the request is traced."""
@@ -62,13 +64,20 @@ class JoinedInference:
         self._sent: set[asyncio.Task[None]] = set()
 
     async def score(
-        self, endpoint: str, version: int, manifest: Manifest, rows: FloatMatrix, *, request_id: str
+        self,
+        endpoint: str,
+        version: int,
+        manifest: Manifest,
+        rows: FloatMatrix,
+        *,
+        request_id: str,
+        deadline: Deadline | None = None,
     ) -> Scores:
         line = self._lines.get((endpoint, version))
         if line is None:
             line = self._lines[endpoint, version] = _Line(endpoint, version, manifest)
         loop = asyncio.get_running_loop()
-        one = _Waiting(rows, request_id, loop.create_future(), traced_context())
+        one = _Waiting(rows, request_id, deadline, loop.create_future(), traced_context())
         line.waiting.append(one)
         if line.timer is None:
             if line.under_way:
@@ -121,6 +130,7 @@ class JoinedInference:
                 line.manifest,
                 joined,
                 request_id=" ".join([one.request_id for one in batch]),
+                deadline=_latest(batch),
             )
         except Exception as error:  # noqa: BLE001 — it is raised to each of the callers
             if len(batch) > 1 and not isinstance(error, (NoAnswer, VersionGone)):
@@ -130,6 +140,12 @@ class JoinedInference:
                 _fail(batch, error)
         else:
             _share(batch, scores)
+
+
+def _latest(batch: list[_Waiting]) -> Deadline | None:
+    """When nobody of them waits any more; who has less time leaves before."""
+    deadlines = [one.deadline for one in batch if one.deadline is not None]
+    return max(deadlines, key=lambda one: one.at) if len(deadlines) == len(batch) else None
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

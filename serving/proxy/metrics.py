@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from serving.edge import Answered
 from serving.gauges import VersionGauges
 from serving.proxy.feature_counts import FeatureCounts
+from serving.proxy.traffic_metrics import TrafficMetrics
 from serving.series import Series, VersionSeries
 from serving.spans import RequestTrace, current
 
@@ -100,6 +101,7 @@ class ProxyMetrics:
             }
         )
         self.registry.register(self._versions)
+        self.traffic = TrafficMetrics(self.registry)
         self._shown: set[str] = set()
 
     def _counter(self, name: str, says: str, *labels: str) -> Series[Counter]:
@@ -153,7 +155,9 @@ class ProxyMetrics:
         self._shown = set(state)
         for model, endpoint in state.items():
             version = endpoint["version"] or 0
-            self._by_version.keep(model, {version})
+            deployed = {version, *(use["version"] for use in endpoint["traffic"])}
+            self._by_version.keep(model, deployed)
+            self.traffic.by_version.keep(model, deployed)
             self._versions.show(
                 model,
                 mlops_proxy_version_active={version: float(endpoint["ready"])},

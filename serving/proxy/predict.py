@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from mlops.clock import Clock
 from mlops.errors import MlopsError, Unavailable
 from mlops.stores.online import FeatureStatus, FeatureValue
-from serving.errors import ComputationFailed, FeaturesUnavailable
+from serving.errors import FeaturesUnavailable, InferenceUnavailable
+from serving.proxy.admission import Admission
 from serving.proxy.catalog import Catalog
-from serving.proxy.features import Assembled, assemble, to_matrix
+from serving.proxy.deadline import Deadline
+from serving.proxy.features import assemble, to_matrix
 from serving.proxy.inference import Inference, VersionGone
 from serving.proxy.instances import Instance
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.plain_features import FoundRows, PlainFeatures, all_present
+from serving.proxy.routes import Choice, Route
 from serving.proxy.served import ServedModel
 from serving.proxy.served_log import ServedLog
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What one instance got: a score, or its own error."""
-
-    features: Mapping[str, FeatureValue]
-    defaulted: frozenset[str] = frozenset()
-    score: float | None = None
-    error: MlopsError | None = None
+from serving.proxy.shadow import Shadows
+from serving.proxy.work import Prediction, Work
 
 
 @dataclass(frozen=True)
@@ -38,9 +35,24 @@ class Predictions:
     endpoint: str
     version: int
     items: list[Prediction]
+    use: str = "stable"
+    """As in `Deployment.uses`."""
+    experiment: str | None = None
+    arm: str | None = None
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """What one process takes on, and how long."""
+
+    timeout_ms: float = 1_000.0
+    """Where neither the caller nor the model says."""
+    under_way: int = 256
+    shadows: int = 8
+    shadow_seconds: float = 1.0
+
+
+@dataclass
 class Predictor:
     """Reads features, computes what is computed on demand, asks inference."""
 
@@ -49,69 +61,101 @@ class Predictor:
     clock: Clock
     metrics: ProxyMetrics
     log: ServedLog
+    bounds: Bounds = Bounds()
+    admission: Admission = field(init=False)
+    shadows: Shadows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.bounds.under_way)
+        self.shadows = Shadows(self.bounds.shadows, self.bounds.shadow_seconds, self.admission)
 
     async def predict(
-        self, endpoint: str, instances: Sequence[Any], *, request_id: str
+        self,
+        endpoint: str,
+        instances: Sequence[Any],
+        *,
+        request_id: str,
+        timeout_ms: float | None = None,
+        since: float | None = None,
     ) -> Predictions:
-        """Score each instance by the version that is active now; one that fails carries its error.
+        """Score each instance by the version that the traffic's split gives the request.
 
-        Raises UnknownModel, FeaturesUnavailable, InferenceUnavailable for the request as a whole,
-        and the instance's own error where there is but one.
+        timeout_ms: what the caller allows, else the model says. since: when the request came, by
+        `time.monotonic`. One instance that fails carries its error. Where features or inference
+        fail or are late, the model's fallback is the score.
+        Raises UnknownModel, Overloaded, and where there is no fallback FeaturesUnavailable,
+        InferenceUnavailable, DeadlineExceeded, for the request as a whole; and the instance's own
+        error where there is but one.
         """
-        model = self.catalog.get(endpoint)
-        try:
-            answer = await self._predict_once_more(model, instances, request_id)
-        except MlopsError as error:
-            self.metrics.count_error(endpoint, error.code)
-            raise
+        since = time.monotonic() if since is None else since
+        with self.admission.entry():
+            try:
+                route = self.catalog.route(endpoint)
+            except InferenceUnavailable as exc:
+                return self._unread(endpoint, instances, exc)
+            try:
+                answer = await self._by_deadline(route, instances, request_id, timeout_ms, since)
+            except MlopsError as error:
+                self.metrics.count_error(endpoint, error.code)
+                raise
         self._count(answer)
         if len(answer.items) == 1 and answer.items[0].error:
             raise answer.items[0].error
         return answer
 
-    async def _predict_once_more(
-        self, model: ServedModel, instances: Sequence[Any], request_id: str
+    async def _by_deadline(
+        self,
+        route: Route,
+        instances: Sequence[Any],
+        request_id: str,
+        timeout_ms: float | None,
+        since: float,
     ) -> Predictions:
-        """Where inference let go of the version meanwhile, by the one that it has now."""
+        work = Work(route.choose(instances), instances)
+        allowed = timeout_ms or work.choice.answering.timeout_ms or self.bounds.timeout_ms
+        deadline = Deadline.after(allowed, since=since)
         try:
-            return await self._predict(model, instances, request_id)
+            async with asyncio.timeout(deadline.remaining()):
+                work = await self._scored(work, request_id, deadline)
+        except TimeoutError as exc:
+            return self._instead(work, deadline.exceeded(), exc)
+        except Unavailable as exc:
+            return self._instead(work, exc, exc.__cause__)
+        answer = _answer(work.choice, work.items())
+        if route.shadow is not None:
+            self._shade(route, answer, instances, request_id)
+        return answer
+
+    async def _scored(self, work: Work, request_id: str, deadline: Deadline) -> Work:
+        try:
+            await self._work(work, request_id, deadline)
         except VersionGone:
             await self.catalog.refresh()
-            model = self.catalog.get(model.endpoint)
-            return await self._predict(model, instances, request_id)
+            route = self.catalog.route(work.model.endpoint)
+            work = Work(route.choose(work.given), work.given)
+            await self._work(work, request_id, deadline)
+        return work
 
-    async def _predict(
-        self, model: ServedModel, instances: Sequence[Any], request_id: str
-    ) -> Predictions:
-        outcomes: list[Instance | MlopsError] = []
+    async def _work(
+        self, work: Work, request_id: str, deadline: Deadline | None, *, logged: bool = True
+    ) -> None:
+        model = work.model
         with self.metrics.stage("parse", model.endpoint, model.version):
-            outcomes = [_parse(model, instance, i) for i, instance in enumerate(instances)]
-        valid = [outcome for outcome in outcomes if isinstance(outcome, Instance)]
-        scored = iter(await self._score(model, valid, request_id))
-        items = [
-            next(scored) if isinstance(outcome, Instance) else Prediction({}, error=outcome)
-            for outcome in outcomes
-        ]
-        return Predictions(model.endpoint, model.version, items)
-
-    async def _score(
-        self, model: ServedModel, instances: Sequence[Instance], request_id: str
-    ) -> list[Prediction]:
-        if not instances:
-            return []
+            work.parse()
+        valid = work.valid
+        if not valid:
+            return
         with self.metrics.stage("features", model.endpoint, model.version):
-            rows = await self._read(model, instances)
+            rows = await self._read(model, valid)
         with self.metrics.stage("assemble", model.endpoint, model.version):
-            assembled = assemble(model, instances, rows)
-        complete = [one for one in assembled if one.error is None]
-        found = await self._infer(model, complete, request_id)
-        with self.metrics.stage("log", model.endpoint, model.version):
-            read = zip(instances, rows, assembled, strict=True)
-            known = ((instance, row) for instance, row, one in read if one.error is None)
-            served = ((*pair, score) for pair, score in zip(known, found, strict=True))
-            self.log.record(model, served, request_id=request_id)
-        scores = iter(found)
-        return [_prediction(one, None if one.error else next(scores)) for one in assembled]
+            work.assembled = assemble(model, valid, rows)
+        await self._infer(work, request_id, deadline)
+        if logged:
+            with self.metrics.stage("log", model.endpoint, model.version):
+                read = zip(valid, rows, work.assembled, strict=True)
+                known = ((instance, row) for instance, row, one in read if one.error is None)
+                served = ((*pair, score) for pair, score in zip(known, work.scores, strict=True))
+                self.log.record(model, served, request_id=request_id)
 
     async def _read(self, model: ServedModel, instances: Sequence[Instance]) -> FoundRows:
         columns = {
@@ -126,11 +170,10 @@ class Predictor:
             ) from exc
         return FoundRows(tables, len(instances))
 
-    async def _infer(
-        self, model: ServedModel, complete: Sequence[Assembled], request_id: str
-    ) -> list[float]:
+    async def _infer(self, work: Work, request_id: str, deadline: Deadline | None) -> None:
+        complete, model = work.complete, work.model
         if not complete:
-            return []
+            return
         with self.metrics.stage("inference", model.endpoint, model.version):
             scores = await self.inference.score(
                 model.endpoint,
@@ -138,34 +181,82 @@ class Predictor:
                 model.manifest,
                 to_matrix(complete),
                 request_id=request_id,
+                deadline=deadline,
             )
-        return [float(score) for score in scores]
+        work.scores = [float(score) for score in scores]
+
+    def _instead(self, work: Work, error: MlopsError, cause: BaseException | None) -> Predictions:
+        """The fallback. Raises the error where the model has none."""
+        score, model = work.choice.answering.fallback_score, work.model
+        if score is None:
+            self.metrics.traffic.count_answer(
+                model.endpoint, model.version, work.choice.use, error.code
+            )
+            raise error from cause
+        return _answer(work.choice, work.instead(error, score))
+
+    def _unread(
+        self, endpoint: str, instances: Sequence[Any], error: InferenceUnavailable
+    ) -> Predictions:
+        """The fallback while no version is ready that could tell what an instance must hold."""
+        deployment = self.catalog.deployment(endpoint)
+        answering = deployment.answering if deployment else None
+        stable = deployment.stable if deployment else None
+        if stable is None or answering is None or answering.fallback_score is None:
+            raise error
+        one = Prediction({}, score=answering.fallback_score, fallback=error.code)
+        self.metrics.traffic.count_fallbacks(endpoint, error.code, len(instances))
+        return Predictions(endpoint, stable.version, [one] * len(instances))
+
+    def _shade(
+        self, route: Route, answer: Predictions, instances: Sequence[Any], request_id: str
+    ) -> None:
+        shadow = route.shadow
+        assert shadow is not None
+        work = Work(Choice(shadow, route.stable.answering, "shadow"), instances)
+        self.shadows.offer(
+            shadow.endpoint,
+            route.shadow_share,
+            partial(self._compare, work, answer, request_id),
+            partial(self.metrics.traffic.count_shadow, shadow.endpoint, shadow.version),
+        )
+
+    async def _compare(self, work: Work, answer: Predictions, request_id: str) -> None:
+        await self._work(work, request_id, None, logged=False)
+        model = work.model
+        for item, answered in zip(work.items(), answer.items, strict=True):
+            if item.score is None:
+                continue
+            self.metrics.observe_score(model.endpoint, model.version, item.score)
+            if answered.score is not None:
+                difference = abs(item.score - answered.score)
+                self.metrics.traffic.observe_difference(model.endpoint, model.version, difference)
 
     def _count(self, answer: Predictions) -> None:
-        self.metrics.count_instances(answer.endpoint, answer.version, len(answer.items))
+        traffic, endpoint, version = self.metrics.traffic, answer.endpoint, answer.version
+        self.metrics.count_instances(endpoint, version, len(answer.items))
         for item in answer.items:
-            self.metrics.features.add(answer.endpoint, item.features, item.defaulted)
+            self.metrics.features.add(endpoint, item.features, item.defaulted)
             if item.error:
-                self.metrics.count_error(answer.endpoint, item.error.code)
-            if item.score is not None:
-                self.metrics.observe_score(answer.endpoint, answer.version, item.score)
+                self.metrics.count_error(endpoint, item.error.code)
+            elif item.fallback:
+                traffic.count_fallbacks(endpoint, item.fallback, 1)
+            elif item.score is not None:
+                self.metrics.observe_score(endpoint, version, item.score)
+            traffic.count_answer(endpoint, version, answer.use, _outcome(item))
 
 
-def _parse(model: ServedModel, instance: Any, index: int) -> Instance | MlopsError:
-    try:
-        return model.schema.parse(instance, index)
-    except MlopsError as exc:
-        return exc
+def _outcome(item: Prediction) -> str:
+    if item.error:
+        return item.error.code
+    return "fallback" if item.fallback else "scored"
 
 
-def _prediction(one: Assembled, score: float | None) -> Prediction:
-    error = one.error
-    if score is not None and math.isnan(score):
-        error = ComputationFailed(
-            "The model gives no number for these inputs.",
-            remedy="The model's owner should give the missing features a default in its manifest.",
-        )
-    return Prediction(one.features, frozenset(one.defaulted), None if error else score, error)
+def _answer(choice: Choice, items: list[Prediction]) -> Predictions:
+    model = choice.model
+    return Predictions(
+        model.endpoint, model.version, items, choice.use, choice.experiment, choice.arm
+    )
 
 
 def describe_features(prediction: Prediction, *, explain: bool) -> Any:

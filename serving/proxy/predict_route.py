@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,15 +13,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.answers import error_body
 from serving.errors import InvalidRequest, MethodNotAllowed, describe
 from serving.logs import request_id
-from serving.plain import Body, PlainRoute, answer, read_body
+from serving.plain import Body, PlainRoute, answer, header, read_body
 from serving.proxy.bodies import parse_instances
+from serving.proxy.deadline import TIMEOUT, read_timeout
 from serving.proxy.doorkeeper import Doorkeeper
-from serving.proxy.predict import Prediction, Predictions, Predictor, describe_features
+from serving.proxy.predict import Predictions, Predictor, describe_features
 from serving.proxy.schema import PREDICT
 from serving.proxy.settings import ProxySettings
+from serving.proxy.work import Prediction
 
 _PATH = re.compile(r"/v1/models/([^/]+):predict")
 _ROUTE = PlainRoute(PREDICT)
+_TIMEOUT = TIMEOUT.lower().encode()
 _WRITE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
 
 
@@ -43,20 +47,24 @@ class PredictRoute:
     async def _predict(self, scope: Scope, receive: Receive, model: str) -> Body:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
+        since = time.monotonic()
         caller = await self._doorkeeper.admit_request(scope)
         caller.require_model(model)
         explain = wants_explanation(scope["query_string"])
         if explain:
-            caller.require_pii(self._predictor.catalog.get(model).personal)
+            caller.require_pii(self._predictor.catalog.personal(model))
+        timeout_ms = read_timeout(header(scope, _TIMEOUT))
         instances = parse_instances(
             await read_body(receive),
             max_instances=self._settings.max_instances,
             max_depth=self._settings.max_depth,
         )
         identity = request_id.get() or ""
-        found = await self._predictor.predict(model, instances, request_id=identity)
+        found = await self._predictor.predict(
+            model, instances, request_id=identity, timeout_ms=timeout_ms, since=since
+        )
         log: dict[str, Any] = scope["state"]["log"]
-        log.update(model=model, version=found.version, instances=len(instances))
+        log.update(model=model, version=found.version, instances=len(instances), use=found.use)
         return orjson.dumps(_body(found, identity, explain=explain), option=_WRITE), {}
 
 
@@ -73,10 +81,12 @@ def wants_explanation(query: bytes) -> bool:
 
 
 def _body(found: Predictions, identity: str, *, explain: bool) -> dict[str, Any]:
+    experiment = {"experiment": found.experiment, "arm": found.arm} if found.arm else {}
     return {
         "request_id": identity,
         "model": found.endpoint,
         "version": found.version,
+        **experiment,
         "predictions": [_item(item, explain=explain) for item in found.items],
     }
 
@@ -85,4 +95,6 @@ def _item(item: Prediction, *, explain: bool) -> dict[str, Any]:
     features = describe_features(item, explain=explain)
     if item.error:
         return {"error": describe(item.error)} | ({"features": features} if features else {})
+    if item.fallback:
+        return {"score": item.score, "fallback": item.fallback, "features": features}
     return {"score": item.score, "features": features}

@@ -8,6 +8,7 @@ from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, Field
 
+from serving.proxy.deadline import MAX_TIMEOUT_MS, TIMEOUT
 from serving.schema import RETRY_AFTER, Answers, ErrorAnswer, ErrorBody
 
 CREDENTIALS = [
@@ -53,6 +54,11 @@ class PredictionAnswer(BaseModel):
     """A score, or the error of this instance."""
 
     score: float | None = Field(None, examples=[0.0173])
+    fallback: str | None = Field(
+        None,
+        description="There where the score is the model's fallback: the code of what failed.",
+        examples=["deadline_exceeded"],
+    )
     features: dict[str, FeatureAnswer] | None = None
     error: ErrorBody | None = None
 
@@ -63,6 +69,8 @@ class PredictAnswer(BaseModel):
     request_id: str
     model: str
     version: int
+    experiment: str | None = Field(None, description="There where the answer is part of one.")
+    arm: str | None = Field(None, description="The arm of the experiment.")
     predictions: list[PredictionAnswer]
 
 
@@ -106,10 +114,12 @@ _ERRORS = {
     401: "No API key and no token, or an unknown one.",
     403: "The caller may not use this model, or not see its personal features.",
     404: "No such model is deployed.",
+    408: "The request began, and was not whole in time.",
     413: "The body is too large.",
     422: "The body is wrong, or features are missing that the model needs.",
     429: "The caller asks more often than it may.",
-    503: "Features or inference do not answer now.",
+    503: "Features or inference do not answer now, or too much waits; the model has no fallback.",
+    504: "There was no score by the deadline, and the model has no fallback.",
 }
 
 
@@ -122,7 +132,7 @@ _PREDICT_ANSWERS = {
     "200": _answer("A prediction for each instance.", PredictAnswer),
     **{str(status): _answer(text, ErrorAnswer) for status, text in _ERRORS.items()},
 }
-for _status in ("429", "503"):
+for _status in ("429", "503", "504"):
     _PREDICT_ANSWERS[_status]["headers"] = RETRY_AFTER
 
 PREDICT = "/v1/models/{model}:predict"
@@ -143,6 +153,16 @@ PREDICT_PATHS: dict[str, Any] = {
                     "in": "query",
                     "description": "Show the features' values and times.",
                     "schema": {"type": "string", "enum": ["features"]},
+                },
+                {
+                    "name": TIMEOUT,
+                    "in": "header",
+                    "description": "Milliseconds by which the answer must leave, else the model's.",
+                    "schema": {
+                        "type": "number",
+                        "exclusiveMinimum": 0,
+                        "maximum": MAX_TIMEOUT_MS,
+                    },
                 },
             ],
             **_PREDICT_BODY,

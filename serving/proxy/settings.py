@@ -27,8 +27,11 @@ class ProxySettings(TracedSection, TlsSection):
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Feature reads over gRPC, too; 0 is without."""
-    inference_url: Annotated[str, Field(pattern=r"^https?://[^/]+$")] = "http://127.0.0.1:8081"
-    """Where the inference endpoint is; without a path."""
+    inference_url: Annotated[str, Field(pattern=r"^https?://[^/,]+(,https?://[^/,]+)*$")] = (
+        "http://127.0.0.1:8081"
+    )
+    """Where the inference endpoint is, without a path; with commas between, where its replicas
+    are."""
     inference_ca_file: Path | None = None
     """Whose certificate an https endpoint must have, in place of the system's authorities."""
     api_keys_file: Path | None = None
@@ -59,6 +62,15 @@ class ProxySettings(TracedSection, TlsSection):
     """How long after a refusal the same version is tried again."""
     redis_timeout_seconds: Seconds = 0.5
     inference_timeout_seconds: Seconds = 2.0
+    timeout_ms: Annotated[float, Field(gt=0, le=60_000)] = 1_000.0
+    """By when a prediction is answered where neither the caller nor the model says."""
+    max_under_way: Annotated[int, Field(ge=1)] = 256
+    """Predictions under way; one more is answered with 503 at once."""
+    max_shadows: Annotated[int, Field(ge=0)] = 8
+    """Requests that a shadow scores at a time; what comes meanwhile it does not see."""
+    max_connections: Annotated[int, Field(ge=1)] = 4096
+    request_seconds: Seconds = 10.0
+    """From a request's first byte to its last."""
     inference_connections: Annotated[int, Field(ge=1, le=1000)] = 64
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     max_instances: Annotated[int, Field(ge=1, le=10_000)] = 500

@@ -24,19 +24,24 @@ class Breaker:
     _again: float = field(default=0.0, init=False)
     """When the next attempt may be made."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an attempt would be refused now."""
+        return self._count >= self.failures and self.now() < self._again
+
     @contextmanager
     def guard(self) -> Iterator[None]:
         """Around an attempt. Raises Unavailable at once while open; counts those of the attempt."""
-        self._enter()
+        self.enter()
         try:
             yield
         except Unavailable:
-            self._count += 1
-            self._again = self.now() + self.pause
+            self.failed()
             raise
-        self._count = 0
+        self.succeeded()
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Begin an attempt. Raises Unavailable while open, but for one attempt after each pause."""
         if self._count < self.failures:
             return
         now = self.now()
@@ -46,3 +51,12 @@ class Breaker:
                 f"{self._again - now:.1f} s. Check that it runs."
             )
         self._again = now + self.pause
+
+    def failed(self) -> None:
+        """Count an attempt that got no answer."""
+        self._count += 1
+        self._again = self.now() + self.pause
+
+    def succeeded(self) -> None:
+        """There was an answer: forget what failed before it."""
+        self._count = 0

@@ -91,6 +91,8 @@ class Stack:
     environment: dict[str, str]
     key: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    replicas: list[Service] = field(default_factory=list)
+    """Every inference endpoint that the proxy knows; one, where the module has no REPLICAS."""
 
     def predict(self, *instances: Any) -> httpx.Response:
         return httpx.post(
@@ -126,7 +128,9 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Stack]:
     """Nothing deployed yet; one customer and one terminal in Redis; one caller with a key."""
     folder = tmp_path_factory.mktemp("serving")
     server = local_redis.start(folder / "redis", log=folder / "redis.log")
@@ -143,19 +147,26 @@ def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Iter
     }
     documents = prepare_bucket(local_aws, environment)
     save_plan(documents, plan)
-    inference = Service("inference", free_port(), environment, folder / "inference.log")
-    proxy_environment = environment | {"MLOPS_PROXY_INFERENCE_URL": inference.url}
+    replicas = [
+        Service("inference", free_port(), environment, folder / f"inference{n}.log")
+        for n in range(getattr(request.module, "REPLICAS", 1))
+    ]
+    inference = replicas[0]
+    proxy_environment = environment | {
+        "MLOPS_PROXY_INFERENCE_URL": ",".join(replica.url for replica in replicas)
+    }
     proxy = Service("proxy", free_port(), proxy_environment, folder / "proxy.log")
     running = Stack(documents, plan, server, folder / "redis", inference, proxy, environment)
     running.key = run_cli(environment, "serve", "create-key", "tests", "--json")["key"]
     running.headers = {"X-Api-Key": running.key}
-    inference.start()
-    proxy.start()
+    running.replicas = replicas
+    for service in (*replicas, proxy):
+        service.start()
     try:
         yield running
     finally:
-        proxy.stop()
-        inference.stop()
+        for service in (proxy, *replicas):
+            service.stop()
         running.redis.stop()
 
 

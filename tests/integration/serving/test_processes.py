@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import signal
 import subprocess
 import time
@@ -16,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 
-from mlops.deployment import DeployedVersion
 from mlops.manifest import MODEL
 from tests.integration.serving.conftest import (
     MLOPS,
@@ -26,57 +24,13 @@ from tests.integration.serving.conftest import (
     run_cli,
     wait_for,
 )
-from tests.serving_examples import (
-    COLUMNS,
-    INSTANCE,
-    build_manifest,
-    deploy,
-    onnx_model,
-    publish,
-    score_locally,
-)
+from tests.integration.serving.versions import ROW, columns_of, expected_score, is_live, ship
+from tests.serving_examples import COLUMNS, INSTANCE, build_manifest, deploy, onnx_model, publish
 
 pytestmark = pytest.mark.xdist_group("serving")
 
-ROW = {
-    "amount": 12.5,
-    "payments": 4,
-    "mean_amount": 10.0,
-    "risk": 0.1,
-    "over_mean": 1.25,
-    "is_night": 1,
-}
 LIVE_SECONDS = 2.0
 VERSIONS = range(2, 2 + int(os.environ.get("SOAK_SWAPS", "6")))
-
-
-def columns_of(version: int) -> tuple[Any, ...]:
-    """Each version takes its columns in an order of its own: any mixture gives another score."""
-    columns = list(COLUMNS)
-    random.Random(version).shuffle(columns)
-    return tuple(columns)
-
-
-def ship(stack: Stack, version: int) -> DeployedVersion:
-    graph = onnx_model(seed=version)
-    manifest = build_manifest(stack.plan, graph, columns=columns_of(version))
-    published = publish(
-        stack.documents, manifest, graph, version=version, bucket=stack.documents.bucket
-    )
-    deploy(stack.documents, published)
-    return published
-
-
-def expected_score(version: int) -> float:
-    values = [ROW[column.name] for column in columns_of(version)]
-    row = dict(zip((column.name for column in COLUMNS), values, strict=True))
-    (score,) = score_locally(onnx_model(seed=version), [row])
-    return score
-
-
-def is_live(stack: Stack, version: int) -> bool:
-    models = stack.state()["models"]
-    return isinstance(models, dict) and models["fraud"]["version"] == version
 
 
 @pytest.fixture

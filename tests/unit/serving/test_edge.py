@@ -76,7 +76,7 @@ async def test_an_unexpected_error_is_a_500_without_its_insides(
     def broken(_: str) -> None:
         raise RuntimeError("the insides")
 
-    monkeypatch.setattr(services.catalog, "get", broken)
+    monkeypatch.setattr(services.catalog, "route", broken)
     answer = await services.predict()
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal"
@@ -91,7 +91,15 @@ async def test_ready_when_everything_answers(services: Services) -> None:
         "redis": "ok",
         "inference": "ok",
         "models": {
-            "fraud": {"ready": True, "version": 1, "trained_on_this_plan": True, "problem": None}
+            "fraud": {
+                "ready": True,
+                "version": 1,
+                "trained_on_this_plan": True,
+                "problem": None,
+                "revision": 1,
+                "traffic": [],
+                "traffic_problem": None,
+            }
         },
         "api_keys": "ok",
     }
@@ -160,7 +168,7 @@ async def test_our_own_mistake_is_told_without_its_words(
     def broken(_: str) -> None:
         raise RuntimeError("private words")
 
-    monkeypatch.setattr(services.catalog, "get", broken)
+    monkeypatch.setattr(services.catalog, "route", broken)
     answer = await services.predict()
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
     assert answer.json()["error"]["request_id"] == answer.headers["X-Request-Id"]

@@ -50,7 +50,7 @@ async def test_what_failed_on_our_side_is_logged_with_its_cause_and_id(
     def broken(_: str) -> None:
         raise RuntimeError("the insides")
 
-    monkeypatch.setattr(services.catalog, "get", broken)
+    monkeypatch.setattr(services.catalog, "route", broken)
     with json_lines() as lines:
         answer = await services.predict()
     (line,) = [line for line in lines if "exception" in line]

@@ -15,8 +15,9 @@ from mlops.objects import MemoryDocuments
 from mlops.stores.online import FeatureStatus, MemoryOnlineStore, ViewTable
 from serving.proxy.features import Assembled, assemble
 from serving.proxy.plain_features import FoundRows, PlainFeatures
-from serving.proxy.predict import Prediction, describe_features
+from serving.proxy.predict import describe_features
 from serving.proxy.served import ServedModel, build_served_model
+from serving.proxy.work import Prediction
 from tests.serving_examples import (
     INSTANCE,
     NOW,

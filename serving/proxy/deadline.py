@@ -1,0 +1,56 @@
+"""By when a caller must have its answer: what it says, else what the model says, else a setting."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from serving.errors import DeadlineExceeded, InvalidRequest
+
+TIMEOUT = "X-Request-Timeout-Ms"
+MAX_TIMEOUT_MS = 60_000.0
+_RESERVED = 0.05
+"""The part of a timeout, of at most a tenth of a second, that is left for writing the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment of the monotonic clock at which the answer must have begun to leave."""
+
+    at: float
+    timeout_ms: float
+    """What was allowed; for the message."""
+
+    @classmethod
+    def after(cls, timeout_ms: float, *, since: float) -> Deadline:
+        """since: when the request came, by `time.monotonic`."""
+        seconds = timeout_ms / 1000
+        return cls(since + seconds - _RESERVED * min(seconds, 0.1), timeout_ms)
+
+    def remaining(self) -> float:
+        """Seconds, 0 when it is over."""
+        return max(0.0, self.at - time.monotonic())
+
+    def exceeded(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"There is no answer within {self.timeout_ms:g} ms.",
+            remedy=f"Allow more time ({TIMEOUT}), ask for fewer instances at once, or give the "
+            "model a fallback.",
+        )
+
+
+def read_timeout(text: str | None) -> float | None:
+    """The caller's header in milliseconds. Raises InvalidRequest."""
+    if text is None:
+        return None
+    try:
+        timeout = float(text)
+    except ValueError:
+        timeout = math.nan
+    if not 0 < timeout <= MAX_TIMEOUT_MS:
+        raise InvalidRequest(
+            f"{TIMEOUT} must be milliseconds, more than 0 and at most {MAX_TIMEOUT_MS:.0f}.",
+            field=TIMEOUT,
+        )
+    return timeout
