@@ -71,7 +71,10 @@ class FeastFields:
 
 
 def entity_of(key: bytes, project: str) -> Any:
-    """The entity whose key it is; None for a key of another project, or of something else."""
+    """The entity whose key it is; None for a key of another project, or of something else.
+
+    A view without an entity lies under Feast's stand-in or, by some of its ways in, under none.
+    """
     tail = project.encode()
     if not key.endswith(tail):
         return None
@@ -80,7 +83,7 @@ def entity_of(key: bytes, project: str) -> Any:
     except (ValueError, struct.error):
         return None
     names, values = len(entity.join_keys), len(entity.entity_values)
-    return entity if 0 < names == values else None
+    return entity if names == values else None
 
 
 def is_of_older_version(key: bytes, join_keys: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from mlops.clock import Clock
 from mlops.stores.redis.batches import Limits
 from mlops.stores.redis.feast_layout import REMOVE, entity_of, is_of_older_version
-from mlops.stores.redis.keys import ends_pattern
+from mlops.stores.redis.keys import NO_ENTITY, ends_pattern
 from mlops.stores.redis.link import Call, Fields, Link, unavailable
 from mlops.stores.redis.script import outranks
 from mlops.stores.redis.writing import OnlineWriter
@@ -146,7 +146,7 @@ def _grouped(
     found: dict[JoinKeys, dict[bytes, Any]] = defaultdict(dict)
     for key in keys:
         entity = entity_of(key, project)
-        names = tuple(sorted(entity.join_keys)) if entity is not None else ()
+        names = (tuple(sorted(entity.join_keys)) or (NO_ENTITY,)) if entity is not None else ()
         if names in groups:
             found[names][key] = entity
         elif entity is None:

@@ -154,6 +154,17 @@ def test_rows_of_every_kind_of_key_are_read_through_the_packed_store(place: Plac
     assert place.read("world:rate", anything=1) == {"rate": 1.25}
 
 
+@pytest.mark.parametrize("key", [{"__dummy_id": Value(string_val="")}, {}])
+def test_a_view_without_an_entity_is_taken_from_wherever_feast_put_it(
+    place: Place, key: dict[str, Value]
+) -> None:
+    """What is written to the online store lies elsewhere than what is materialized."""
+    place.views = (WORLD,)
+    place.feast_writes("world", (key, {"rate": Value(double_val=1.25)}))
+    assert counts(place.migrate(remove_old=True)["world"]) == (1, 1, 0, 0)
+    assert place.read("world:rate", anything=1) == {"rate": 1.25}
+
+
 def test_the_second_run_writes_nothing_and_a_dry_run_says_so_before(place: Place) -> None:
     place.feast_writes("spend", *[(customer(str(n)), spend(n)) for n in range(3)])
     before = place.migrate(dry_run=True)["spend"]
