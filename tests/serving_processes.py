@@ -197,7 +197,14 @@ async def serving(
     served = ServedLog(flows.current, log, clock)
     feature_services = FeatureServices(store)
     doorkeeper = Doorkeeper(keys, pause_seconds=0.0)
-    predictor = Predictor(catalog, port, clock, proxy_metrics, served, Bounds(**bounds or {}))
+    predictor = Predictor(
+        catalog,
+        port,
+        clock,
+        proxy_metrics,
+        served,
+        Bounds(**{"timeout_ms": 60_000} | (bounds or {})),
+    )
     proxy = create_proxy(
         ProxyDependencies(
             predictor,

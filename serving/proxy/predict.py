@@ -45,7 +45,7 @@ class Predictions:
 class Bounds:
     """What one process takes on, and how long."""
 
-    timeout_ms: float = 1_000.0
+    timeout_ms: float = 2_000.0
     """Where neither the caller nor the model says."""
     under_way: int = 256
     shadows: int = 8

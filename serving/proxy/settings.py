@@ -62,7 +62,7 @@ class ProxySettings(TracedSection, TlsSection):
     """How long after a refusal the same version is tried again."""
     redis_timeout_seconds: Seconds = 0.5
     inference_timeout_seconds: Seconds = 2.0
-    timeout_ms: Annotated[float, Field(gt=0, le=60_000)] = 1_000.0
+    timeout_ms: Annotated[float, Field(gt=0, le=60_000)] = 2_000.0
     """By when a prediction is answered where neither the caller nor the model says."""
     max_under_way: Annotated[int, Field(ge=1)] = 256
     """Predictions under way; one more is answered with 503 at once."""

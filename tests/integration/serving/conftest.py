@@ -144,6 +144,7 @@ def stack(
         "MLOPS_REDIS_PASSWORD": server.password,
         "MLOPS_FEATURE_REPO": str(repo),
         "MLOPS_INFERENCE_RETIRE_SECONDS": "3",
+        "MLOPS_PROXY_TIMEOUT_MS": "10000",  # where a test says nothing, the machine may be busy
     }
     documents = prepare_bucket(local_aws, environment)
     save_plan(documents, plan)
