@@ -20,6 +20,8 @@ from serving.proxy.features import FloatMatrix
 from serving.proxy.inference import Inference, NoAnswer, Scores
 
 Looked = TypeVar("Looked")
+_FAIR_SECONDS = 0.005
+"""Who gives up earlier than that, with no time left in a busy proxy, says nothing of a replica."""
 _REMEDY = "Try again after a second; operators find the cause in the proxy's /readyz and log."
 
 
@@ -150,7 +152,8 @@ class ReplicatedInference:
             async with asyncio.timeout(seconds):
                 scores = await ask(replica)
         except (TimeoutError, asyncio.CancelledError) as exc:
-            replica.given_up(began, self.limits.patience_seconds)
+            if time.monotonic() - began >= _FAIR_SECONDS:
+                replica.given_up(began, self.limits.patience_seconds)
             self.observe(replica.name, "silent")
             if isinstance(exc, asyncio.CancelledError):
                 raise
