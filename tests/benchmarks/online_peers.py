@@ -17,6 +17,7 @@ from feast.utils import _convert_arrow_to_proto
 
 from mlops.clock import SystemClock
 from mlops.plan import FeaturePlan, PlannedField, PlannedView
+from mlops.stores.online import ViewTable
 from mlops.stores.redis.batches import Batch
 from mlops.stores.redis.feast_views import online_view, planned
 from mlops.stores.redis.link import Link, open_link
@@ -226,9 +227,19 @@ class Ours(Peer):
             transformations=(),
         )
 
-    def read(self, rows: EntityRows) -> dict[str, list[Any]]:
-        """Python values by 'view:feature'."""
-        return self.reader.read(rows, now=datetime.now(UTC)).to_dict()
+    def read(self, rows: EntityRows) -> list[ViewTable]:
+        """View by view in columns, as models take them."""
+        entities = {KEY: [row[KEY] for row in rows]}
+        return self.reader.read_columns(entities, now=datetime.now(UTC))
+
+
+def by_name(tables: Sequence[ViewTable]) -> dict[str, list[Any]]:
+    """Python values by feature."""
+    return {
+        name: np.asarray(values).tolist()
+        for table in tables
+        for name, values in zip(table.read.features, table.values, strict=True)
+    }
 
 
 def open_peers(shape: Shape, folder: Path, url: str, password: str) -> tuple[Ours, Feasts]:

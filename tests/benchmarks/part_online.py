@@ -28,6 +28,7 @@ from tests.benchmarks.online_peers import (
     Feasts,
     Ours,
     Shape,
+    by_name,
     open_peers,
 )
 from tests.benchmarks.online_requests import Request, Timed, ask, raw_mget, time_requests
@@ -119,8 +120,7 @@ def check(ours: Ours, feasts: Feasts) -> None:
     """All three ways to read answer the same."""
     rows = ask(20, 500, random.Random(1))
     answers = [peer.ask_feast(rows).to_dict() for peer in (ours, feasts)]
-    read = {name.partition(":")[2]: values for name, values in ours.read(rows).items()}
-    read[KEY] = [row[KEY] for row in rows]
+    read = by_name(ours.read(rows)) | {KEY: [row[KEY] for row in rows]}
     assert answers[0] == answers[1] == read
     assert None not in read[ours.shape.columns(ours.shape.view_names[0])[0]]
 

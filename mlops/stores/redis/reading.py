@@ -327,17 +327,30 @@ class BlockingReader:
 
     def read(self, rows: Sequence[EntityRow], *, now: datetime) -> FeatureTable:
         """Raises InputError for a wrong join key, Unavailable."""
-        compiled = self.compiled
         if not rows:
-            return compiled.nothing()
-        answers = self.link.fetch(compiled.asks(rows))
-        columns = compiled.decode(answers, len(rows), now)
+            return self.compiled.nothing()
+        return self._read(self.compiled.asks(rows), len(rows), now=now)
+
+    def read_columns(self, entities: EntityColumns, *, now: datetime) -> list[ViewTable]:
+        """Raises InputError for a value of another type, Unavailable."""
+        count = len(next(iter(entities.values()), [None]))
+        if not count:
+            return self.compiled.nothing().tables()
+        asks = self.compiled.column_asks(entities, count)
+        return self._read(asks, count, now=now, is_plain=True).tables()
+
+    def _read(
+        self, asks: Sequence[Ask], count: int, *, now: datetime, is_plain: bool = False
+    ) -> FeatureTable:
+        compiled = self.compiled
+        answers = self.link.fetch(asks)
+        columns = compiled.decode(answers, count, now, is_plain=is_plain)
         if missing := compiled.book.missing(answers, columns):
             key = schemas_key(compiled.book.project)
             documents = self.link.command("HMGET", key, *missing)
             if compiled.book.learn(missing, documents):
-                columns = compiled.decode(answers, len(rows), now)
-        return FeatureTable(compiled, columns, len(rows))
+                columns = compiled.decode(answers, count, now, is_plain=is_plain)
+        return FeatureTable(compiled, columns, count)
 
 
 @dataclass

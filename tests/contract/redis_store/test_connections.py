@@ -85,7 +85,10 @@ def read(link: Link, project: str, *customers: str) -> list[Any]:
         link, compile_read(plan_of(project, "spend"), ["spend:amount"], SchemaBook(project))
     )
     table = reader.read([{"customer_id": c} for c in customers], now=NOW)
-    return table.to_dict()["spend:amount"]
+    found = table.to_dict()["spend:amount"]
+    (columns,) = reader.read_columns({"customer_id": customers}, now=NOW)
+    assert list(columns.values[0]) == found
+    return found
 
 
 @pytest.fixture(scope="module")
