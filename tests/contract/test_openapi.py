@@ -56,7 +56,7 @@ CHECKS: list[Any] = [
 with_examples = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    max_examples=settings().max_examples // 12,
+    max_examples=settings().max_examples // 20,
     derandomize=settings().max_examples <= 100,  # the same each time, and ever new ones in a soak
 )
 

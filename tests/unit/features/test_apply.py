@@ -7,16 +7,24 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from feast import Field
 from feast.protos.feast.core.Registry_pb2 import Registry
+from feast.types import Float64
 
 from mlops.errors import Conflict, InputError, Refused, SettingsError, Unavailable
 from mlops.feast import REGISTRY_KEY, load_registry
 from mlops.objects import Document, MemoryDocuments
 from mlops.plan import load_plan, load_transformations, plan_key
 from pipelines.features.apply import apply_changes, plan_changes
-from pipelines.features.definitions import Definitions, compile_plan, load_definitions
+from pipelines.features.definitions import (
+    Definitions,
+    compile_plan,
+    load_definitions,
+    planned_field,
+)
 from pipelines.features.removals import Removal
 
 REPO = Path(__file__).parents[3] / "feature_repo"
@@ -105,6 +113,17 @@ def test_the_service_plan_holds_what_serving_needs(applied: MemoryDocuments) -> 
     assert not plan.entities[1].pii
     of_customers = {field.name for field in plan.views[0].features}
     assert plan.personal == of_customers | set(plan.computed), "as their views' tags say"
+
+
+@pytest.mark.parametrize(
+    ("own", "of_view", "is_personal"),
+    [({}, "true", True), ({"pii": "false"}, "true", False), ({"pii": "true"}, "false", True)],
+)
+def test_a_field_without_a_pii_tag_has_its_views(
+    own: dict[str, str], of_view: str, is_personal: bool
+) -> None:
+    field, view = Field(name="f", dtype=Float64, tags=own), SimpleNamespace(tags={"pii": of_view})
+    assert planned_field(field, within=view).pii is is_personal
 
 
 def test_the_on_demand_function_is_the_repo_s_own(applied: MemoryDocuments) -> None:
