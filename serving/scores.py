@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,12 +30,43 @@ def read_scores(manifest: Manifest, answer: npt.NDArray[Any]) -> npt.NDArray[np.
     return column.astype(np.float64)
 
 
-def describe_rows(manifest: Manifest, answer: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    """{"score"} for each row, or {"class", "scores"} where there are several classes."""
-    if is_single(manifest):
-        return [{"score": score} for score in read_scores(manifest, answer).tolist()]
+def read_answer(manifest: Manifest, answer: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """One number for each row, or [n, classes] where there are several classes."""
+    return read_scores(manifest, answer) if is_single(manifest) else answer.astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a model says of one row: one number, or one for each class."""
+
+    score: float | None
+    label: str | None = None
+    """The likeliest class, where there are several."""
+    scores: Mapping[str, float] | None = None
+
+    @property
+    def is_number(self) -> bool:
+        numbers = (self.score,) if self.scores is None else self.scores.values()
+        return not any(number is None or math.isnan(number) for number in numbers)
+
+
+def tell_rows(manifest: Manifest, read: npt.NDArray[np.float64]) -> list[Told]:
+    """Row by row what was read."""
+    if read.ndim == 1:
+        return [Told(score) for score in read.tolist()]
     classes = manifest.classes
     return [
-        {"class": classes[best], "scores": dict(zip(classes, row, strict=True))}
-        for best, row in zip(answer.argmax(axis=1).tolist(), answer.tolist(), strict=True)
+        Told(None, classes[best], dict(zip(classes, row, strict=True)))
+        for best, row in zip(read.argmax(axis=1).tolist(), read.tolist(), strict=True)
     ]
+
+
+def describe_rows(manifest: Manifest, answer: npt.NDArray[Any]) -> list[dict[str, Any]]:
+    """{"score"} for each row, or {"class", "scores"} where there are several classes."""
+    return [describe_told(told) for told in tell_rows(manifest, read_answer(manifest, answer))]
+
+
+def describe_told(told: Told) -> dict[str, Any]:
+    if told.scores is None:
+        return {"score": told.score}
+    return {"class": told.label, "scores": told.scores}

@@ -54,6 +54,11 @@ _KINDS = (
 BY_PROTOCOL = {kind.protocol: kind for kind in _KINDS}
 BY_ONNX = {kind.onnx: kind for kind in _KINDS}
 BY_MANIFEST = {kind.manifest: kind for kind in _KINDS}
+BY_DTYPE = {kind.dtype: kind for kind in _KINDS}
+
+
+def count_rows(tensors: Tensors) -> int:
+    return next((len(tensor) for tensor in tensors.values()), 0)
 
 
 @dataclass(frozen=True)

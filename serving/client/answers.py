@@ -40,6 +40,9 @@ class Prediction:
     fallback: str | None = None
     """Why the score is the model's fallback and not its own."""
     features: Mapping[str, Feature] = field(default_factory=dict)
+    label: str | None = None
+    """The likeliest class, of a model that tells several apart; it has no one score."""
+    class_scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ def _prediction(told: Mapping[str, Any]) -> Prediction:
         error=_detail(told["error"]) if told.get("error") else None,
         fallback=told.get("fallback"),
         features={name: _feature(one) for name, one in (told.get("features") or {}).items()},
+        label=told.get("class"),
+        class_scores=told.get("scores") or {},
     )
 
 

@@ -16,7 +16,7 @@ from mlops.deployment import DeployedVersion
 from mlops.errors import MlopsError, Refused
 from mlops.manifest import MANIFEST, MODEL, GraphTensor, Manifest, check_files, check_graph
 from serving.manifests import verified_manifest
-from serving.tensors import BY_ONNX, Tensor, Tensors, TensorSpec
+from serving.tensors import BY_ONNX, Tensor, Tensors, TensorSpec, count_rows
 
 _WARM_ROWS = 64
 _WARM_RUNS = 3
@@ -55,10 +55,6 @@ class LoadedModel:
                 f"{count_rows(tensors)} rows: {_first_line(exc)}"
             ) from exc
         return found
-
-
-def count_rows(tensors: Tensors) -> int:
-    return next((len(tensor) for tensor in tensors.values()), 0)
 
 
 def load_model(

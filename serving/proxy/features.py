@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops.errors import MlopsError
+from mlops.manifest import Manifest, ModelInput
 from mlops.stores.online import FeatureRow, FeatureStatus, FeatureValue
-from serving.proxy.input_values import as_number
+from serving.proxy.input_values import Value, read_value
 from serving.proxy.instances import Instance
 from serving.proxy.missing import explain_missing
 from serving.proxy.on_demand import compute_on_demand
 from serving.proxy.plain_features import FoundRows, assemble_plain
 from serving.proxy.served import ServedModel
+from serving.tensors import BY_MANIFEST, Tensors
 
 FloatMatrix = npt.NDArray[np.float32]
 
@@ -29,7 +31,7 @@ class Assembled:
     features: Mapping[str, FeatureValue] = field(default_factory=dict)
     """Stored and computed features, by name."""
     defaulted: set[str] = field(default_factory=set)
-    vector: list[float] = field(default_factory=list)
+    vector: list[Value] = field(default_factory=list)
     """The model's inputs in order; NaN where the manifest says null."""
     error: MlopsError | None = None
 
@@ -54,6 +56,17 @@ def assemble(
             _fill(one, stored, model, instance, values[index])
         assembled.append(one)
     return assembled
+
+
+def to_tensors(manifest: Manifest, assembled: Sequence[Assembled]) -> Tensors:
+    """The vectors as the graph takes them: one float32 [n, inputs], or [n, 1] for each input."""
+    if manifest.layout == "matrix":
+        return {manifest.graph_input: to_matrix(assembled)}
+    columns = zip(*(one.vector for one in assembled), strict=True)
+    return {
+        column.name: np.array(values, dtype=BY_MANIFEST[column.dtype].dtype).reshape(-1, 1)
+        for column, values in zip(manifest.inputs, columns, strict=True)
+    }
 
 
 def to_matrix(assembled: Iterable[Assembled]) -> FloatMatrix:
@@ -86,33 +99,38 @@ def _fill(
     """features: those of `one`, to add to."""
     refused = []
     for column, name in model.inputs:
-        value = values.get(name)
-        number = as_number(value)
+        given = values.get(name)
+        value = read_value(given, column.dtype)
         if column.origin == "on_demand":
-            features[name] = _computed(value, number)
-        if number is not None:
-            one.vector.append(number)
+            features[name] = _computed(given, value)
+        if value is not None:
+            one.vector.append(value)
             continue
         if column.origin == "feature":
-            features[name] = _without_number(features[name])
+            features[name] = _without_value(features[name])
         if column.on_missing == "refuse":
             refused.append(name)
         elif column.on_missing == "default":
             one.defaulted.add(name)
-        one.vector.append(math.nan if column.default is None else float(column.default))
+        one.vector.append(_substitute(column))
     if refused:
         one.error = explain_missing(
             model.endpoint, model.plan, instance, features=features, refused=refused
         )
 
 
-def _computed(value: Any, number: float | None) -> FeatureValue:
-    status = FeatureStatus.NULL if number is None else FeatureStatus.PRESENT
-    return FeatureValue(status, None if number is None else value)
+def _substitute(column: ModelInput) -> Value:
+    default = read_value(column.default, column.dtype)
+    return math.nan if default is None else default
 
 
-def _without_number(found: FeatureValue) -> FeatureValue:
-    """A stored value that is there but no finite number: NaN is null, anything else invalid."""
+def _computed(given: Any, value: Value | None) -> FeatureValue:
+    status = FeatureStatus.NULL if value is None else FeatureStatus.PRESENT
+    return FeatureValue(status, None if value is None else given)
+
+
+def _without_value(found: FeatureValue) -> FeatureValue:
+    """A stored value that is there and does not fit the input: NaN is null, all else invalid."""
     if found.status != FeatureStatus.PRESENT:
         return found
     status = FeatureStatus.NULL if isinstance(found.value, float) else FeatureStatus.INVALID

@@ -11,14 +11,14 @@ import orjson
 
 from mlops.errors import Unavailable
 from mlops.manifest import Manifest
-from serving.binary import HEADER_LENGTH
+from serving.binary import HEADER_LENGTH, to_bytes
 from serving.edge import REQUEST_ID
 from serving.errors import InferenceUnavailable
 from serving.http import HttpAnswer, HttpClient
 from serving.proxy.deadline import Deadline
-from serving.proxy.features import FloatMatrix
-from serving.scores import read_scores
+from serving.scores import read_answer
 from serving.spans import outgoing_headers
+from serving.tensors import BY_DTYPE, Tensors, count_rows
 
 Scores = npt.NDArray[np.float64]
 _REMEDY = "Try again after a second; operators find the cause in the proxy's /readyz and log."
@@ -45,13 +45,15 @@ class Inference(Protocol):
         endpoint: str,
         version: int,
         manifest: Manifest,
-        rows: FloatMatrix,
+        rows: Tensors,
         *,
         request_id: str,
         deadline: Deadline | None = None,
     ) -> Scores:
-        """The probability of yes for each row, NaN where the model gives none.
+        """What the model says of each row, NaN where it gives no number: n values, or [n, classes]
+        where it tells several classes apart.
 
+        rows: the tensors that the graph takes, by name.
         request_id: of the request that waits for it; several, separated by spaces, where rows of
         several are asked for at once. deadline: when nobody waits any more.
         Raises VersionGone, NoAnswer, InferenceUnavailable.
@@ -78,7 +80,7 @@ class HttpInference:
         endpoint: str,
         version: int,
         manifest: Manifest,
-        rows: FloatMatrix,
+        rows: Tensors,
         *,
         request_id: str,
         deadline: Deadline | None = None,
@@ -97,7 +99,7 @@ class HttpInference:
         )
         if answer.status == _NOT_FOUND:
             raise VersionGone(f"Inference does not hold '{endpoint}' {version}.", remedy=_REMEDY)
-        return _read_scores(_checked(answer), manifest, version, len(rows))
+        return _read_scores(_checked(answer), manifest, version, count_rows(rows))
 
     async def versions(self, endpoint: str) -> frozenset[int]:
         answer = await self._ask("GET", f"/v2/models/{quote(endpoint, safe='')}")
@@ -127,18 +129,23 @@ def _checked(answer: HttpAnswer) -> HttpAnswer:
     return answer
 
 
-def _infer_body(manifest: Manifest, rows: FloatMatrix, request_id: str) -> tuple[bytes, int]:
+def _infer_body(manifest: Manifest, rows: Tensors, request_id: str) -> tuple[bytes, int]:
     """The body, and the length of its JSON."""
-    raw = np.ascontiguousarray(rows, dtype="<f4").tobytes()
-    tensor = {
-        "name": manifest.graph_input,
-        "datatype": "FP32",
-        "shape": rows.shape,
-        "parameters": {"binary_data_size": len(raw)},
-    }
+    inputs, behind = [], []
+    for name, tensor in rows.items():
+        kind = BY_DTYPE[tensor.dtype]
+        behind.append(to_bytes(tensor, kind))
+        inputs.append(
+            {
+                "name": name,
+                "datatype": kind.protocol,
+                "shape": tensor.shape,
+                "parameters": {"binary_data_size": len(behind[-1])},
+            }
+        )
     output = {"name": manifest.graph_output, "parameters": {"binary_data": True}}
-    head = orjson.dumps({"id": request_id, "inputs": [tensor], "outputs": [output]})
-    return head + raw, len(head)
+    head = orjson.dumps({"id": request_id, "inputs": inputs, "outputs": [output]})
+    return head + b"".join(behind), len(head)
 
 
 def _read_scores(answer: HttpAnswer, manifest: Manifest, version: int, rows: int) -> Scores:
@@ -149,7 +156,7 @@ def _read_scores(answer: HttpAnswer, manifest: Manifest, version: int, rows: int
         (output,) = head["outputs"]
         named = (head["model_version"], output["name"]) == (str(version), manifest.graph_output)
         data = np.frombuffer(answer.body, _FLOATS[output["datatype"]], offset=length)
-        scores = read_scores(manifest, data.reshape(output["shape"]))
+        scores = read_answer(manifest, data.reshape(output["shape"]))
     except (KeyError, IndexError, TypeError, ValueError) as exc:
         raise InferenceUnavailable(_UNREADABLE, remedy=_REMEDY) from exc
     if not named or len(scores) != rows:

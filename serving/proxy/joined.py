@@ -8,6 +8,7 @@ the load, and nobody waits for others to come.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -17,9 +18,9 @@ import numpy as np
 
 from mlops.manifest import Manifest
 from serving.proxy.deadline import Deadline
-from serving.proxy.features import FloatMatrix
 from serving.proxy.inference import Inference, NoAnswer, Scores, VersionGone
 from serving.spans import context_of_one, traced_context
+from serving.tensors import Tensors, count_rows
 
 WAIT_SECONDS = 0.0005
 MOST_REQUESTS, MOST_ROWS = 64, 1000
@@ -27,7 +28,7 @@ MOST_REQUESTS, MOST_ROWS = 64, 1000
 
 
 class _Waiting(NamedTuple):
-    rows: FloatMatrix
+    rows: Tensors
     request_id: str
     deadline: Deadline | None
     done: asyncio.Future[Scores]
@@ -49,7 +50,7 @@ class _Line:
     def take(self) -> list[_Waiting]:
         """All that wait, up to a number of rows, and at least one; who left is left out."""
         waiting = [one for one in self.waiting if not one.done.done()]
-        totals = accumulate(len(one.rows) for one in waiting[:MOST_REQUESTS])
+        totals = accumulate(count_rows(one.rows) for one in waiting[:MOST_REQUESTS])
         count = max(1, sum(1 for total in totals if total <= MOST_ROWS))
         self.waiting = waiting[count:]
         return waiting[:count]
@@ -68,7 +69,7 @@ class JoinedInference:
         endpoint: str,
         version: int,
         manifest: Manifest,
-        rows: FloatMatrix,
+        rows: Tensors,
         *,
         request_id: str,
         deadline: Deadline | None = None,
@@ -122,13 +123,12 @@ class JoinedInference:
                 self._lines.pop((line.endpoint, line.version), None)
 
     async def _answer(self, line: _Line, batch: list[_Waiting]) -> None:
-        joined = batch[0].rows if len(batch) == 1 else np.concatenate([one.rows for one in batch])
         try:
             scores = await self._inference.score(
                 line.endpoint,
                 line.version,
                 line.manifest,
-                joined,
+                join_rows([one.rows for one in batch]),
                 request_id=" ".join([one.request_id for one in batch]),
                 deadline=_latest(batch),
             )
@@ -148,6 +148,13 @@ def _latest(batch: list[_Waiting]) -> Deadline | None:
     return max(deadlines, key=lambda one: one.at) if len(deadlines) == len(batch) else None
 
 
+def join_rows(rows: Sequence[Tensors]) -> Tensors:
+    """The rows of all, in order."""
+    if len(rows) == 1:
+        return rows[0]
+    return {name: np.concatenate([tensors[name] for tensors in rows]) for name in rows[0]}
+
+
 def _fail(batch: list[_Waiting], error: Exception) -> None:
     for one in batch:
         if not one.done.done():
@@ -157,7 +164,7 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
 def _share(batch: list[_Waiting], scores: Scores) -> None:
     start = 0
     for one in batch:
-        end = start + len(one.rows)
+        end = start + count_rows(one.rows)
         if not one.done.done():
             one.done.set_result(scores[start:end])
         start = end

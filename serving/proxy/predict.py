@@ -16,7 +16,7 @@ from serving.errors import FeaturesUnavailable, InferenceUnavailable
 from serving.proxy.admission import Admission
 from serving.proxy.catalog import Catalog
 from serving.proxy.deadline import Deadline
-from serving.proxy.features import assemble, to_matrix
+from serving.proxy.features import assemble, to_tensors
 from serving.proxy.inference import Inference, VersionGone
 from serving.proxy.instances import Instance
 from serving.proxy.metrics import ProxyMetrics
@@ -26,6 +26,7 @@ from serving.proxy.served import ServedModel
 from serving.proxy.served_log import ServedLog
 from serving.proxy.shadow import Shadows
 from serving.proxy.work import Prediction, Work
+from serving.scores import tell_rows
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Predictor:
             with self.metrics.stage("log", model.endpoint, model.version):
                 read = zip(valid, rows, work.assembled, strict=True)
                 known = ((instance, row) for instance, row, one in read if one.error is None)
-                served = ((*pair, score) for pair, score in zip(known, work.scores, strict=True))
+                served = ((*pair, told.score) for pair, told in zip(known, work.told, strict=True))
                 self.log.record(model, served, request_id=request_id)
 
     async def _read(self, model: ServedModel, instances: Sequence[Instance]) -> FoundRows:
@@ -179,11 +180,11 @@ class Predictor:
                 model.endpoint,
                 model.version,
                 model.manifest,
-                to_matrix(complete),
+                to_tensors(model.manifest, complete),
                 request_id=request_id,
                 deadline=deadline,
             )
-        work.scores = [float(score) for score in scores]
+        work.told = tell_rows(model.manifest, scores)
 
     def _instead(self, work: Work, error: MlopsError, cause: BaseException | None) -> Predictions:
         """The fallback. Raises the error where the model has none."""

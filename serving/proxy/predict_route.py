@@ -21,6 +21,7 @@ from serving.proxy.predict import Predictions, Predictor, describe_features
 from serving.proxy.schema import PREDICT
 from serving.proxy.settings import ProxySettings
 from serving.proxy.work import Prediction
+from serving.scores import describe_told
 
 _PATH = re.compile(r"/v1/models/([^/]+):predict")
 _ROUTE = PlainRoute(PREDICT)
@@ -97,4 +98,6 @@ def _item(item: Prediction, *, explain: bool) -> dict[str, Any]:
         return {"error": describe(item.error)} | ({"features": features} if features else {})
     if item.fallback:
         return {"score": item.score, "fallback": item.fallback, "features": features}
+    if item.classes:
+        return describe_told(item.classes) | {"features": features}
     return {"score": item.score, "features": features}

@@ -16,8 +16,8 @@ from mlops.manifest import Manifest
 from mlops.stores.redis.breaker import Breaker
 from serving.errors import InferenceUnavailable
 from serving.proxy.deadline import Deadline
-from serving.proxy.features import FloatMatrix
 from serving.proxy.inference import Inference, NoAnswer, Scores
+from serving.tensors import Tensors
 
 Looked = TypeVar("Looked")
 _FAIR_SECONDS = 0.005
@@ -90,7 +90,7 @@ class ReplicatedInference:
         endpoint: str,
         version: int,
         manifest: Manifest,
-        rows: FloatMatrix,
+        rows: Tensors,
         *,
         request_id: str,
         deadline: Deadline | None = None,

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from serving.proxy.deadline import MAX_TIMEOUT_MS, TIMEOUT
 from serving.schema import RETRY_AFTER, Answers, ErrorAnswer, ErrorBody
@@ -51,9 +51,13 @@ class FeatureAnswer(BaseModel):
 
 
 class PredictionAnswer(BaseModel):
-    """A score, or the error of this instance."""
+    """A score, or one for each class of a model that tells several apart, or an error."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     score: float | None = Field(None, examples=[0.0173])
+    label: str | None = Field(None, alias="class", description="The likeliest of several classes.")
+    scores: dict[str, float] | None = Field(None, description="By class.")
     fallback: str | None = Field(
         None,
         description="There where the score is the model's fallback: the code of what failed.",

@@ -12,9 +12,10 @@ from mlops.errors import Refused
 from mlops.manifest import Manifest, ModelInput, check_plan
 from mlops.plan import FeaturePlan, PlannedTransformation, Transformation, load_transformations
 from mlops.stores.online import OnlineReader, OnlineStore, ViewRead, view_reads
+from serving.proxy.input_values import read_value
 from serving.proxy.instances import InstanceSchema
-from serving.scores import is_single
 
+_TEXTS = frozenset({"String"})
 _NUMERIC = frozenset({"Bool", "Float32", "Float64", "Int32", "Int64"})
 
 
@@ -110,8 +111,8 @@ def build_served_model(
 ) -> ServedModel:
     """Raises Refused when manifest, plan and this image's functions do not fit each other."""
     check_plan(manifest, plan)
-    _check_layout(manifest)
     _check_request_inputs(manifest, plan)
+    _check_defaults(manifest)
     functions = load_transformations(plan, repo)
     needed = _needed_transformations(manifest, plan.transformations)
     references = _references(manifest, plan, needed)
@@ -127,26 +128,31 @@ def build_served_model(
     )
 
 
-def _check_layout(manifest: Manifest) -> None:
-    if manifest.layout != "matrix" or not is_single(manifest):
-        raise Refused(
-            f"Model '{manifest.model}' takes columns of their own or tells several classes apart. "
-            "The proxy scores models of one matrix and one score; ask inference itself: "
-            f"/v2/models/{manifest.model}/infer."
-        )
-
-
 def _check_request_inputs(manifest: Manifest, plan: FeaturePlan) -> None:
     types = {field.name: field.dtype for field in plan.request}
     wrong = [
         f"'{c.source}' is {types[c.source]}"
         for c in manifest.inputs
-        if c.origin == "request" and types[c.source] not in _NUMERIC
+        if c.origin == "request"
+        and types[c.source] not in (_TEXTS if c.dtype == "String" else _NUMERIC)
     ]
     if wrong:
         raise Refused(
-            f"Model '{manifest.model}' takes request fields that are no numbers: "
-            f"{', '.join(wrong)}. Compute a number of them in an on-demand view and train again."
+            f"Model '{manifest.model}' takes request fields that are not of its inputs' types: "
+            f"{', '.join(wrong)}. Compute its inputs of them in an on-demand view and train again."
+        )
+
+
+def _check_defaults(manifest: Manifest) -> None:
+    wrong = [
+        f"{c.default!r} of '{c.name}' ({c.dtype})"
+        for c in manifest.inputs
+        if c.default is not None and read_value(c.default, c.dtype) is None
+    ]
+    if wrong:
+        raise Refused(
+            f"Model '{manifest.model}' has defaults that its inputs cannot hold: "
+            f"{', '.join(wrong)}. Correct them in the model's settings and train again."
         )
 
 

@@ -36,13 +36,14 @@ class ServedLog:
     def record(
         self,
         model: ServedModel,
-        served: Iterable[tuple[Instance, FeatureRow, float]],
+        served: Iterable[tuple[Instance, FeatureRow, float | None]],
         *,
         request_id: str,
     ) -> None:
         """Log each instance's values as read, null where there was none; never raises.
 
-        served: each with the model's score, NaN where it gave no number.
+        served: each with the model's score; NaN where it gave no number, None where it tells
+        several classes apart.
         """
         logged = [
             (read, flow)
@@ -59,7 +60,7 @@ class ServedLog:
             "request_id": request_id,
         }
         for instance, row, score in served:
-            scored = facts | {"score": None if math.isnan(score) else score}
+            scored = facts | {"score": None if score is None or math.isnan(score) else score}
             for read, flow in logged:
                 self._add(flow, read, instance, row, now=now, facts=scored)
 

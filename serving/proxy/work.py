@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from serving.proxy.features import Assembled
 from serving.proxy.instances import Instance
 from serving.proxy.routes import Choice
 from serving.proxy.served import ServedModel
+from serving.scores import Told
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Prediction:
     error: MlopsError | None = None
     fallback: str | None = None
     """The code of what failed, where the score is the model's fallback."""
+    classes: Told | None = None
+    """What a model says that tells several classes apart, in place of a score."""
 
 
 @dataclass
@@ -37,8 +39,8 @@ class Work:
     outcomes: list[Instance | MlopsError] = field(default_factory=list)
     assembled: list[Assembled] = field(default_factory=list)
     """Of the valid instances, in order; empty until their features are there."""
-    scores: list[float] = field(default_factory=list)
-    """Of those whose inputs are complete, in order."""
+    told: list[Told] = field(default_factory=list)
+    """By the model, of those whose inputs are complete, in order."""
 
     @property
     def model(self) -> ServedModel:
@@ -62,8 +64,8 @@ class Work:
 
     def items(self) -> list[Prediction]:
         """One for each instance, when all of it is done."""
-        scores = iter(self.scores)
-        return [_scored(one, scores) for one in self._known()]
+        told = iter(self.told)
+        return [_scored(one, None if one.error else next(told)) for one in self._known()]
 
     def instead(self, error: MlopsError, score: float) -> list[Prediction]:
         """One for each instance, where the rest of the work failed: the fallback, or its error."""
@@ -84,12 +86,15 @@ class Work:
         ]
 
 
-def _scored(one: Assembled, scores: Iterator[float]) -> Prediction:
-    score = next(scores) if one.error is None else None
-    error = one.error
-    if score is not None and math.isnan(score):
+def _scored(one: Assembled, told: Told | None) -> Prediction:
+    defaulted = frozenset(one.defaulted)
+    if told is None:
+        return Prediction(one.features, defaulted, error=one.error)
+    if not told.is_number:
         error = ComputationFailed(
             "The model gives no number for these inputs.",
             remedy="The model's owner should give the missing features a default in its manifest.",
         )
-    return Prediction(one.features, frozenset(one.defaulted), None if error else score, error)
+        return Prediction(one.features, defaulted, error=error)
+    classes = None if told.scores is None else told
+    return Prediction(one.features, defaulted, told.score, classes=classes)

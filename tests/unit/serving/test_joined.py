@@ -29,13 +29,14 @@ class Endpoint:
     async def score(
         self, endpoint: str, version: int, manifest: Any, rows: Any, *, request_id: str, **_: Any
     ) -> Any:
-        self.asked.append((version, rows[:, 0].tolist(), request_id))
+        first = rows["X"][:, 0]
+        self.asked.append((version, first.tolist(), request_id))
         await self.gate.wait()
         if self.errors:
             raise self.errors.pop(0)
-        if self.poison in rows[:, 0]:
+        if self.poison in first:
             raise InferenceUnavailable("Inference answered 500.")
-        return rows[:, 0].astype(np.float64)
+        return first.astype(np.float64)
 
     async def versions(self, endpoint: str) -> frozenset[int]:
         return frozenset({1})
@@ -48,7 +49,7 @@ class Endpoint:
 
 
 def rows(*values: float) -> Any:
-    return np.array([[value, 0.0] for value in values], dtype=np.float32)
+    return {"X": np.array([[value, 0.0] for value in values], dtype=np.float32)}
 
 
 def ask(joined: JoinedInference, *values: float, version: int = 1, name: str = "a") -> Any:

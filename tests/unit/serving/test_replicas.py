@@ -15,7 +15,7 @@ from serving.proxy.deadline import Deadline
 from serving.proxy.inference import NoAnswer, Scores, VersionGone
 from serving.proxy.replicas import ReplicaLimits, ReplicatedInference, build_replicas
 
-ROWS = np.zeros((1, 2), dtype=np.float32)
+ROWS = {"X": np.zeros((1, 2), dtype=np.float32)}
 MANIFEST: Any = None
 
 
