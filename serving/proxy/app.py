@@ -102,6 +102,7 @@ def build_reads(dependencies: ProxyDependencies) -> FeatureReads:
         dependencies.doorkeeper,
         dependencies.predictor.clock,
         dependencies.settings.max_rows,
+        dependencies.metrics.reads,
     )
 
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from serving.edge import Answered
 from serving.gauges import VersionGauges
 from serving.proxy.feature_counts import FeatureCounts
+from serving.proxy.read_counts import ReadCounts
 from serving.proxy.traffic_metrics import TrafficMetrics
 from serving.series import Series, VersionSeries
 from serving.spans import RequestTrace, current
@@ -55,6 +56,8 @@ class ProxyMetrics:
             "mlops_proxy_features", "Features by the status that they were found with."
         )
         self.registry.register(self.features)
+        self.reads = ReadCounts()
+        self.registry.register(self.reads)
         self._errors = self._counter(
             "errors",
             "Instances, or whole requests, that were not answered, by the error's code.",

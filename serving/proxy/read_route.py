@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -22,6 +22,8 @@ from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.entity_columns import EntityRows, ReadRequest, parse_read
 from serving.proxy.feature_answers import Shown, spread, write_answer
 from serving.proxy.feature_services import FeatureServices, ReadableService
+from serving.proxy.read_counts import ReadCounts
+from serving.spans import stage
 
 READ = "/v1/features/{service}:read"
 _PATH = re.compile(r"/v1/features/([^/]+):read")
@@ -47,6 +49,7 @@ class FeatureReads:
     doorkeeper: Doorkeeper
     clock: Clock
     max_rows: int
+    counts: ReadCounts = field(default_factory=ReadCounts)
 
     async def read(self, caller: Caller, name: str, asked: ReadRequest) -> Found:
         """What a caller who may read the service gets of it.
@@ -67,12 +70,14 @@ class FeatureReads:
         """The same of a service that was found and allowed."""
         rows = service.entities.check(columns)
         try:
-            tables = await service.reader.read_columns(rows.columns, now=self.clock.now())
+            with stage("features"):
+                tables = await service.reader.read_columns(rows.columns, now=self.clock.now())
         except Unavailable as exc:
             raise FeaturesUnavailable(
                 "The features cannot be read: the online store does not answer.",
                 remedy="Try again after a second; operators find the cause in /readyz and the log.",
             ) from exc
+        self.counts.add(tables)
         return Found([spread(table, rows) for table in tables] if rows.errors else tables, rows)
 
 

@@ -25,6 +25,8 @@ _OF_NOTE = {
     *(f"mlops_proxy_{name}" for name in ("requests", "model_seconds", "stage_seconds", "score")),
     *(f"mlops_proxy_{name}" for name in ("errors", "features", "instances", "version_behind")),
     *(f"mlops_proxy_{name}" for name in ("redis_seconds", "redis_failures", "pushed_rows")),
+    *(f"mlops_proxy_{name}" for name in ("answers", "fallbacks", "replica_requests")),
+    *(f"mlops_proxy_{name}" for name in ("shadow_requests", "shadow_difference", "read_rows")),
     *(f"mlops_inference_{name}" for name in ("requests", "model_seconds", "queue_seconds")),
     *(f"mlops_inference_{name}" for name in ("onnx_seconds", "batch_requests", "batch_rows")),
     *(f"mlops_inference_{name}" for name in ("waiting_requests", "errors", "load_failures")),

@@ -65,6 +65,16 @@ async def test_instances_and_feature_statuses_are_counted(services: Services) ->
     assert at(found, "mlops_proxy_score_count", model="fraud", version="1") == 3
 
 
+async def test_rows_of_feature_reads_are_counted_by_view_and_status(services: Services) -> None:
+    entities = {"customer_id": ["c1", "nobody", "c1"], "terminal_id": ["t1", "t1", "t1"]}
+    answer = await services.proxy.post("/v1/features/payments_v1:read", json={"entities": entities})
+    assert answer.status_code == 200, answer.text
+    found, name = await scrape(services.proxy), "mlops_proxy_read_rows_total"
+    assert at(found, name, view="spend", status="PRESENT") == 2
+    assert at(found, name, view="spend", status="NOT_FOUND") == 1
+    assert at(found, name, view="risk", status="PRESENT") == 3
+
+
 async def test_a_prediction_that_fails_as_a_whole_is_counted_by_its_code(
     services: Services,
 ) -> None:
