@@ -57,19 +57,8 @@ def configure_logging(level: str) -> None:
     logging._srcfile = None  # named so in that how-to
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    _leave_out_what_no_line_shows()
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
     logging.getLogger(AUDIT).setLevel(logging.INFO)
     for noisy in ("httpx", "httpcore", "botocore", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def _leave_out_what_no_line_shows() -> None:
-    """Threads, processes and the place of the call: a third of what a record costs.
-
-    Source: "Optimization" in the documentation of `logging`.
-    """
-    logging.logThreads = logging.logProcesses = False
-    logging.logMultiprocessing = False
-    logging._srcfile = None

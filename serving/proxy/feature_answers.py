@@ -42,7 +42,7 @@ def write_answer(
     """The body: a column of values, and of statuses, for each 'view:feature'."""
     features: dict[str, Any] = {}
     for table in tables:
-        _add_view(features, table, rows.count, shown)
+        _add_view(features, table, shown)
     body: dict[str, Any] = {
         "request_id": identity,
         "feature_service": service,
@@ -59,7 +59,7 @@ def _error(row: int, error: MlopsError) -> dict[str, Any]:
     return {"row": row, **describe(error)}
 
 
-def _add_view(features: dict[str, Any], table: ViewTable, count: int, shown: Shown) -> None:
+def _add_view(features: dict[str, Any], table: ViewTable, shown: Shown) -> None:
     references, columns = table.read.references(), json_columns(table)
     if not shown.statuses:
         for reference, values in zip(references, columns, strict=True):
@@ -92,8 +92,16 @@ def event_times(table: ViewTable) -> Any:
     """Per row the time, null where the row has none."""
     if isinstance(table.events, np.ndarray):
         return table.events.view("datetime64[us]")
+    if table.is_plain:
+        return [_time(event) for event in table.events]
     pairs = zip(table.statuses, table.events, strict=True)
-    return [None if status in TIMELESS else to_datetime(event) for status, event in pairs]
+    return [None if status in TIMELESS else _time(event) for status, event in pairs]
+
+
+@lru_cache(maxsize=4096)
+def _time(event: int) -> orjson.Fragment:
+    """Snapshots hold from the same few times on."""
+    return orjson.Fragment(orjson.dumps(to_datetime(event), option=OPTIONS))
 
 
 def json_columns(table: ViewTable) -> Sequence[Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +58,9 @@ class PlainRows:
         self._tag = stored.tag
         self._tag_array = np.frombuffer(stored.tag, np.uint8)
         self._no_nulls = bytes(stored.bitmap_size)
-        self._slots = [place + _SLOTS for place in places]
-        self._floating = [p + _SLOTS for p in places if stored.columns[p].dtype in _FLOATING]
+        self._slots = _picked([place + _SLOTS for place in places])
+        floating = [p + _SLOTS for p in places if stored.columns[p].dtype in _FLOATING]
+        self._floating = _picked(floating)
         self._runs = _runs(stored, places)
 
     def few(self, rows: Sequence[Any], oldest: int) -> tuple[list[int], list[Any]] | None:
@@ -69,14 +71,14 @@ class PlainRows:
             columns = list(zip(*map(self._unpack, rows), strict=True))
         except (struct.error, TypeError):  # cut off, or no row
             return None
-        if any(row[:TAG_SIZE] != self._tag for row in rows):
+        if {row[:TAG_SIZE] for row in rows} != {self._tag}:
             return None
         events, count = columns[_EVENT], len(rows)
         if columns[_BITMAP].count(self._no_nulls) != count or min(events) < oldest:
             return None
-        if not math.isfinite(sum([sum(columns[place]) for place in self._floating])):
+        if not math.isfinite(sum(map(sum, self._floating(columns)))):
             return None
-        return list(events), [list(columns[place]) for place in self._slots]
+        return list(events), list(map(list, self._slots(columns)))
 
     def _one(self, row: Any, oldest: int) -> tuple[list[int], list[Any]] | None:
         """The same of a single row, as most reads have."""
@@ -86,9 +88,9 @@ class PlainRows:
         event = values[_EVENT]
         if values[_BITMAP] != self._no_nulls or event < oldest:
             return None
-        if not math.isfinite(sum([values[place] for place in self._floating])):
+        if not math.isfinite(sum(self._floating(values))):
             return None
-        return [event], [[values[place]] for place in self._slots]
+        return [event], [[value] for value in self._slots(values)]
 
     def many(self, rows: Sequence[Any], oldest: int) -> tuple[Any, list[Any]] | None:
         """The same as arrays. None also where a sum of finite values is none."""
@@ -111,6 +113,13 @@ class PlainRows:
 
     def _bytes(self, body: bytes, rows: int, offset: int, width: int) -> Any:
         return np.ndarray((rows, width), np.uint8, body, offset, (self._size, 1))
+
+
+def _picked(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What takes the values at these places, as a tuple whatever their number."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda values: [values[place] for place in places]
 
 
 def plain_rows(stored: Schema, wanted: Sequence[PlannedField]) -> PlainRows | None:
