@@ -23,12 +23,7 @@ def parse_list(name: str, body: bytes, *, most: int, max_depth: int) -> list[Any
     example = f'Send {{"{name}": [{{…}}]}}.'
     if not is_shallow(body, max_depth) and json_depth(body) > max_depth:
         raise InvalidRequest(f"The JSON nests deeper than {max_depth} levels.", field="body")
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise InvalidRequest(f"The body is no JSON: {exc}.", field="body", remedy=example) from exc
-    if not isinstance(request, dict):
-        raise InvalidRequest("The body is no object.", field="body", remedy=example)
+    request = parse_object(body, remedy=example)
     if unknown := sorted(set(request) - {name}):
         raise InvalidRequest(
             f"The body has an unknown field '{unknown[0]}'.", field=unknown[0], remedy=example
@@ -50,6 +45,17 @@ def parse_list(name: str, body: bytes, *, most: int, max_depth: int) -> list[Any
 def is_shallow(body: bytes, max_depth: int) -> bool:
     """Whether there are too few brackets to nest deeper, wherever they stand."""
     return body.count(b"{") + body.count(b"[") <= max_depth
+
+
+def parse_object(body: bytes, *, remedy: str) -> dict[str, Any]:
+    """The object that is a body. Raises InvalidRequest."""
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidRequest(f"The body is no JSON: {exc}.", field="body", remedy=remedy) from exc
+    if not isinstance(request, dict):
+        raise InvalidRequest("The body is no object.", field="body", remedy=remedy)
+    return request
 
 
 def json_depth(body: bytes) -> int:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from mlops.plan import FeaturePlan, PlannedField
 from serving.errors import InvalidRequest
+from serving.proxy.bodies import parse_object
 from serving.proxy.instances import MAX_TEXT
 
 _EXAMPLE = 'Send {"entities": {"customer_id": ["1042", "7718"]}}: a column per entity.'
@@ -60,17 +59,6 @@ def parse_read(body: bytes, *, most: int) -> ReadRequest:
     columns = check_columns(request.get("entities"), most=most)
     features = request.get("features")
     return ReadRequest(columns, None if features is None else check_features(features))
-
-
-def parse_object(body: bytes, *, remedy: str) -> dict[str, Any]:
-    """Raises InvalidRequest where the body is none."""
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise InvalidRequest(f"The body is no JSON: {exc}.", field="body", remedy=remedy) from exc
-    if not isinstance(request, dict):
-        raise InvalidRequest("The body is no object.", field="body", remedy=remedy)
-    return request
 
 
 def check_features(features: Any) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.answers import error_body
 from serving.errors import InvalidRequest, MethodNotAllowed
 from serving.plain import Body, PlainRoute, answer, read_body
+from serving.proxy.bodies import parse_object
 from serving.proxy.callers import Caller
 from serving.proxy.doorkeeper import presented
-from serving.proxy.entity_columns import check_columns, check_features, parse_object
+from serving.proxy.entity_columns import check_columns, check_features
 from serving.proxy.feast_answers import write_feast_answer
 from serving.proxy.feature_services import ReadableService
 from serving.proxy.keys import PREFIX

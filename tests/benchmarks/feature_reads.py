@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from serving.proxy.keys import ApiKeys, FileKeys
 from tests.benchmarks.feature_server import STAGES
 from tests.benchmarks.load import Load, Request, closed_loop, open_loop
 from tests.benchmarks.measure import Measurement
+from tests.benchmarks.prediction_place import write_feasts
 from tests.benchmarks.servers import ROOT, Server, running
 
 PART = "serving"
@@ -43,17 +44,6 @@ ROWS = (1, 10, 100)
 CUSTOMERS, VIEWS, WIDTH = 2000, 5, 10
 AT = datetime(2018, 8, 8, tzinfo=UTC)
 _WARM_SECONDS, _SECONDS, _STAGE_SECONDS = 0.5, 1.5, 0.4
-_FEAST_YAML = """
-project: bench
-provider: local
-registry: {folder}/registry.db
-online_store:
-  type: redis
-  connection_string: "127.0.0.1:{port},password={password}"
-offline_store:
-  type: file
-entity_key_serialization_version: 3
-"""
 
 
 @dataclass(frozen=True)
@@ -89,8 +79,7 @@ def prepared() -> Iterator[Place]:
             target = parse_target(server.url, server.password)
             (folder / "redis").write_text(target.url)
             tables = {f"view{n}": view_rows(n) for n in range(VIEWS)}
-            write_ours(folder, target, tables)
-            write_feasts(folder, server.port, server.password, tables)
+            write_feasts(folder, server, write_ours(folder, target, tables), tables)
             keys, key = ApiKeys().add("bench", now=AT, permissions=["read:bench"])
             FileKeys(folder / "keys.json").save(keys)
             yield Place(folder, key)
@@ -119,7 +108,7 @@ def features_of(rows: pa.RecordBatch) -> tuple[PlannedField, ...]:
     )
 
 
-def write_ours(folder: Path, target: RedisTarget, tables: dict[str, pa.RecordBatch]) -> None:
+def write_ours(folder: Path, target: RedisTarget, tables: dict[str, pa.RecordBatch]) -> FeaturePlan:
     customer = PlannedField(name="customer_id", dtype="String")
     views = [
         PlannedView(
@@ -147,34 +136,7 @@ def write_ours(folder: Path, target: RedisTarget, tables: dict[str, pa.RecordBat
                 ttl_seconds=0,
             )
             assert not writer.write(Batch(stored, tables[view.name], "event_time")).refused
-
-
-def write_feasts(folder: Path, port: int, password: str, tables: dict[str, pa.RecordBatch]) -> None:
-    from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource
-    from feast.types import Float64, Int64
-    from feast.value_type import ValueType
-
-    repo = folder / "feast"
-    repo.mkdir()
-    yaml = _FEAST_YAML.format(folder=repo, port=port, password=password)
-    (repo / "feature_store.yaml").write_text(yaml)
-    types = {"Int64": Int64, "Float64": Float64}
-    customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)
-    source = FileSource(path=str(repo / "none.parquet"), timestamp_field="event_time")
-    views = [
-        FeatureView(
-            name=name,
-            entities=[customer],
-            ttl=timedelta(0),
-            schema=[Field(name=f.name, dtype=types[f.dtype]) for f in features_of(rows)],
-            source=source,
-        )
-        for name, rows in tables.items()
-    ]
-    store = FeatureStore(repo_path=str(repo))
-    store.apply([customer, *views, FeatureService(name="bench", features=views)])
-    for name, rows in tables.items():
-        store.write_to_online_store(name, df=rows.to_pandas())
+    return plan
 
 
 def our_server(key: str) -> Server:
