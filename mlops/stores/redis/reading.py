@@ -70,15 +70,16 @@ class SchemaBook:
         return [tag[1:] for tag in unknown if self._missed.get(tag, since) <= since]
 
     def learn(self, fingerprints: Sequence[bytes], documents: Sequence[bytes | None]) -> bool:
-        """Keep what Redis had; whether there was anything."""
-        before = len(self.known)
+        """Keep what Redis had; whether there was anything, known by another read or not."""
+        found = False
         for fingerprint, document in zip(fingerprints, documents, strict=True):
             schema = _parsed(fingerprint, document)
             if schema is None:
                 self._missed[bytes([ROW]) + fingerprint] = self.now()
             else:
                 self.known[schema.tag] = schema
-        return len(self.known) > before
+                found = True
+        return found
 
 
 def _parsed(fingerprint: bytes, document: bytes | None) -> Schema | None:
