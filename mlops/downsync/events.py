@@ -13,7 +13,7 @@ record belong to keys of one bucket. A reader takes versions that it knows and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,11 +88,8 @@ class Encoder:
 
     def __init__(self, flow: Flow) -> None:
         self._start = orjson.dumps({"view": flow.view, "schema": flow.schema_version})[1:-1]
-        self._writers = [
-            (field.name, write)
-            for field in flow.features
-            if (write := _type_of(field.dtype).to_json) is not None
-        ]
+        self._features = _writers({feature.name: feature.dtype for feature in flow.features})
+        self._facts = {kind: _writers(columns) for kind, columns in FACTS.items()}
 
     def encode(self, event: Event) -> bytes:
         """One event as JSON. Raises TypeError or ValueError for a value of another type."""
@@ -102,18 +99,31 @@ class Encoder:
             "time": event.time_us,
             "created": event.created_us,
             "key": event.key,
-            "values": self._written(event.values),
-            "facts": event.facts,
+            "values": _written(event.values, self._features),
+            "facts": _written(event.facts, self._facts[event.kind]),
         }
         return b"{" + self._start + b"," + orjson.dumps(body, option=orjson.OPT_NAIVE_UTC)[1:]
 
-    def _written(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        written = dict(values)
-        for name, write in self._writers:
-            value = values.get(name)
-            if value is not None:
-                written[name] = write(value)
-        return written
+
+_Writers = Sequence[tuple[str, Callable[[Any], Any]]]
+
+
+def _writers(types: Mapping[str, str]) -> _Writers:
+    """Of those whose values orjson does not write as they must be."""
+    return [
+        (name, write)
+        for name, dtype in types.items()
+        if (write := _type_of(dtype).to_json) is not None
+    ]
+
+
+def _written(values: Mapping[str, Any], writers: _Writers) -> dict[str, Any]:
+    written = dict(values)
+    for name, write in writers:
+        value = values.get(name)
+        if value is not None:
+            written[name] = write(value)
+    return written
 
 
 def pack(events: Sequence[bytes]) -> bytes:
