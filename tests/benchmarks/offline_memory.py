@@ -6,20 +6,18 @@ the process had before the join.
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 from feast import FeatureStore, FeatureView, RepoConfig
 from feast.infra.offline_stores.contrib.athena_offline_store.athena_source import AthenaSource
 
+from tests.benchmarks.measure import peak, resident
 from tests.feast_athena import CUSTOMER, OURS, SPEND_TYPES, Warehouse, spend_view
 
-_MIB = 1 << 20
 _FEATURES = ["spend:amount", "spend:payments"]
 
 
@@ -46,14 +44,13 @@ def measure(warehouse: Warehouse, rows: int, way: str) -> float:
 def main(database: str, rows: int, way: str) -> None:
     with tempfile.TemporaryDirectory(prefix="mlops-memory-") as folder:
         job = _store(database, Path(folder)).get_historical_features(_entities(rows), _FEATURES)
-        before = psutil.Process().memory_info().rss / _MIB
+        before = resident()
         if way == "stream":
             done = job.to_file(Path(folder) / "set.parquet")
         else:
             done = job.to_arrow().num_rows
         assert done == rows, f"{done} rows of {rows}"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(f"{max(peak - before, 0.0)}\n")
+    sys.stdout.write(f"{peak() - before}\n")
 
 
 def _store(database: str, folder: Path) -> FeatureStore:

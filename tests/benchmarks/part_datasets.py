@@ -48,13 +48,14 @@ def work(path):
     historical_features(open_store(settings, aws), plan, rows, functions).to_parquet(path)
 """
 _RUN = """
-import json, resource, sys, time, warnings
+import json, sys, time, warnings
 warnings.simplefilter("ignore")
 import feast
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+from tests.benchmarks.measure import peak, resident
+before, start = resident(), time.perf_counter()
 work(sys.argv[1])
-took, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": took, "megabytes": (peak - before) / 1024}))
+took = time.perf_counter() - start
+print(json.dumps({"seconds": took, "megabytes": peak() - before}))
 """
 
 

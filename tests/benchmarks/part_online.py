@@ -1,13 +1,15 @@
 """The packed online store beside Feast's Redis store: one redis-server, one run, equal answers.
 
-`floor` is one raw MGET of the same bytes. Rows are written by processes of their own, which are
-measured, and are read here.
+`floor` is one raw MGET of the same bytes. Reads are measured on processors that are kept awake and,
+as `read-…-idle`, on those that fall asleep between two requests. Rows are written by processes of
+their own, which are measured, and are read here.
 
     ONLINE_ENTITIES=1000000 make bench PART=online     writing alone; Feast's is measured on 50,000
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import tempfile
@@ -18,6 +20,7 @@ from pathlib import Path
 from infra.local import redis as local_redis
 from infra.local.redis import RedisServer
 from tests.benchmarks import online_writing
+from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.online_peers import (
     FIFTY,
@@ -79,11 +82,14 @@ def measure_fifty(server: RedisServer, folder: Path) -> Iterator[Measurement]:
     ours, feasts = open_shape(FIFTY, server, folder)
     check(ours, feasts)
     floor = raw_mget(ours, READ_ENTITIES)
+    idle = [ours.read, feasts.ask_feast, floor]
     for count in (1, 10, 100):
         requests = [ours.read, ours.ask_feast, feasts.ask_feast, floor]
         read, api, peer, raw = time_all(requests, count, READ_ENTITIES)
         yield from compare(f"read-{count}", read, peer, raw)
         yield from compare(f"feast-api-{count}", api, peer, raw)
+        timed = time_requests(idle, count, entities=READ_ENTITIES, rounds=ROUNDS[count])
+        yield from itertools.islice(compare(f"read-{count}-idle", *timed), 1)
 
 
 def measure_wide(server: RedisServer, folder: Path) -> Iterator[Measurement]:
@@ -126,7 +132,8 @@ def check(ours: Ours, feasts: Feasts) -> None:
 
 
 def time_all(requests: list[Request], count: int, entities: int) -> list[Timed]:
-    return time_requests(requests, count, entities=entities, rounds=ROUNDS[count])
+    with processors_awake():
+        return time_requests(requests, count, entities=entities, rounds=ROUNDS[count])
 
 
 def compare(work: str, ours: Timed, peer: Timed, floor: Timed) -> Iterator[Measurement]:
