@@ -11,9 +11,9 @@ import pyarrow as pa
 FEATURES = ("a", "b", "c", "d", "e")
 KEYS = 5_000
 DAYS = 180
-TTL_DAYS = 45
+TTL_DAYS = 30
 """Feast's join forms a pair for every feature row within it, so that its time grows with it."""
-OTHER_TTL_DAYS = (30, 3)
+OTHER_TTL_DAYS = (45, 3)
 _START = 1_522_540_800_000
 """2018-04-01, in milliseconds."""
 FEATURE_TYPES = {
