@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from mlops.breaker import Breaker
 from mlops.manifest import Manifest
-from mlops.stores.redis.breaker import Breaker
 from serving.errors import InferenceUnavailable
 from serving.proxy.deadline import Deadline
 from serving.proxy.inference import Inference, NoAnswer, Scores

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from mlops.breaker import Breaker
 from mlops.plan import FeaturePlan, PlannedField
 from mlops.stores.online import (
     TIMELESS,
@@ -29,7 +30,6 @@ from mlops.stores.online import (
 )
 from mlops.stores.redis.async_link import AsyncLink
 from mlops.stores.redis.bodies import python_value
-from mlops.stores.redis.breaker import Breaker
 from mlops.stores.redis.decoding import UNREADABLE, ViewColumns, ViewDecoder
 from mlops.stores.redis.keys import EntityKeys, column_texts, entity_keys, schemas_key
 from mlops.stores.redis.link import Ask, Fields, Link

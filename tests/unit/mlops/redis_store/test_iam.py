@@ -1,4 +1,4 @@
-"""IAM tokens are signed requests, and who does not answer is left alone for a while."""
+"""IAM tokens are signed requests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 
-from mlops.errors import NotFound, SettingsError, Unavailable
-from mlops.stores.redis.breaker import Breaker
+from mlops.errors import SettingsError
 from mlops.stores.redis.iam import IamCredentials
 
 
@@ -59,42 +58,3 @@ class TestIam:
         provider = credentials(Time())
         _, token = provider.get_credentials()
         assert token not in repr(provider)
-
-
-class TestBreaker:
-    def fail(self, breaker: Breaker) -> str:
-        with pytest.raises(Unavailable) as failed, breaker.guard():
-            raise Unavailable("no answer")
-        return str(failed.value)
-
-    def test_it_opens_after_failures_in_a_row_and_says_for_how_long(self) -> None:
-        breaker = Breaker("Redis at h:1", failures=2, pause=3.0, now=Time())
-        assert self.fail(breaker) == "no answer"
-        assert self.fail(breaker) == "no answer"
-        assert "Redis at h:1 did not answer 2 times" in self.fail(breaker)
-        assert "in 3.0 s" in self.fail(breaker)
-
-    def test_a_success_in_between_starts_the_count_anew(self) -> None:
-        breaker = Breaker("r", failures=2, now=Time())
-        self.fail(breaker)
-        with breaker.guard():
-            pass
-        self.fail(breaker)
-        assert self.fail(breaker) == "no answer"
-
-    def test_after_the_pause_one_attempt_is_made_and_a_success_closes_it(self) -> None:
-        time = Time()
-        breaker = Breaker("r", failures=1, pause=1.0, now=time)
-        self.fail(breaker)
-        time.seconds = 1.0
-        with breaker.guard():
-            assert "did not answer" in self.fail(breaker), "a second one beside the attempt"
-        with breaker.guard():
-            pass
-
-    def test_what_the_caller_did_wrong_does_not_count(self) -> None:
-        breaker = Breaker("r", failures=1, now=Time())
-        with pytest.raises(NotFound), breaker.guard():
-            raise NotFound("no such thing")
-        with breaker.guard():
-            pass
