@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 
-from infra.stacks.profile import Profile
+from infra.stacks.profile import ENDPOINTS, ZONES, Profile
 from mlops.names import Names
 
 VPC_CIDR = "10.64.0.0/16"
-ZONES = 2
 REDIS_PORT = 6379
-SERVICES = ("athena", "ecr.api", "ecr.dkr", "glue", "logs", "secretsmanager", "sts")
-"""What jobs in the private subnets ask, beside S3 and DynamoDB."""
 
 
 class Network(cdk.Stack):
@@ -86,10 +85,10 @@ class Network(cdk.Stack):
             security_group_ingress=[self._from_clients(443)],
             security_group_egress=[_NOWHERE],
         )
-        for service in SERVICES:
+        for service in ENDPOINTS:
             ec2.CfnVPCEndpoint(
                 self,
-                f"Endpoint{''.join(part.title() for part in service.split('.'))}",
+                f"Endpoint{''.join(part.title() for part in re.split('[.-]', service))}",
                 vpc_id=self._vpc.ref,
                 vpc_endpoint_type="Interface",
                 service_name=f"com.amazonaws.{self.region}.{service}",

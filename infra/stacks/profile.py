@@ -6,6 +6,19 @@ from dataclasses import dataclass
 
 from mlops.errors import InputError
 
+ZONES = 2
+ENDPOINTS = (
+    "athena",
+    "ecr.api",
+    "ecr.dkr",
+    "glue",
+    "kinesis-streams",
+    "logs",
+    "secretsmanager",
+    "sts",
+)
+"""What private subnets ask, beside S3 and DynamoDB: an address in each zone."""
+
 
 @dataclass(frozen=True)
 class Profile:
