@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from mlops.errors import MlopsError
 from serving.answers import error_response
 from serving.errors import Overloaded, RequestTooSlow
+from serving.upgrades import OneProtocol
 
 log = logging.getLogger("serving.connections")
 
@@ -35,7 +34,7 @@ def limited_protocol(limits: ConnectionLimits) -> type[LimitedConnection]:
     return type("LimitedConnection", (LimitedConnection,), {"limits": limits})
 
 
-class LimitedConnection(HttpToolsProtocol):
+class LimitedConnection(OneProtocol):
     """One connection of a caller."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
