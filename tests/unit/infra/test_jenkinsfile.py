@@ -7,10 +7,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
-from mlops.cli.main import root
+from tests.cli_commands import find_command
 from tests.jenkins_pipeline import Block, parse
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -80,17 +79,6 @@ def test_mlops_commands_take_their_arguments(pipeline: Block) -> None:
     for words in commands:
         command, arguments = find_command(words)
         command.make_context(command.name, arguments)
-
-
-def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
-    """The command that the words name, and what is left of them."""
-    command: click.Command = root
-    rest = list(words)
-    while isinstance(command, click.Group):
-        found = command.get_command(click.Context(command), rest[0])
-        assert found is not None, words
-        command, rest = found, rest[1:]
-    return command, rest
 
 
 def name_of(words: list[str]) -> str:
