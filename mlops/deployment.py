@@ -19,10 +19,12 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from mlops.answering import Answering
 from mlops.errors import NotFound
 from mlops.objects import Document, Documents
+from mlops.strategy import Stage, Strategy
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -36,15 +38,24 @@ class _Growing(BaseModel):
     def _without_silent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = dump(self)
         fields = type(self).model_fields
-        silent = [name for name in _ADDED if name in found and found[name] == fields[name].default]
+        silent = [name for name in _ADDED & found.keys() if _says_nothing(found, name, fields)]
         return {name: value for name, value in found.items() if name not in silent}
 
 
-_ADDED = frozenset({"key", "experiment", "shadow_share", "answering"})
+_ADDED = frozenset(
+    {
+        *("key", "experiment", "shadow_share", "answering"),
+        *("approval", "paused", "rollout", "taken_back", "frozen", "decision"),
+    }
+)
 """The fields that the first release of the document did not have."""
 
 
-class DeployedVersion(BaseModel):
+def _says_nothing(found: dict[str, Any], name: str, fields: dict[str, FieldInfo]) -> bool:
+    return bool(found[name] == fields[name].default or found[name] in ([], ()))
+
+
+class DeployedVersion(_Growing):
     """A registered version, and where its files are."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -54,6 +65,8 @@ class DeployedVersion(BaseModel):
     model_prefix: str
     """s3://bucket/prefix/ that holds model.onnx and manifest.json."""
     manifest_sha256: str
+    approval: int | None = None
+    """The entry of the approval record that lets it serve; None where an older release wrote."""
 
 
 class Canary(_Growing):
@@ -91,8 +104,47 @@ class Experiment(_Growing):
         return self
 
 
+class Hold(_Growing):
+    """Who stopped something, when (UTC) and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+class TakenBack(Hold):
+    """An approved version that is not fallen back to, as it served or was on trial and failed."""
+
+    version: DeployedVersion
+
+
+class Rollout(_Growing):
+    """An approved version on its way to be the stable one."""
+
+    version: DeployedVersion
+    strategy: Strategy
+    """As the version's manifest has it."""
+    stage: Annotated[int, Field(ge=0)] = 0
+    since: datetime
+    """When the stage began."""
+    revision: Annotated[int, Field(ge=1)]
+    """Of the document in which the stage began: figures count from there."""
+    paused: Hold | None = None
+
+    @model_validator(mode="after")
+    def _has_its_stage(self) -> Rollout:
+        if self.stage >= len(self.strategy.stages):
+            raise ValueError(f"its strategy has no stage {self.stage}")
+        return self
+
+    @property
+    def at(self) -> Stage:
+        """The stage that it is in."""
+        return self.strategy.stages[self.stage]
+
+
 class Deployment(_Growing):
-    """The endpoint's state; `history` holds what it can fall back to, newest approval first."""
+    """The endpoint's state; `history` holds what it can fall back to, the next first."""
 
     schema_version: Literal[1] = 1
     endpoint: str
@@ -107,6 +159,13 @@ class Deployment(_Growing):
     answering: Answering | None = None
     """What the manifests of its models say, overruled."""
     history: tuple[DeployedVersion, ...] = ()
+    rollout: Rollout | None = None
+    """What stands as canary or shadow for as long as it is on trial."""
+    taken_back: tuple[TakenBack, ...] = ()
+    frozen: Hold | None = None
+    """Nothing new begins or goes on; what must not serve is still taken back."""
+    decision: Annotated[int, Field(ge=0)] = 0
+    """The newest entry of the approval record that was acted on."""
     revision: Annotated[int, Field(ge=1)] = 1
     changed_at: datetime
     changed_by: str

@@ -20,6 +20,7 @@ from pydantic import (
 from mlops.answering import Answering
 from mlops.errors import InputError, Refused
 from mlops.plan import FeaturePlan
+from mlops.strategy import Strategy
 
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
@@ -120,12 +121,15 @@ class Manifest(_Frozen):
     """Per input, and 'score' for the model's own output on the test rows."""
     answering: Answering | None = None
     """Deadline and fallback; written only where there are any, as earlier releases know neither."""
+    rollout: Strategy | None = None
+    """How it takes over once it is approved; written as `answering` is."""
 
     @model_serializer(mode="wrap")
-    def _without_silent_answering(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_silent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = dump(self)
-        if found.get("answering", "") is None:
-            del found["answering"]
+        for name in ("answering", "rollout"):
+            if found.get(name, "") is None:
+                del found[name]
         return found
 
     @model_validator(mode="after")
@@ -163,6 +167,17 @@ def read_manifest(body: bytes, *, where: str) -> Manifest:
     except ValidationError as exc:
         fields = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
         raise InputError(f"{where} is no valid manifest: {fields}") from exc
+
+
+def read_verified_manifest(body: bytes, sha256: str, *, where: str) -> Manifest:
+    """Raises Refused when it was changed after registration, InputError when it is no manifest."""
+    found = hashlib.sha256(body).hexdigest()
+    if found != sha256:
+        raise Refused(
+            f"{where} has sha256 {found[:12]}, the version was registered with {sha256[:12]}. "
+            "It was changed after registration; train again."
+        )
+    return read_manifest(body, where=where)
 
 
 def check_files(manifest: Manifest, files: Mapping[str, bytes]) -> None:

@@ -12,6 +12,7 @@ class Role(StrEnum):
     DATA_SCIENTIST = "data-scientist"
     JENKINS = "jenkins"
     APPROVER = "approver"
+    OPERATOR = "operator"
     TRAINING_JOB = "training-job"
     WORKFLOW = "workflow"
     INGESTION = "ingestion"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mlops.aws import Aws, translated
+from mlops.errors import MlopsError
 
+_log = logging.getLogger("mlops.notices")
 _LONGEST_SUBJECT = 99
 """SNS takes fewer than 100 characters, ASCII, on one line."""
 
@@ -32,6 +35,16 @@ class SnsNotices:
         message = json.dumps(facts, default=str, indent=1, ensure_ascii=False)
         with translated(f"Publishing '{plain}' to {self._topic}"):
             self._sns.publish(TopicArn=self._topic, Subject=plain, Message=message)
+
+
+def tell(notices: Notices, subject: str, facts: Mapping[str, Any]) -> bool:
+    """Tell of what is done already: a notice that is lost is logged, and undoes nothing."""
+    try:
+        notices.publish(subject, facts)
+    except MlopsError as exc:
+        _log.error("not told: %s (%s)", subject, exc)
+        return False
+    return True
 
 
 @dataclass

@@ -13,21 +13,23 @@ from typing import Any
 
 from mlops.aws import Aws
 from mlops.clock import Clock
-from mlops.deployment import DeployedVersion, Deployment, load_deployment, save_deployment
-from mlops.errors import Conflict, InputError, NotFound, Refused
+from mlops.deploying.approved import approvals_of, is_what_was_approved
+from mlops.deploying.endpoints import Changed, Endpoints
+from mlops.deploying.telling import facts_of
+from mlops.deployment import Deployment
+from mlops.errors import InputError, Refused
 from mlops.names import Names
-from mlops.notices import Notices, SnsNotices
-from mlops.objects import Document, Documents, S3Documents
+from mlops.notices import Notices, SnsNotices, tell
+from mlops.objects import Documents, S3Documents
 from mlops.registry.dynamodb import DynamoRecords
-from mlops.registry.record import Entry, Records, latest, standing_approvals, verify
+from mlops.registry.record import Entry, Records, latest, verify
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
-from mlops.rollout import KEPT, Change, describe_change, roll_out
+from mlops.rollout import Change, roll_out
 from mlops.settings import load_settings
 
 SOURCE = "aws.sagemaker"
 DETAIL_TYPE = "SageMaker Model Package State Change"
-ATTEMPTS = 10
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
@@ -78,33 +80,32 @@ class ModelDeployer:
     clock: Clock
 
     def deploy(self, model: str, version: int) -> dict[str, Any]:
-        """Bring the model's endpoint up to date after a decision on one version."""
-        for _ in range(ATTEMPTS):
-            try:
-                return self._deploy_once(model, version)
-            except _ChangedMeanwhile:
-                continue
-        raise Conflict(f"Endpoint '{model}' is changed all the time; nothing was deployed.")
+        """Bring the model's endpoint up to date after a decision on one version.
 
-    def _deploy_once(self, model: str, version: int) -> dict[str, Any]:
-        # The document is read first: what changes the record later also changes the document.
-        current, document = self._current(model)
-        entries = self._entries(model)
-        decided = decision_on(self.registry.get(model, version), entries)
-        if decided is None:
-            return {"action": "ignored", "model": model, "version": version}
+        Raises Conflict when others change the endpoint all the time.
+        """
+        decided: list[Entry] = []
+
+        def move(current: Deployment | None) -> Deployment | None:
+            # The document was read first: what changes the record later also changes it.
+            entries = self._entries(model)
+            found = decision_on(self.registry.get(model, version), entries)
+            decided[:] = [found] if found else []
+            return self._rolled_out(current, entries, found) if found else None
+
+        done = Endpoints(self.documents).change(model, "decide", move)
+        if done is not None:
+            return self._tell(done, decided[0])
+        action = "unchanged" if decided else "ignored"
+        return {"action": action, "model": model, "version": version}
+
+    def _rolled_out(
+        self, current: Deployment | None, entries: Sequence[Entry], decided: Entry
+    ) -> Deployment | None:
+        model = decided.model
         change = Change(model, model, self.clock.now(), decided.who, decided.reason)
-        after = roll_out(current, self._approved(entries, current), change)
-        if after is None:
-            return {"action": "unchanged", "model": model, "version": version}
-        self._save(after, document)
-        return self._tell(current, after, decided)
-
-    def _current(self, endpoint: str) -> tuple[Deployment | None, Document | None]:
-        try:
-            return load_deployment(self.documents, endpoint)
-        except NotFound:
-            return None, None
+        approved = approvals_of(entries, current, self.registry, self.documents)
+        return roll_out(current, approved, change)
 
     def _entries(self, model: str) -> list[Entry]:
         entries = self.records.entries(model)
@@ -115,53 +116,13 @@ class ModelDeployer:
             )
         return entries
 
-    def _approved(
-        self, entries: Sequence[Entry], current: Deployment | None
-    ) -> list[DeployedVersion]:
-        """The newest approvals that the registry confirmed, now or when they were deployed."""
-        deployed = _deployed(current)
-        approvals = standing_approvals(entries)
-        found: list[DeployedVersion] = []
-        for entry in approvals:
-            version = _deployable(entry)
-            if version in deployed or self._is_confirmed(entry):
-                found.append(version)
-            if len(found) > KEPT:
-                break
-        return found
-
-    def _is_confirmed(self, entry: Entry) -> bool:
-        try:
-            version = self.registry.get(entry.model, entry.version)
-        except NotFound:
-            return False
-        return version.status is Status.APPROVED and _is_what_was_approved(version, entry)
-
-    def _save(self, after: Deployment, document: Document | None) -> None:
-        try:
-            save_deployment(self.documents, after, replacing=document)
-        except Conflict as exc:
-            raise _ChangedMeanwhile(str(exc)) from exc
-
-    def _tell(self, before: Deployment | None, after: Deployment, decided: Entry) -> dict[str, Any]:
-        done = {
-            "action": "deployed",
-            "endpoint": after.endpoint,
-            "stable": after.stable.version if after.stable else None,
-            "before": before.stable.version if before and before.stable else None,
-            "revision": after.revision,
+    def _tell(self, done: Changed, decided: Entry) -> dict[str, Any]:
+        facts = facts_of("deployed", done) | {
             "decision": f"{decided.action} version {decided.version}",
-            "who": decided.who,
-            "reason": decided.reason,
             "record": decided.sequence,
-            "message": describe_change(before, after),
         }
-        self.notices.publish(str(done["message"]), done)
-        return done
-
-
-class _ChangedMeanwhile(Conflict):
-    """Another invocation wrote the document first."""
+        tell(self.notices, facts["message"], facts)
+        return facts
 
 
 def decision_on(version: ModelVersion, entries: Sequence[Entry]) -> Entry | None:
@@ -185,29 +146,9 @@ def decision_on(version: ModelVersion, entries: Sequence[Entry]) -> Entry | None
             f"record says {decided.after}. Nothing is deployed. "
             f"Complete it: mlops models {decided.action} {version.model} {version.version}"
         )
-    if decided.after is Status.APPROVED and not _is_what_was_approved(version, decided):
+    if decided.after is Status.APPROVED and not is_what_was_approved(version, decided):
         raise Refused(
             f"{label} points to other files than those that entry {decided.sequence} of the "
             "record approved. Nothing is deployed. Train and register it again."
         )
     return decided
-
-
-def _is_what_was_approved(version: ModelVersion, entry: Entry) -> bool:
-    found = (version.package_arn, version.model_prefix, version.manifest_sha256)
-    return found == (entry.package_arn, entry.model_prefix, entry.manifest_sha256)
-
-
-def _deployable(entry: Entry) -> DeployedVersion:
-    return DeployedVersion(
-        version=entry.version,
-        package_arn=entry.package_arn,
-        model_prefix=entry.model_prefix,
-        manifest_sha256=entry.manifest_sha256,
-    )
-
-
-def _deployed(current: Deployment | None) -> tuple[DeployedVersion, ...]:
-    if current is None:
-        return ()
-    return (*filter(None, [current.stable]), *current.history)

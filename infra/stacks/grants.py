@@ -49,6 +49,16 @@ def create_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
     return Grant(sid, ("s3:PutObject",), _objects(bucket, prefixes), conditional)
 
 
+def change_endpoints(names: Names) -> tuple[Grant, ...]:
+    """Write deployment documents, each revision on record first, where none is ever replaced."""
+    bucket = names.artifact_bucket
+    return (
+        read_objects("ReadDeployments", bucket, "deployments/", "rollouts/"),
+        write_objects("Deploy", bucket, "deployments/"),
+        create_objects("RecordDeployments", bucket, "rollouts/"),
+    )
+
+
 def delete_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
     return Grant(sid, ("s3:DeleteObject",), _objects(bucket, prefixes))
 

@@ -10,6 +10,7 @@ from infra.stacks.grants import (
     SCRATCH_TABLES,
     Grant,
     change_catalog,
+    change_endpoints,
     create_objects,
     delete_objects,
     executions,
@@ -193,6 +194,16 @@ def _approver(names: Names) -> tuple[Grant, ...]:
     )
 
 
+def _operator(names: Names) -> tuple[Grant, ...]:
+    """Changes which approved versions an endpoint serves, on the record; approves none."""
+    return (
+        *change_endpoints(names),
+        read_objects("ReadObserved", names.artifact_bucket, "observed/"),
+        list_bucket("ListDeployments", names.artifact_bucket),
+        publish(names),
+    )
+
+
 def _training_job(names: Names) -> tuple[Grant, ...]:
     """Joins features, trains, and writes what it made; never registers or approves."""
     return (
@@ -371,8 +382,8 @@ def _model_deployer(names: Names) -> tuple[Grant, ...]:
     """Writes deployment documents from what the registry says."""
     return (
         *read_models(names),
-        read_objects("ReadDeployments", names.artifact_bucket, "deployments/", "models/"),
-        write_objects("Deploy", names.artifact_bucket, "deployments/"),
+        *change_endpoints(names),
+        read_objects("ReadModelFiles", names.artifact_bucket, "models/"),
         list_bucket("ListDeployments", names.artifact_bucket),
         read_records(names),
         publish(names),
@@ -412,6 +423,7 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.DATA_SCIENTIST: _data_scientist,
     Role.JENKINS: _jenkins,
     Role.APPROVER: _approver,
+    Role.OPERATOR: _operator,
     Role.TRAINING_JOB: _training_job,
     Role.WORKFLOW: _workflow,
     Role.INGESTION: _ingestion,

@@ -69,6 +69,7 @@ def build_manifest(
         metrics=metrics,
         reference=reference,
         answering=settings.answering,
+        rollout=settings.rollout,
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mlops.answering import Answering
 from mlops.errors import InputError, NotFound
 from mlops.manifest import ModelInput, Window
+from mlops.strategy import Strategy
 
 Days = Annotated[int, Field(ge=1, le=3650)]
 Hyperparameter = int | float | str | bool | None
@@ -73,6 +74,8 @@ class TrainingSettings(BaseModel):
     """The largest difference between the ONNX graph's and the native model's probability."""
     answering: Answering | None = None
     """Its callers' deadline and fallback; None leaves them to the proxy and to operations."""
+    rollout: Strategy | None = None
+    """How an approved version takes over from the one before; None is all at once."""
     instances: Instances = Instances()
 
     @model_validator(mode="after")

@@ -47,8 +47,15 @@ class Company:
 
     def run(self, *arguments: str, role: Role | None = Role.APPROVER) -> Answer:
         """`mlops models …`, as a role."""
+        return self._mlops("models", *arguments, role=role)
+
+    def operate(self, *arguments: str, role: Role = Role.OPERATOR) -> Answer:
+        """`mlops deploy …`, as a role."""
+        return self._mlops("deploy", *arguments, role=role)
+
+    def _mlops(self, *arguments: str, role: Role | None) -> Answer:
         done = subprocess.run(
-            [Path(sys.executable).with_name("mlops"), "models", *arguments],
+            [Path(sys.executable).with_name("mlops"), *arguments],
             env=os.environ | self.local.environment(role) | {"COLUMNS": "200"},
             capture_output=True,
             text=True,
@@ -80,6 +87,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
+        assert self.output, self.error
         return json.loads(self.output)
 
 
@@ -113,6 +121,27 @@ def test_approvals_deploy_and_a_rejection_puts_the_one_before_back(company: Comp
     history = company.run("history", company.model, "--json").json
     assert history["verified"]
     assert [e["action"] for e in history["entries"]] == ["approve", "approve", "reject"]
+
+
+def test_an_operator_rolls_back_freezes_and_finds_all_of_it_on_record(company: Company) -> None:
+    for version in (1, 2):
+        company.register(version)
+        company.decide("approve", version)
+        company.wait_for_stable(version)
+    back = company.operate("rollback", company.model, "--reason", "alerts doubled", "--json")
+    assert (back.json["stable"], back.json["before"]) == (1, 2), back.error
+    assert "mlops-local-operator" in back.json["who"]
+    assert company.operate("freeze", company.model, "--reason", "closing").code == 0
+    refused = company.operate("promote", company.model, "--version", "2", "--reason", "x")
+    assert (refused.code, "mlops deploy unfreeze" in refused.error) == (5, True)
+    company.register(3)
+    company.decide("approve", 3)
+    status = company.operate("status", company.model, "--json").json
+    assert (status["stable"], status["taken_back"][0]["version"]) == (1, 2)
+    history = company.operate("history", company.model, "--json").json
+    assert history["verified"]
+    actions = [entry["action"] for entry in history["entries"]]
+    assert actions == ["decide", "decide", "rollback", "freeze"]
 
 
 def test_an_approval_around_the_record_is_not_deployed_and_is_found(company: Company) -> None:

@@ -168,9 +168,16 @@ def test_passing_a_role_names_the_role_and_the_service() -> None:
         assert set(grant.resources) <= {NAMES.role_arn(role) for role in Role}
 
 
-def test_deployment_documents_are_written_by_the_model_deployer_only() -> None:
-    place = f"arn:aws:s3:::{NAMES.artifact_bucket}/deployments/*"
-    writers = {
-        role for role, g in EVERY_GRANT if "s3:PutObject" in g.actions and place in g.resources
-    }
-    assert writers == {Role.MODEL_DEPLOYER}
+@pytest.mark.parametrize("prefix", ["deployments", "rollouts"])
+def test_deployments_are_changed_by_the_model_deployer_and_operators_only(prefix: str) -> None:
+    place = f"arn:aws:s3:::{NAMES.artifact_bucket}/{prefix}/*"
+    writing = [
+        (role, g) for role, g in EVERY_GRANT if "s3:PutObject" in g.actions and place in g.resources
+    ]
+    assert {role for role, _ in writing} == {Role.MODEL_DEPLOYER, Role.OPERATOR}
+    if prefix == "rollouts":
+        assert all(g.conditions == {"Null": {"s3:if-none-match": "false"}} for _, g in writing)
+
+
+def test_who_operates_endpoints_approves_nothing() -> None:
+    assert not actions(Role.OPERATOR) & {"sagemaker:UpdateModelPackage", "dynamodb:PutItem"}

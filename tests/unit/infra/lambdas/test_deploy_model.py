@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from infra.lambdas.deploy_model import ModelDeployer, read_event
 from mlops.clock import FixedClock
+from mlops.deploying.history import read_history
 from mlops.deployment import Deployment, load_deployment
 from mlops.errors import Conflict, InputError, NotFound, Refused
 from mlops.notices import MemoryNotices
@@ -210,19 +211,21 @@ def test_a_recorded_approval_that_the_registry_lacks_is_not_deployed(platform: P
 
 @dataclass
 class _RacedDocuments(MemoryDocuments):
-    """Another invocation writes first."""
+    """Another invocation writes first, before one of the two writes of a change."""
 
     race: Callable[[], object] | None = None
+    at: str = "deployments/"
 
     def create(self, key: str, body: bytes) -> Document:
-        if self.race is not None and key.startswith("deployments/"):
+        if self.race is not None and key.startswith(self.at):
             race, self.race = self.race, None
             race()
         return super().create(key, body)
 
 
-def test_two_invocations_at_once_end_in_the_later_decision() -> None:
-    documents = _RacedDocuments()
+@pytest.mark.parametrize(("at", "revision"), [("rollouts/", 1), ("deployments/", 2)])
+def test_two_invocations_at_once_end_in_the_later_decision(at: str, revision: int) -> None:
+    documents = _RacedDocuments(at=at)
     platform = Platform(documents=documents)
     for version in (1, 2):
         platform.register(version)
@@ -235,13 +238,31 @@ def test_two_invocations_at_once_end_in_the_later_decision() -> None:
     documents.race = overtake
     platform.deploy(1)
     assert platform.served == [2, 1]
-    assert platform.deployment.revision == 1
+    assert platform.deployment.revision == revision
+    assert read_history(documents, "fraud").holds
+
+
+def test_an_invocation_that_dies_between_its_writes_is_completed_by_the_next() -> None:
+    documents = _RacedDocuments()
+    platform = Platform(documents=documents)
+    platform.register(1)
+    platform.decide("approve", 1)
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    documents.race = die
+    with pytest.raises(KeyboardInterrupt):
+        platform.deploy(1)
+    platform.deploy(1)
+    assert (platform.served, platform.deployment.revision) == ([1], 1)
+    assert read_history(documents, "fraud").holds
 
 
 def test_a_document_that_never_stands_still_is_given_up_with_a_conflict() -> None:
     class Restless(MemoryDocuments):
         def create(self, key: str, body: bytes) -> Document:
-            if key.startswith("deployments/"):
+            if key.startswith("rollouts/"):
                 raise Conflict(f"{key} exists already")
             return super().create(key, body)
 

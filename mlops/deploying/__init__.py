@@ -1,0 +1,1 @@
+"""Changing what endpoints serve: strategies, figures and verdicts, moves, and their record."""
