@@ -16,8 +16,8 @@ import numpy as np
 import onnxruntime
 
 from tests.benchmarks.inference import WIDTH
+from tests.benchmarks.inference_alone import batches, forest
 from tests.benchmarks.measure import Measurement
-from tests.benchmarks.part_serving import batches, forest
 
 PART = "threads"
 ROWS = (1, 10, 100, 1000)
