@@ -77,12 +77,15 @@ class BreakableWay:
     def __init__(self, app: Any) -> None:
         self._client = client_of(app, "http://inference")
         self.cut: Exception | None = None
+        self.headers: Mapping[str, str] = {}
+        """Those of the last request."""
 
     async def request(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> HttpAnswer:
         if self.cut:
             raise self.cut
+        self.headers = headers or {}
         answer = await self._client.request(method, path, headers=headers, content=body)
         named = {name.lower(): value for name, value in answer.headers.raw}
         return HttpAnswer(answer.status_code, answer.content, named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp
 
 from mlops.errors import MlopsError
 from serving.answers import answer_errors, json_response
+from serving.deadline import TIMEOUT, deadline_of
 from serving.edge import Edge
 from serving.inference.grpc import grpc_server
 from serving.inference.infer import INFER_PATHS, InferRoute
@@ -225,11 +227,13 @@ def _add_sagemaker(app: FastAPI, plane: DataPlane) -> None:
     @app.post("/invocations", tags=["sagemaker"], responses=SCORES, openapi_extra=INVOCATION)
     async def invocations(request: Request) -> Response:
         """Score rows of the one deployed model, as JSON, JSON Lines or CSV."""
+        since = time.monotonic()
         name, model = plane.only_model()
+        deadline = deadline_of(request.headers.get(TIMEOUT), since=since)
         kind = request.headers.get("content-type", "")
         asked = parse_invocation(await request.body(), kind, model)
         request.state.log |= {"model": name, "version": model.version, "rows": asked.rows}
-        found = await plane.infer(name, model, asked)
+        found = await plane.infer(name, model, asked, deadline=deadline)
         body, media_type = write_scores(
             model.manifest,
             found.outputs[model.answer],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -15,6 +16,7 @@ import numpy as np
 
 from mlops.errors import MlopsError
 from serving.binary import decode_text, from_bytes, to_bytes
+from serving.deadline import Deadline
 from serving.errors import InvalidRequest
 from serving.grpc_edge import GrpcEdge
 from serving.grpc_server import refuse, serving_grpc
@@ -56,7 +58,7 @@ _CONTENTS = {
 }
 """FP16 has no list of its own: it comes as raw contents only."""
 
-Handler = Callable[[DataPlane, Any], Awaitable[Mapping[str, Any]]]
+Handler = Callable[[DataPlane, Any, Any], Awaitable[Mapping[str, Any]]]
 
 
 def grpc_server(
@@ -95,7 +97,7 @@ async def _answer(
     plane: DataPlane, method: str, handler: Handler, request: Any, context: Any
 ) -> Any:
     try:
-        return MESSAGES[f"{method}Response"](**await handler(plane, request))
+        return MESSAGES[f"{method}Response"](**await handler(plane, request, context))
     except MlopsError as error:
         await refuse(context, error)
     except asyncio.CancelledError:
@@ -105,47 +107,54 @@ async def _answer(
         await context.abort(grpc.StatusCode.INTERNAL, "The request failed on our side.")
 
 
-async def _live(_plane: DataPlane, _request: Any) -> dict[str, Any]:
+async def _live(_plane: DataPlane, _request: Any, _context: Any) -> dict[str, Any]:
     return {"live": True}
 
 
-async def _ready(plane: DataPlane, _request: Any) -> dict[str, Any]:
+async def _ready(plane: DataPlane, _request: Any, _context: Any) -> dict[str, Any]:
     return {"ready": plane.readiness()["ready"]}
 
 
-async def _model_ready(plane: DataPlane, request: Any) -> dict[str, Any]:
+async def _model_ready(plane: DataPlane, request: Any, _context: Any) -> dict[str, Any]:
     plane.model(request.name, request.version)
     return {"ready": True}
 
 
-async def _server_metadata(_plane: DataPlane, _request: Any) -> dict[str, Any]:
+async def _server_metadata(_plane: DataPlane, _request: Any, _context: Any) -> dict[str, Any]:
     return {"name": NAME, "version": installed_version("feast-mlops"), "extensions": EXTENSIONS}
 
 
-async def _model_metadata(plane: DataPlane, request: Any) -> dict[str, Any]:
+async def _model_metadata(plane: DataPlane, request: Any, _context: Any) -> dict[str, Any]:
     found = plane.metadata(request.name, request.version)
     del found["parameters"]
     return found
 
 
-async def _infer(plane: DataPlane, request: Any) -> dict[str, Any]:
+async def _infer(plane: DataPlane, request: Any, context: Any) -> dict[str, Any]:
+    deadline = _deadline_of(context)
     model = plane.model(request.model_name, request.model_version)
     asked = parse_infer(request, model)
     request_facts.set({"model": request.model_name, "version": model.version, "rows": asked.rows})
-    answer = await plane.infer(request.model_name, model, asked)
+    answer = await plane.infer(request.model_name, model, asked, deadline=deadline)
     return write_infer(asked, answer)
 
 
-async def _index(plane: DataPlane, request: Any) -> dict[str, Any]:
+def _deadline_of(context: Any) -> Deadline | None:
+    """The call's own."""
+    left = context.time_remaining()
+    return None if left is None else Deadline.after(left * 1000, since=time.monotonic())
+
+
+async def _index(plane: DataPlane, request: Any, _context: Any) -> dict[str, Any]:
     return {"models": plane.index(ready_only=request.ready)}
 
 
-async def _load(plane: DataPlane, request: Any) -> dict[str, Any]:
+async def _load(plane: DataPlane, request: Any, _context: Any) -> dict[str, Any]:
     await plane.load(request.model_name)
     return {}
 
 
-async def _unload(plane: DataPlane, request: Any) -> dict[str, Any]:
+async def _unload(plane: DataPlane, request: Any, _context: Any) -> dict[str, Any]:
     plane.unload(request.model_name)
     return {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops.errors import MlopsError
 from serving.binary import HEADER_LENGTH
+from serving.deadline import TIMEOUT, TIMEOUT_KEY, TIMEOUT_SCHEMA, deadline_of
 from serving.errors import describe
 from serving.inference.plane import DataPlane
 from serving.inference.rest import parse_infer, write_infer
@@ -43,7 +45,9 @@ class InferRoute:
         await self.app(scope, receive, send)
 
     async def _infer(self, scope: Scope, receive: Receive, name: str, version: str | None) -> Body:
+        since = time.monotonic()
         model = self._plane.model(name, version)
+        deadline = deadline_of(header(scope, TIMEOUT_KEY), since=since)
         body = await read_body(receive)
         with stage("parse"):
             request = parse_infer(body, model, header(scope, _HEADER))
@@ -51,7 +55,7 @@ class InferRoute:
         log.update(model=name, version=model.version, rows=request.rows)
         if request.id and " " in request.id:
             log["joined"] = request.id[:_LOGGED]
-        found = await self._plane.infer(name, model, request)
+        found = await self._plane.infer(name, model, request, deadline=deadline)
         with stage("write"):
             body, length = write_infer(request, found)
         if length is None:
@@ -122,6 +126,7 @@ def _described(path: str) -> dict[str, Any]:
         "422": "A part of the request is wrong; `field` names it.",
         "500": "The graph fails on these rows.",
         "503": "Too many requests wait.",
+        "504": "There would be no answer in the time that was allowed.",
     }
     names = ["model", "version"] if "{version}" in path else ["model"]
     return {
@@ -133,7 +138,10 @@ def _described(path: str) -> dict[str, Any]:
                 {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
                 for name in names
             ]
-            + [{"name": HEADER_LENGTH, "in": "header", "schema": {"type": "integer"}}],
+            + [
+                {"name": HEADER_LENGTH, "in": "header", "schema": {"type": "integer"}},
+                {"name": TIMEOUT, "in": "header", "schema": TIMEOUT_SCHEMA},
+            ],
             "requestBody": {
                 "required": True,
                 "content": {"application/json": {"schema": _REQUEST}},

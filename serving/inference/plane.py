@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops.errors import MlopsError, Refused, Unavailable
+from serving.deadline import Deadline
 from serving.errors import InvalidRequest, UnknownModel
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.model import LoadedModel
@@ -41,12 +42,26 @@ class DataPlane:
             )
         return ready[0], self.repository.get(ready[0])
 
-    async def infer(self, name: str, model: LoadedModel, request: InferRequest) -> InferAnswer:
-        """Raises Overloaded, and MlopsError when the graph fails."""
+    async def infer(
+        self,
+        name: str,
+        model: LoadedModel,
+        request: InferRequest,
+        *,
+        deadline: Deadline | None = None,
+    ) -> InferAnswer:
+        """Raises Overloaded, DeadlineExceeded where nobody would wait for the answer any more, and
+        MlopsError when the graph fails.
+        """
         try:
             with stage("run"):
                 found = await self.scorer.score(
-                    name, model, request.tensors, request.outputs, rows=request.rows
+                    name,
+                    model,
+                    request.tensors,
+                    request.outputs,
+                    rows=request.rows,
+                    deadline=deadline,
                 )
         except MlopsError as error:
             self.metrics.count_error(name, error.code)

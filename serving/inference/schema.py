@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.deadline import TIMEOUT, TIMEOUT_SCHEMA
 from serving.schema import RETRY_AFTER, Answers, ErrorAnswer
 
 
@@ -64,6 +65,7 @@ _TEXTS = {
     422: "A part of the request is wrong; `field` names it.",
     500: "The graph fails on these rows.",
     503: "Not now: nothing is loaded, too many requests wait, or a store does not answer.",
+    504: "There would be no answer in the time that was allowed.",
 }
 
 
@@ -102,6 +104,7 @@ _ROWS = {
 }
 _TEXT = {"schema": {"type": "string"}}
 INVOCATION: dict[str, Any] = {
+    "parameters": [{"name": TIMEOUT, "in": "header", "schema": TIMEOUT_SCHEMA}],
     "requestBody": {
         "required": True,
         "content": {
@@ -109,7 +112,7 @@ INVOCATION: dict[str, Any] = {
             "application/jsonlines": _TEXT,
             "text/csv": _TEXT,
         },
-    }
+    },
 }
 SCORES: Answers = {
     200: {
@@ -126,5 +129,5 @@ SCORES: Answers = {
             "text/csv": _TEXT,
         },
     },
-    **errors(413, 500, 503),
+    **errors(413, 500, 503, 504),
 }

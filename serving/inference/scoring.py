@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlops.errors import MlopsError
+from serving.deadline import Deadline
 from serving.errors import Overloaded
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.model import LoadedModel
@@ -37,6 +38,7 @@ class _Waiting(NamedTuple):
     rows: int
     since: float
     done: asyncio.Future[list[Tensor]]
+    deadline: Deadline | None
 
 
 @dataclass(eq=False)
@@ -51,12 +53,25 @@ class _Queue:
     """Threads that run it now."""
 
     def take(self, seconds: float) -> list[_Waiting]:
-        """At least one, and more while all of them are expected to run within `seconds`."""
+        """At least one, and more while all of them are expected to run within `seconds`.
+
+        None where nobody waits any more: who left, or cannot be answered in time, is not run.
+        """
+        now = time.monotonic()
+        self.waiting = [one for one in self.waiting if self._is_worth_it(one, now)]
         room = seconds / max(self.model.seconds_per_row, 1e-9)
         totals = accumulate(one.rows for one in self.waiting)
         count = max(1, sum(1 for total in totals if total <= room))
         taken, self.waiting = self.waiting[:count], self.waiting[count:]
         return taken
+
+    def _is_worth_it(self, one: _Waiting, now: float) -> bool:
+        if one.done.done():  # the caller left
+            return False
+        late = one.deadline is not None and now + self.expected_seconds([one]) >= one.deadline.at
+        if one.deadline is not None and late:
+            one.done.set_exception(one.deadline.exceeded())
+        return not late
 
     def expected_seconds(self, batch: Sequence[_Waiting]) -> float:
         return self.model.seconds_per_row * sum(one.rows for one in batch)
@@ -95,8 +110,13 @@ class Scorer:
         outputs: tuple[str, ...],
         *,
         rows: int,
+        deadline: Deadline | None = None,
     ) -> list[Tensor]:
-        """The outputs, in their order. Raises Overloaded, and MlopsError when the graph fails."""
+        """The outputs, in their order.
+
+        Raises Overloaded, DeadlineExceeded where its run would come too late, and MlopsError when
+        the graph fails.
+        """
         if self._count >= self._max_waiting:
             raise Overloaded(
                 f"{self._count} requests wait for a model already.",
@@ -106,7 +126,7 @@ class Scorer:
         queue = self._queue(endpoint, model, outputs)
         if not queue.waiting:
             loop.call_soon(self._run_waiting, queue)
-        one = _Waiting(tensors, rows, time.perf_counter(), loop.create_future())
+        one = _Waiting(tensors, rows, time.perf_counter(), loop.create_future(), deadline)
         queue.waiting.append(one)
         self._count += 1
         try:
@@ -127,6 +147,8 @@ class Scorer:
     def _run_waiting(self, queue: _Queue) -> None:
         while queue.waiting and queue.running < self._workers:
             batch = queue.take(self._batch_seconds)
+            if not batch:
+                break
             if queue.expected_seconds(batch) <= INLINE_SECONDS:
                 self._answer(queue, batch, run_timed(queue.model, queue.outputs, batch))
             else:

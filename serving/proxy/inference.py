@@ -12,10 +12,10 @@ import orjson
 from mlops.errors import Unavailable
 from mlops.manifest import Manifest
 from serving.binary import HEADER_LENGTH, to_bytes
+from serving.deadline import TIMEOUT, Deadline
 from serving.edge import REQUEST_ID
 from serving.errors import InferenceUnavailable
 from serving.http import HttpAnswer, HttpClient
-from serving.proxy.deadline import Deadline
 from serving.scores import read_answer
 from serving.spans import outgoing_headers
 from serving.tensors import BY_DTYPE, Tensors, count_rows
@@ -93,6 +93,7 @@ class HttpInference:
                 "Content-Type": "application/octet-stream",
                 HEADER_LENGTH: str(length),
                 REQUEST_ID: request_id.partition(" ")[0],
+                **_time_left(deadline),
                 **outgoing_headers(),
             },
             body=body,
@@ -121,6 +122,13 @@ class HttpInference:
             return await self._client.request(method, path, **content)
         except Unavailable as exc:
             raise NoAnswer("Inference does not answer.", remedy=_REMEDY) from exc
+
+
+def _time_left(deadline: Deadline | None) -> dict[str, str]:
+    """What tells inference when nobody waits any more."""
+    if deadline is None:
+        return {}
+    return {TIMEOUT: f"{max(deadline.remaining() * 1000, 0.001):.3f}"}
 
 
 def _checked(answer: HttpAnswer) -> HttpAnswer:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlops.manifest import Manifest
-from serving.proxy.deadline import Deadline
+from serving.deadline import Deadline
 from serving.proxy.inference import Inference, NoAnswer, Scores, VersionGone
 from serving.spans import context_of_one, traced_context
 from serving.tensors import Tensors, count_rows

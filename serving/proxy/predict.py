@@ -12,10 +12,10 @@ from typing import Any
 from mlops.clock import Clock
 from mlops.errors import MlopsError, Unavailable
 from mlops.stores.online import FeatureStatus, FeatureValue
+from serving.deadline import Deadline
 from serving.errors import FeaturesUnavailable, InferenceUnavailable
 from serving.proxy.admission import Admission
 from serving.proxy.catalog import Catalog
-from serving.proxy.deadline import Deadline
 from serving.proxy.features import assemble, to_tensors
 from serving.proxy.inference import Inference, VersionGone
 from serving.proxy.instances import Instance

@@ -11,11 +11,11 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.answers import error_body
+from serving.deadline import TIMEOUT_KEY, read_timeout
 from serving.errors import InvalidRequest, MethodNotAllowed, describe
 from serving.logs import request_id
 from serving.plain import Body, PlainRoute, answer, header, read_body
 from serving.proxy.bodies import parse_instances
-from serving.proxy.deadline import TIMEOUT, read_timeout
 from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.predict import Predictions, Predictor, describe_features
 from serving.proxy.schema import PREDICT
@@ -25,7 +25,6 @@ from serving.scores import describe_told
 
 _PATH = re.compile(r"/v1/models/([^/]+):predict")
 _ROUTE = PlainRoute(PREDICT)
-_TIMEOUT = TIMEOUT.lower().encode()
 _WRITE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
 
 
@@ -54,7 +53,7 @@ class PredictRoute:
         explain = wants_explanation(scope["query_string"])
         if explain:
             caller.require_pii(self._predictor.catalog.personal(model))
-        timeout_ms = read_timeout(header(scope, _TIMEOUT))
+        timeout_ms = read_timeout(header(scope, TIMEOUT_KEY))
         instances = parse_instances(
             await read_body(receive),
             max_instances=self._settings.max_instances,

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from mlops.breaker import Breaker
 from mlops.manifest import Manifest
+from serving.deadline import Deadline
 from serving.errors import InferenceUnavailable
-from serving.proxy.deadline import Deadline
 from serving.proxy.inference import Inference, NoAnswer, Scores
 from serving.tensors import Tensors
 
@@ -95,9 +95,10 @@ class ReplicatedInference:
         request_id: str,
         deadline: Deadline | None = None,
     ) -> Scores:
-        def ask(replica: Replica) -> Awaitable[Scores]:
+        def ask(replica: Replica, seconds: float | None) -> Awaitable[Scores]:
+            until = None if deadline is None else deadline.within(seconds)
             return replica.inference.score(
-                endpoint, version, manifest, rows, request_id=request_id, deadline=deadline
+                endpoint, version, manifest, rows, request_id=request_id, deadline=until
             )
 
         self._turn += 1
@@ -141,7 +142,7 @@ class ReplicatedInference:
     async def _attempt(
         self,
         replica: Replica,
-        ask: Callable[[Replica], Awaitable[Scores]],
+        ask: Callable[[Replica, float | None], Awaitable[Scores]],
         seconds: float | None,
     ) -> Scores:
         """seconds: after which it counts as silent; None waits as long as the caller does."""
@@ -150,7 +151,7 @@ class ReplicatedInference:
         began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                scores = await ask(replica)
+                scores = await ask(replica, seconds)
         except (TimeoutError, asyncio.CancelledError) as exc:
             if time.monotonic() - began >= _FAIR_SECONDS:
                 replica.given_up(began, self.limits.patience_seconds)

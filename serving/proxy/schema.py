@@ -8,7 +8,7 @@ from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.proxy.deadline import MAX_TIMEOUT_MS, TIMEOUT
+from serving.deadline import TIMEOUT, TIMEOUT_SCHEMA
 from serving.schema import RETRY_AFTER, Answers, ErrorAnswer, ErrorBody
 
 CREDENTIALS = [
@@ -162,11 +162,7 @@ PREDICT_PATHS: dict[str, Any] = {
                     "name": TIMEOUT,
                     "in": "header",
                     "description": "Milliseconds by which the answer must leave, else the model's.",
-                    "schema": {
-                        "type": "number",
-                        "exclusiveMinimum": 0,
-                        "maximum": MAX_TIMEOUT_MS,
-                    },
+                    "schema": TIMEOUT_SCHEMA,
                 },
             ],
             **_PREDICT_BODY,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ import tritonclient.http.aio as triton_http_aio
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from serving.deadline import Deadline
+from serving.grpc_server import code_of
 from serving.inference.messages import MESSAGES
 from tests.inference_models import EXAMPLES, Example
 from tests.inference_server import Addresses, inference_server
@@ -76,15 +79,23 @@ async def test_rest_answers_as_the_native_model(
     np.testing.assert_allclose(found.as_numpy(answer), one.expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("allowed", [None, 30.0])
 @pytest.mark.parametrize("name", EXAMPLES)
 async def test_grpc_answers_as_the_native_model(
-    addresses: Addresses, examples: dict[str, Example], name: str
+    addresses: Addresses, examples: dict[str, Example], name: str, allowed: float | None
 ) -> None:
     one = examples[name]
     answer = one.manifest.graph_output
     async with triton_grpc_aio.InferenceServerClient(addresses.grpc) as client:
-        found = await client.infer(name, over_grpc(one.tensors), model_version="1")
+        found = await client.infer(
+            name, over_grpc(one.tensors), model_version="1", client_timeout=allowed
+        )
     np.testing.assert_allclose(found.as_numpy(answer), one.expected, atol=1e-5)
+
+
+async def test_a_call_whose_deadline_is_over_is_told_so_by_grpcs_own_status() -> None:
+    error = Deadline.after(1, since=0.0).exceeded()
+    assert code_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_both_protocols_tell_the_same_of_a_model(addresses: Addresses) -> None:

@@ -26,8 +26,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from serving.deadline import TIMEOUT, read_timeout
 from serving.errors import InvalidRequest
-from serving.proxy.deadline import TIMEOUT, read_timeout
 from tests.serving_examples import INSTANCE
 from tests.serving_processes import Services, serving
 

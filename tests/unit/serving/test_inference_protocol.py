@@ -52,6 +52,30 @@ async def test_rows_come_back_as_probabilities(services: Services, path: str) ->
     assert output["data"][1::2] == expected(ROW)
 
 
+@pytest.mark.parametrize(("url", "body"), [(URL, tensor()), ("/invocations", {"instances": [ROW]})])
+async def test_what_would_be_answered_too_late_is_not_run_and_counted(
+    services: Services, url: str, body: dict[str, Any]
+) -> None:
+    late = await services.inference.post(url, json=body, headers={"X-Request-Timeout-Ms": "0.001"})
+    assert late.status_code == 504
+    assert "deadline_exceeded" in late.text
+    metrics = (await services.inference.get("/metrics")).text
+    assert 'mlops_inference_errors_total{code="deadline_exceeded",model="fraud"} 1.0' in metrics
+    assert "mlops_inference_onnx_seconds_count{" not in metrics
+
+
+async def test_in_time_is_answered(services: Services) -> None:
+    timeout = {"X-Request-Timeout-Ms": "5000"}
+    assert (await services.inference.post(URL, json=tensor(), headers=timeout)).is_success
+
+
+async def test_a_timeout_that_is_none_is_refused(services: Services) -> None:
+    answer = await services.inference.post(
+        URL, json=tensor(), headers={"X-Request-Timeout-Ms": "soon"}
+    )
+    assert (answer.status_code, answer.json()["field"]) == (422, "X-Request-Timeout-Ms")
+
+
 async def test_all_outputs_come_where_none_is_named(services: Services) -> None:
     answer = await services.inference.post(URL, json={"inputs": tensor()["inputs"]})
     found = {output["name"]: output["datatype"] for output in answer.json()["outputs"]}

@@ -144,6 +144,16 @@ async def test_a_redis_that_is_down_is_a_503_that_can_be_tried_again(services: S
     assert "secret-host" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("allowed", "most"), [({"X-Request-Timeout-Ms": "500"}, 500), ({}, 60_000)]
+)
+async def test_inference_is_told_how_much_time_is_left(
+    services: Services, allowed: dict[str, Any], most: float
+) -> None:
+    assert (await services.predict(**allowed)).is_success
+    assert 0 < float(services.way.headers["X-Request-Timeout-Ms"]) < most
+
+
 async def test_inference_that_does_not_answer_is_a_503(services: Services) -> None:
     services.way.cut = Unavailable("http://secret-host:8081 gave no answer in 2 s.")
     answer = await services.predict()

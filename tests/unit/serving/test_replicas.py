@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serving.deadline import Deadline
 from serving.errors import InferenceUnavailable
-from serving.proxy.deadline import Deadline
 from serving.proxy.inference import NoAnswer, Scores, VersionGone
 from serving.proxy.replicas import ReplicaLimits, ReplicatedInference, build_replicas
 
@@ -28,10 +28,14 @@ class FakeReplica:
     hangs: bool = False
     holds: frozenset[int] = frozenset({1})
     asked: int = 0
+    left: list[float] = field(default_factory=list)
+    """Seconds that it was given."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def score(self, *_: Any, **__: Any) -> Scores:
+    async def score(self, *_: Any, deadline: Deadline | None = None, **__: Any) -> Scores:
         self.asked += 1
+        if deadline is not None:
+            self.left.append(deadline.remaining())
         await self._be()
         return np.array([self.score_of])
 
@@ -133,6 +137,15 @@ async def test_refusals_do_not_make_a_replica_count_as_gone() -> None:
     for _ in range(20):
         await ask(inference)
     assert full.asked == 10
+
+
+async def test_each_replica_is_told_how_long_it_has() -> None:
+    bad, good = FakeReplica(0.0, NoAnswer("gone")), FakeReplica(1.0)
+    inference = replicated(bad, good)
+    while not bad.asked:
+        await ask(inference, timeout_ms=60_000)
+    assert 20 < bad.left[-1] <= 30
+    assert 30 < good.left[-1] <= 60
 
 
 async def test_all_gone_is_told_at_once() -> None:

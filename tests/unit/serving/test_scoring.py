@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.errors import MlopsError
-from serving.errors import Overloaded
+from serving.deadline import Deadline
+from serving.errors import DeadlineExceeded, Overloaded
 from serving.inference.metrics import InferenceMetrics
 from serving.inference.model import LoadedModel
 from serving.inference.scoring import Scorer
@@ -146,6 +148,31 @@ async def test_a_caller_that_left_takes_nobody_with_it(build: Any) -> None:
     leaving.cancel()
     assert await staying == [4]
     assert leaving.cancelled()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_run(build: Any) -> None:
+    session = Session()
+    model, asked = build(session), scorer()
+    leaving, staying = (asyncio.create_task(ask(asked, model, n)) for n in (1, 2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await staying
+    assert session.runs == [1]
+
+
+@pytest.mark.parametrize(
+    ("timeout_ms", "seconds_per_row"), [(0.001, 0.0), (1000, 2.0)], ids=["over", "too short"]
+)
+async def test_a_run_that_would_come_too_late_is_refused_and_does_not_run(
+    build: Any, timeout_ms: float, seconds_per_row: float
+) -> None:
+    session = Session()
+    model, asked = build(session, seconds_per_row=seconds_per_row), scorer()
+    deadline = Deadline.after(timeout_ms, since=time.monotonic())
+    with pytest.raises(DeadlineExceeded):
+        await asked.score("m", model, rows(1), ("Y",), rows=1, deadline=deadline)
+    assert session.runs == []
+    assert await ask(asked, build(session), 2) == [4]
 
 
 @given(st.lists(st.lists(st.floats(0, 1000, width=16), max_size=5), min_size=1, max_size=20))

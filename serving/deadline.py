@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from serving.errors import DeadlineExceeded, InvalidRequest
 
 TIMEOUT = "X-Request-Timeout-Ms"
+TIMEOUT_KEY = TIMEOUT.lower().encode()
+"""As servers see it."""
 MAX_TIMEOUT_MS = 60_000.0
+TIMEOUT_SCHEMA = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_MS}
 _RESERVED = 0.05
 """The part of a timeout, of at most a tenth of a second, that is left for writing the answer."""
 
@@ -32,12 +35,24 @@ class Deadline:
         """Seconds, 0 when it is over."""
         return max(0.0, self.at - time.monotonic())
 
+    def within(self, seconds: float | None) -> Deadline:
+        """This moment, or one so many seconds from now where that is earlier."""
+        if seconds is None:
+            return self
+        return Deadline(min(self.at, time.monotonic() + seconds), self.timeout_ms)
+
     def exceeded(self) -> DeadlineExceeded:
         return DeadlineExceeded(
             f"There is no answer within {self.timeout_ms:g} ms.",
             remedy=f"Allow more time ({TIMEOUT}), ask for fewer instances at once, or give the "
             "model a fallback.",
         )
+
+
+def deadline_of(text: str | None, *, since: float) -> Deadline | None:
+    """What the header asks for, where it is there. Raises InvalidRequest."""
+    timeout_ms = read_timeout(text)
+    return None if timeout_ms is None else Deadline.after(timeout_ms, since=since)
 
 
 def read_timeout(text: str | None) -> float | None:
