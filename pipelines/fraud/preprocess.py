@@ -5,16 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from mlops.athena import Athena
-from mlops.errors import InputError
 from pipelines.data.schema import TABLE
 from pipelines.fraud.protocol import drop_known_compromised
 from pipelines.fraud.settings import DEFAULTS
+from pipelines.training.rows import by_time, labelled_rows, require_known
 from pipelines.training.settings import Windows
 from pipelines.training.steps.preprocess import Rows, Split, main
 
 MAX_WITHOUT_HISTORY = 0.05
 """Share of payments whose customer or terminal may be new; above, the tables are not built."""
-_FEATURES = [column.name for column in DEFAULTS.inputs if column.origin == "feature"]
 
 
 def load(athena: Athena, windows: Windows) -> pd.DataFrame:
@@ -24,16 +23,12 @@ SELECT payment_id, event_time, customer_id, terminal_id, CAST(amount AS double) 
 FROM {TABLE}
 WHERE "day" >= '{windows.train.start:%Y-%m-%d}' AND "day" < '{windows.test.end:%Y-%m-%d}'
 """  # noqa: S608  # dates of our own
-    rows: pd.DataFrame = athena.table(sql).to_pandas()
-    rows["event_time"] = pd.to_datetime(rows["event_time"], utc=True)
-    return rows.sort_values(["event_time", "payment_id"], ignore_index=True)
+    return labelled_rows(athena, sql, key="payment_id")
 
 
 def split(payments: pd.DataFrame, windows: Windows) -> Split:
     """By time, with the test free of customers whose fraud was known by then."""
-    times = payments["event_time"]
-    train = payments[times.between(windows.train.start, windows.train.end, inclusive="left")]
-    test = payments[times.between(windows.test.start, windows.test.end, inclusive="left")]
+    train, test = by_time(payments, windows)
     return Split(train, drop_known_compromised(test, payments[payments["is_fraud"]], windows))
 
 
@@ -42,15 +37,15 @@ def complete(rows: pd.DataFrame) -> pd.DataFrame:
 
     Raises InputError when that is true of so many that the tables must be missing days.
     """
-    for table, column in (("customer_spend", _FEATURES[0]), ("terminal_risk", _FEATURES[-1])):
-        missing = rows["event_time"][rows[column].isna()]
-        if len(missing) > MAX_WITHOUT_HISTORY * len(rows):
-            raise InputError(
-                f"{len(missing)} of {len(rows)} payments have no '{table}' features, the first at "
-                f"{missing.min():%Y-%m-%d}, the last at {missing.max():%Y-%m-%d}. "
-                f"Run 'mlops features build {table}' over these days."
-            )
-    return rows.fillna(dict.fromkeys(_FEATURES, 0.0))
+    require_known(
+        rows,
+        DEFAULTS.inputs,
+        most=MAX_WITHOUT_HISTORY,
+        noun="payments",
+        remedy="Run 'mlops features build {view}' over these days.",
+    )
+    features = [column.name for column in DEFAULTS.inputs if column.origin == "feature"]
+    return rows.fillna(dict.fromkeys(features, 0.0))
 
 
 if __name__ == "__main__":

@@ -49,16 +49,16 @@ class Site:
 
 
 class Workflow:
-    """Builds one model's states. preprocess, evaluate: modules. train: a script of the code."""
+    """Builds one model's states: the standard steps, with the code of its folder in them."""
 
-    def __init__(
-        self, site: Site, defaults: TrainingSettings, *, preprocess: str, train: str, evaluate: str
-    ) -> None:
+    def __init__(self, site: Site, defaults: TrainingSettings) -> None:
         self._site = site
         self._names = site.names
         self._defaults = defaults
         self._name = defaults.model
-        self._preprocess, self._train, self._evaluate = preprocess, train, evaluate
+        self._preprocess = f"pipelines.{self._name}.preprocess"
+        self._train = f"pipelines/{self._name}/train.py"
+        self._evaluate = f"pipelines.{self._name}.evaluate"
 
     def definition(self) -> dict[str, Any]:
         """The state machine, in the Amazon States Language."""

@@ -168,6 +168,6 @@ def load_defaults(model: str) -> TrainingSettings:
 
 
 def list_models() -> list[str]:
-    """Every folder of pipelines/ that has a workflow."""
+    """Every folder of pipelines/ that has a training script."""
     pipelines = Path(__file__).parent.parent
-    return sorted(path.parent.name for path in pipelines.glob("*/workflow.py"))
+    return sorted(path.parent.name for path in pipelines.glob("*/train.py"))

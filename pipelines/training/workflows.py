@@ -28,8 +28,12 @@ def builder(workflow: str) -> Any:
     if workflow not in list_workflows():
         known = ", ".join(list_workflows())
         raise NotFound(f"There is no workflow '{workflow}'. There are: {known}.")
-    package = _OTHERS.get(workflow, f"pipelines.{workflow}")
-    return importlib.import_module(f"{package}.workflow").build
+    if workflow in _OTHERS:
+        return importlib.import_module(f"{_OTHERS[workflow]}.workflow").build
+    from pipelines.training.machine import Workflow  # noqa: PLC0415  # with the SDKs, slow
+
+    defaults = load_defaults(workflow)
+    return lambda site: Workflow(site, defaults).definition()
 
 
 def input_settings(workflow: str, changes: Mapping[str, str], *, today: date) -> dict[str, Any]:

@@ -117,8 +117,8 @@ def check_split(split: Split, run: Run, label: str) -> None:
         if positives == 0 or positives == len(rows):
             raise InputError(
                 f"The {name} window {window.start:%Y-%m-%d} to {window.end:%Y-%m-%d} has "
-                f"{len(rows)} rows with {positives} positive; both kinds are needed. Import "
-                "payments of it, or choose another: mlops workflows run "
+                f"{len(rows)} rows with {positives} positive; both kinds are needed. Bring "
+                "in the data of it, or choose another: mlops workflows run "
                 f"{run.workflow} --set test_end=DATE"
             )
 

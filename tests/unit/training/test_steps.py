@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mlops.errors import InputError
-from pipelines.fraud import train
 from pipelines.fraud.settings import DEFAULTS
+from pipelines.fraud.train import fit
 from pipelines.training.container import Container, run_script, run_step
 from pipelines.training.dataset import to_matrix, write_rows
 from pipelines.training.native import load_native, native_scores
@@ -22,6 +22,7 @@ from pipelines.training.steps.preprocess import (
     rows_sha256,
     together,
 )
+from pipelines.training.steps.train import train
 from tests.unit.training import examples
 
 
@@ -73,9 +74,9 @@ def test_the_training_script_makes_a_model_from_its_channels(tmp_path: Path) -> 
     (tmp_path / RUN).write_text(examples.run().model_dump_json())
     folders = ["--train", str(tmp_path), "--run", str(tmp_path), "--model-dir", str(tmp_path)]
 
-    train.main(
-        ["--algorithm", "gradient_boosting", "--hyperparameters", '{"max_iter": 5}', *folders]
-    )
+    chosen = ["--algorithm", "gradient_boosting", "--hyperparameters", '{"max_iter": 5}']
+
+    train(fit, label="is_fraud", arguments=[*chosen, *folders])
 
     scores = native_scores(load_native(tmp_path), to_matrix(rows, DEFAULTS.inputs))
     assert len(set(scores)) > 1
