@@ -20,3 +20,22 @@ def payment_context(inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
         "is_weekend": [int(time.weekday() >= 5) for time in times],
         "amount_over_mean": [float(amount / mean) if mean else 0.0 for amount, mean in amounts],
     }
+
+
+def loan_terms(inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """A loan against its borrower's income, 0 without one, and its texts as numbers.
+
+    A text's number is its place among those that are known; -1 is any other.
+    """
+    homes = ["MORTGAGE", "OTHER", "OWN", "RENT"]
+    intents = ["DEBTCONSOLIDATION", "EDUCATION", "HOMEIMPROVEMENT", "MEDICAL", "PERSONAL"]
+    intents += ["VENTURE"]
+    amounts = zip(inputs["loan_amnt"], inputs["person_income"], strict=True)
+    home, intent = inputs["person_home_ownership"], inputs["loan_intent"]
+    return {
+        "loan_over_income": [
+            float(amount / income) if income else 0.0 for amount, income in amounts
+        ],
+        "home_code": [homes.index(text) if text in homes else -1 for text in home],
+        "intent_code": [intents.index(text) if text in intents else -1 for text in intent],
+    }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Bring payments into the raw table, correct them, and see what came."""
+    """Bring payments into the raw table, correct them, see what came; load other tables."""
 
 
 data.add_command(ingest)
@@ -112,6 +112,41 @@ def simulate(
         file = Path(folder) / f"simulated-{start:%Y%m%d}-{days}d-{customers}c-seed{seed}.parquet"
         write_world(world, file)
         _show(_import(file), as_json=as_json)
+
+
+@data.command()
+@click.argument("table")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check the file and load nothing.")
+@json_option
+def load(table: str, file: Path, dry_run: bool, as_json: bool) -> None:
+    """Add a Parquet file's rows to a table of its own, for features or labels beside payments.
+
+    The table is made where there is none, with the file's columns. The same file is loaded once.
+
+    \b
+    Examples:
+      mlops data load loans loan_table.parquet
+      mlops data load zipcodes zipcode_table.parquet --dry-run
+    """
+    from mlops.athena import Athena
+    from pipelines.data.loading import load_file
+
+    session = _session()
+    report = load_file(
+        table,
+        file,
+        names=session.settings.names,
+        aws=session.aws,
+        queries=Athena(session.settings, session.aws),
+        documents=session.documents,
+        dry_run=dry_run,
+    )
+    if as_json:
+        print_json(report)
+        return
+    columns = ", ".join(report.columns)
+    out.print(f"{report.state}: {report.rows:,} rows of {report.file} in '{table}' ({columns})")
 
 
 @data.command("list")

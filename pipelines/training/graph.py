@@ -1,4 +1,4 @@
-"""The model as an ONNX graph: made from scikit-learn, and scored with ONNX Runtime."""
+"""The model as an ONNX graph: made from the fitted one, and scored with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ def to_graph(model: Classifier, *, width: int, name: str) -> Graph:
         from skl2onnx import to_onnx  # noqa: PLC0415  # a second to load, needed by export only
         from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
 
+        if type(model).__module__.startswith("lightgbm."):
+            from pipelines.training.lightgbm import convertible  # noqa: PLC0415  # as above
+
+            model = convertible(model)
         proto = to_onnx(
             model,
             name=name,

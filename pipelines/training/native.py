@@ -1,4 +1,4 @@
-"""The model as scikit-learn knows it, in a file that runs no code when it is read (skops)."""
+"""The fitted model itself, in a file that runs no code when it is read (skops)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ ARCHIVE = "model.tar.gz"
 TRUSTED = (
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
 )
-"""Beyond what skops trusts by itself: scikit-learn's own tree structures."""
+"""Beyond what skops trusts by itself: scikit-learn's tree structures, and LightGBM's model, which
+is read from its text."""
 
 
 class Classifier(Protocol):
-    """What we use of a fitted scikit-learn classifier of two classes."""
+    """What we use of a fitted classifier of two classes, scikit-learn's or one like it."""
 
     def predict_proba(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of (no, yes), [n, 2]."""

@@ -64,12 +64,12 @@ def upsync(
       mlops --clock 2018-08-08 features upsync customer_spend
       mlops features upsync --full --shards 16
     """
-    from pipelines.features.upsync.running import Options, select_views
+    from pipelines.features.upsync.running import Options
 
     session = _session()
     options = Options(session.now, full=full, shards=shards, wait=wait, patience=patience)
     loader = session.upsync(told=_tell)
-    views = select_views(session.feast.list_feature_views(), view)
+    views = session.views(view, told=_tell)
     if dry_run:
         _show(([loader.preview(one, options) for one in views]), as_json=as_json)
         return
@@ -90,11 +90,10 @@ def runs(view: tuple[str, ...], last: int, as_json: bool) -> None:
     """
     from itertools import islice
 
-    from pipelines.features.upsync.running import select_views
     from pipelines.features.upsync.state import Runs
 
     session = _session()
-    views = select_views(session.feast.list_feature_views(), view)
+    views = session.views(view, told=_tell)
     records = Runs(session.artifacts)
     found = [report for one in views for report in islice(records.reports(one.name), last)]
     if as_json:
@@ -160,7 +159,6 @@ def verify(
       mlops features verify --threshold 0.001 --examples 3
     """
     from mlops.errors import JobFailed
-    from pipelines.features.upsync.running import select_views
     from pipelines.features.verify import Sample
 
     session = _session()
@@ -169,7 +167,7 @@ def verify(
         verifier.verify(
             one, now=session.now, sample=Sample(sample, seed), remove_extra=remove_extra
         )
-        for one in select_views(session.feast.list_feature_views(), view)
+        for one in session.views(view, told=_tell)
     ]
     _show_verdicts(verdicts, as_json=as_json)
     wrong = [v.view for v in verdicts if v.fault_share > threshold]

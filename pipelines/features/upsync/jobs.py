@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mlops.errors import Conflict, InputError, MlopsError, NotFound
 from mlops.settings import load_settings
 from pipelines.features.lease import Lease
-from pipelines.features.upsync.running import Options, Upsync, select_views
+from pipelines.features.upsync.running import Options, Upsync
 from pipelines.features.upsync.settings import UpsyncSettings
 from pipelines.features.upsync.site import OnlineSession
 from pipelines.features.upsync.state import RunPlan, RunReport
@@ -98,7 +98,7 @@ class Execution:
 
     def plan(self) -> None:
         """Take every view's lease, and plan its run or go on with the one that was left."""
-        views = select_views(self.session.feast.list_feature_views(), self.settings.views)
+        views = self.session.views(self.settings.views)
         plans: list[RunPlan] = []
         started: list[Started] = []
         up_to_date: list[RunReport] = []
@@ -153,7 +153,7 @@ class Execution:
 
     def give_back(self) -> None:
         """Leave the runs to the next execution, at once instead of when the leases run out."""
-        views = select_views(self.session.feast.list_feature_views(), self.settings.views)
+        views = self.session.views(self.settings.views)
         for view in views:
             try:
                 self._lease(view.name).release(unfinished=True)

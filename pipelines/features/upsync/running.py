@@ -384,3 +384,8 @@ def select_views(available: Sequence[Any], names: Sequence[str]) -> list[Any]:
             f"{', '.join(sorted(online)) or 'none'}; see 'mlops features list'."
         )
     return [online[name] for name in names or sorted(online)]
+
+
+def is_optional(view: Any) -> bool:
+    """Whether the view says that its table may be missing: not every environment has its data."""
+    return str(view.tags.get("optional", "")).lower() == "true"

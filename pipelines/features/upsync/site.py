@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+from mlops.aws import translated
 from mlops.clock import SystemClock
-from mlops.errors import Refused
+from mlops.errors import NotFound, Refused
 from mlops.feast import feast_environment, open_store, read_config
 from mlops.secrets import redis_target
 from mlops.stores.athena.session import open_session
@@ -24,7 +25,7 @@ from pipelines.features.migration.migrating import Migration
 from pipelines.features.removals import OnlineRemover
 from pipelines.features.session import Session
 from pipelines.features.upsync.redis_target import RedisTarget
-from pipelines.features.upsync.running import Told, Upsync
+from pipelines.features.upsync.running import Told, Upsync, is_optional, select_views
 from pipelines.features.upsync.staging import Planner
 from pipelines.features.upsync.state import Runs
 from pipelines.features.verify import Verifier
@@ -40,6 +41,27 @@ class OnlineSession(Session):
     def feast(self) -> Any:
         """Feast on a copy of the applied registry. Raises NotFound when nothing was applied yet."""
         return open_store(self.settings, self.aws)
+
+    def views(self, names: Sequence[str], told: Told = lambda *_: None) -> list[Any]:
+        """The named views, or all that are online.
+
+        Unless it is named, a view with the tag `optional` is left out where its table does not
+        exist, and `told` why. Raises NotFound.
+        """
+        chosen = select_views(self.feast.list_feature_views(), names)
+        absent = [] if names else [v for v in chosen if is_optional(v) and not self._has_table(v)]
+        for view in absent:
+            told(view.name, f"left out, for there is no table '{view.batch_source.table}'")
+        return [view for view in chosen if view not in absent]
+
+    def _has_table(self, view: Any) -> bool:
+        source = view.batch_source
+        try:
+            with translated(f"Looking for table '{source.table}'"):
+                self.aws.client("glue").get_table(DatabaseName=source.database, Name=source.table)
+        except NotFound:
+            return False
+        return True
 
     @cached_property
     def link(self) -> Link:

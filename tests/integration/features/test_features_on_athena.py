@@ -173,7 +173,7 @@ def test_joining_leaves_no_table_and_no_staged_object(place: Workplace) -> None:
 def test_applying_again_changes_nothing_and_planning_exits_by_what_it_found(
     built: Built, tmp_path: Path
 ) -> None:
-    assert built.applied["services"] == ["fraud_v1"]
+    assert built.applied["services"] == ["credit_v1", "fraud_v1"]
     again = built.place.json("features", "apply")
     assert (again["changes"], again["services"]) == ([], [])
     assert built.place.run("features", "plan", "--detailed-exitcode").code == 0

@@ -50,7 +50,7 @@ class Site:
         return self.local.names
 
     def mlops(
-        self, *command: str, role: Role = Role.JENKINS, fails: bool = False
+        self, *command: str, role: Role | None = Role.JENKINS, fails: bool = False
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [_MLOPS, "--clock", END, *command],
@@ -113,7 +113,7 @@ class _EndpointAws(Aws):
         return self.session.client(service, endpoint_url=self._endpoint)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with lifecycle.start(tmp_path_factory.mktemp("training")) as local:
         site = Site(local)

@@ -17,7 +17,7 @@ from feast.types import Float64
 from mlops.errors import Conflict, InputError, Refused, SettingsError, Unavailable
 from mlops.feast import REGISTRY_KEY, load_registry
 from mlops.objects import Document, MemoryDocuments
-from mlops.plan import load_plan, load_transformations, plan_key
+from mlops.plan import FeaturePlan, load_plan, load_transformations, plan_key
 from pipelines.features.apply import apply_changes, plan_changes
 from pipelines.features.definitions import (
     Definitions,
@@ -66,6 +66,11 @@ def load(repo: Path) -> Definitions:
     return load_definitions(repo, ENVIRONMENT)
 
 
+def fraud_plan(definitions: Definitions) -> FeaturePlan:
+    (service,) = (s for s in definitions.services if s.name == "fraud_v1")
+    return compile_plan(service, definitions)
+
+
 def replace(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
@@ -85,7 +90,7 @@ def test_planning_says_what_would_be_created_and_changes_nothing(
         ("on-demand feature view", "payment_context"),
         ("feature service", "fraud_v1"),
     } <= created
-    assert plan.services == ("fraud_v1",)
+    assert plan.services == ("credit_v1", "fraud_v1")
     assert not documents.stored
 
 
@@ -191,9 +196,9 @@ def test_deleting_with_the_flag_removes_the_plan_too(applied: MemoryDocuments, r
     remove_service(repo)
     apply_changes(load(repo), applied, allow_delete=True)
     registry, _ = load_registry(applied)
-    assert not registry.feature_services
+    assert [service.spec.name for service in registry.feature_services] == ["credit_v1"]
     assert plan_key("fraud_v1") not in applied.stored
-    assert len(registry.feature_views) == 2
+    assert len(registry.feature_views) == 4
 
 
 class TestOnlineRows:
@@ -217,7 +222,7 @@ class TestOnlineRows:
 
         def remove(removal: Removal) -> int:
             registry, _ = load_registry(applied)
-            assert [view.spec.name for view in registry.feature_views] == ["customer_spend"]
+            assert "terminal_risk" not in [view.spec.name for view in registry.feature_views]
             asked.append(removal)
             return 7
 
@@ -285,7 +290,7 @@ def test_a_registry_that_changed_meanwhile_is_not_overwritten(
 
 def test_code_in_the_registry_is_never_run(applied: MemoryDocuments) -> None:
     registry, _ = load_registry(applied)
-    view = registry.on_demand_feature_views[0]
+    (view,) = (v for v in registry.on_demand_feature_views if v.spec.name == "payment_context")
     function = view.spec.feature_transformation.user_defined_function
     function.body = b"\x80\x04cbuiltins\nexec\n(V1/0\ntR."
     function.body_text = "changed"
@@ -316,7 +321,7 @@ def test_a_view_without_an_entity_is_planned_and_asks_for_no_id(repo: Path) -> N
     replace(repo / "services.py", "import customer_spend,", "import customer_spend, rates,")
     replace(repo / "services.py", "features=[customer_spend,", "features=[customer_spend, rates,")
     definitions = load(repo)
-    plan = compile_plan(definitions.services[0], definitions)
+    plan = fraud_plan(definitions)
     keys = {view.name: view.join_keys for view in plan.views}
     assert keys["rates"] == ()
     assert [field.name for field in plan.entities] == ["customer_id", "terminal_id"]
@@ -329,7 +334,7 @@ def test_a_publication_delay_is_planned_for_serving(repo: Path) -> None:
         '"publication_delay": "6h", "pii": "true"',
     )
     definitions = load(repo)
-    plan = compile_plan(definitions.services[0], definitions)
+    plan = fraud_plan(definitions)
     delays = {view.name: view.publication_delay_seconds for view in plan.views}
     assert delays == {"customer_spend": 21_600, "terminal_risk": 0}
 
@@ -371,6 +376,7 @@ def test_an_on_demand_function_elsewhere_is_refused(repo: Path, documents: Memor
     replace(
         repo / "on_demand.py", "import transformations\n", "import elsewhere as transformations\n"
     )
+    (repo / "credit.py").unlink()
     (repo / "transformations.py").rename(repo / "elsewhere.py")
     (repo / "transformations.py").write_text('"""Nothing."""\n')
     with pytest.raises(InputError, match=r"must be a function of transformations\.py"):

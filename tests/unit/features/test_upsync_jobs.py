@@ -32,8 +32,9 @@ def site() -> Site:
 
 def job(site: Site, now: str, name: str = "x1", **settings: Any) -> Execution:
     """One job of an execution, with the clock of its own moment."""
-    feast = SimpleNamespace(list_feature_views=lambda: [make_view()])
-    session: Any = SimpleNamespace(now=at(now), feast=feast, artifacts=site.documents)
+    session: Any = SimpleNamespace(
+        now=at(now), views=lambda names: [make_view()], artifacts=site.documents
+    )
     given = UpsyncSettings(**({"shards": 2, "wait": 0, "patience": 0} | settings))
     return Execution(name, given, session, site.upsync(f"execution {name}"))
 
