@@ -1,4 +1,4 @@
-"""`mlops workflows`: compile, deploy, run and watch training workflows."""
+"""`mlops workflows`: make, compile, deploy, run and follow training workflows."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _execution = click.option("--name", help="The execution's name; the newest witho
 
 @click.group()
 def workflows() -> None:
-    """Training workflows: compile, deploy, run, follow.
+    """Training workflows: make, compile, deploy, run, follow.
 
     \b
     Examples:
+      mlops workflows new churn
       mlops workflows compile fraud --diff
       mlops workflows deploy fraud
       mlops workflows run fraud --set test_end=2018-08-15 --wait
@@ -36,6 +37,38 @@ def _desk() -> Desk:
     from pipelines.training.desk import open_desk
 
     return open_desk()
+
+
+@workflows.command()
+@click.argument("name")
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    default=Path(),
+    help="The checkout to write into; the current folder without it.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be written and write nothing.")
+@json_option
+def new(name: str, into: Path, dry_run: bool, as_json: bool) -> None:
+    """Make a new model's folder and test, which run as they are: then make them your own.
+
+    \b
+    Examples:
+      mlops workflows new churn --dry-run
+      mlops workflows new churn
+    """
+    from pipelines.training.scaffold import new_model
+
+    scaffold = new_model(name, into)
+    if not dry_run:
+        scaffold.write(into)
+    if as_json:
+        print_json({"name": name, "dry_run": dry_run, "files": [str(f) for f in scaffold.files]})
+        return
+    verb = "would write" if dry_run else "wrote"
+    for place in scaffold.files:
+        out.print(f"{verb} {place}", highlight=False)
+    out.print(f"Next: pytest tests/unit/{name}, then mlops workflows deploy {name}")
 
 
 @workflows.command("compile")
