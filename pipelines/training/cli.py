@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops.cli.console import err, json_option, out, print_json, print_table
+from mlops.cli.console import json_option, out, print_json, print_table
+from pipelines.training.following import logs, report, status, tell, watch
 
 if TYPE_CHECKING:
     from pipelines.training.compiler import Compiled
     from pipelines.training.desk import Desk
-    from pipelines.training.executions import Execution, Executions, Step
 
 _name = click.argument("workflow")
-_execution = click.option("--name", help="The execution's name; the newest without it.")
 
 
 @click.group()
@@ -28,9 +27,14 @@ def workflows() -> None:
       mlops workflows compile fraud --diff
       mlops workflows deploy fraud
       mlops workflows run fraud --set test_end=2018-08-15 --wait
-      mlops workflows status fraud
-      mlops workflows logs fraud
+      mlops workflows watch fraud
+      mlops workflows logs fraud Train
     """
+
+
+workflows.add_command(status)
+workflows.add_command(watch)
+workflows.add_command(logs)
 
 
 def _desk() -> Desk:
@@ -171,8 +175,8 @@ def run(
     if not as_json:
         out.print(f"{workflow}: execution {execution.name}", highlight=False)
     if wait:
-        execution = desk.executions.wait(execution, told=_tell, timeout_seconds=timeout)
-    _report(desk.executions, execution, as_json)
+        execution = desk.executions.wait(execution, told=tell, timeout_seconds=timeout)
+    report(desk, execution, as_json=as_json)
     if (error := execution.outcome()) is not None:
         raise error
 
@@ -182,101 +186,6 @@ def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     if wrong := [key for key, equals, _ in split if not equals]:
         raise click.UsageError(f"--set {wrong[0]}: give it a value, for example {wrong[0]}=1")
     return {key: value for key, _, value in split}
-
-
-def _tell(step: Step) -> None:
-    """Progress, on standard error, beside JSON too."""
-    if step.job is None and step.status != "FAILED":
-        return  # states between the jobs take no time worth telling
-    if step.status == "RUNNING":
-        err.print(f"  {step.name} …", style="dim", highlight=False)
-    else:
-        seconds = f"{step.seconds:.1f} s" if step.seconds is not None else ""
-        err.print(f"  {step.name} {step.status.lower()} {seconds}", highlight=False)
-
-
-def _report(executions: Executions, execution: Execution, as_json: bool) -> None:
-    steps = executions.steps(execution)
-    if as_json:
-        print_json(execution.model_dump(mode="json") | {"steps": _dump(steps)})
-    elif execution.ended:
-        _show_end(execution)
-
-
-def _show_end(execution: Execution) -> None:
-    if execution.metrics:
-        rows = [(name, f"{value:.6g}") for name, value in execution.metrics.items()]
-        print_table(["metric", "value"], rows)
-    if execution.package_arn:
-        version = execution.package_arn.rsplit("/", 1)[1]
-        out.print(
-            f"Registered as version {version}: mlops models show {execution.workflow} {version}",
-            highlight=False,
-        )
-
-
-def _dump(steps: list[Step]) -> list[dict[str, Any]]:
-    return [step.model_dump(mode="json") for step in steps]
-
-
-@workflows.command()
-@_name
-@_execution
-@json_option
-def status(workflow: str, name: str | None, as_json: bool) -> None:
-    """Show an execution's steps, and what failed.
-
-    \b
-    Examples:
-      mlops workflows status fraud
-      mlops workflows status fraud --name 20180815-090000-1a2b --json
-    """
-    desk = _desk()
-    execution = desk.execution(workflow, name)
-    steps = desk.executions.steps(execution)
-    if as_json:
-        print_json(execution.model_dump(mode="json") | {"steps": _dump(steps)})
-        return
-    rows = [
-        (step.name, step.status, "" if step.seconds is None else f"{step.seconds:.1f}", step.job)
-        for step in steps
-    ]
-    print_table(
-        ["step", "status", "seconds", "job"], rows, title=f"{execution.name} {execution.status}"
-    )
-    if execution.cause:
-        out.print(execution.cause, markup=False, soft_wrap=True)
-    _show_end(execution)
-
-
-@workflows.command()
-@_name
-@_execution
-@click.option("--step", "only", help="One step, for example Train; all without it.")
-@json_option
-def logs(workflow: str, name: str | None, only: str | None, as_json: bool) -> None:
-    """Print what the jobs of an execution logged.
-
-    \b
-    Examples:
-      mlops workflows logs fraud
-      mlops workflows logs fraud --step Train
-    """
-    from mlops.errors import NotFound
-
-    desk = _desk()
-    jobs = [s for s in desk.executions.steps(desk.execution(workflow, name)) if s.job]
-    chosen = [s for s in jobs if only is None or s.name.lower() == only.lower()]
-    if only and not chosen:
-        known = ", ".join(s.name for s in jobs) or "none yet"
-        raise NotFound(f"There is no step '{only}' with a log. There are: {known}.")
-    lines = {step.name: desk.executions.log(step) for step in chosen}
-    if as_json:
-        print_json(lines)
-        return
-    for step, text in lines.items():
-        out.rule(step, align="left")
-        click.echo("\n".join(text))
 
 
 @workflows.command("list")

@@ -13,6 +13,7 @@ from typing import Any
 from mlops.aws import Aws
 from mlops.errors import InputError, NotFound
 from mlops.objects import S3Documents
+from mlops.prices import Prices, load_prices
 from mlops.settings import Settings, load_settings
 from pipelines.training.compiler import Compiled, bundle_code, compile_workflow
 from pipelines.training.deploy import WorkflowDeployment
@@ -38,6 +39,14 @@ class Desk:
     @cached_property
     def executions(self) -> Executions:
         return Executions(self.aws, self.settings.names)
+
+    @cached_property
+    def prices(self) -> Prices | None:
+        """What AWS charges here; None for a region whose prices nobody wrote down."""
+        try:
+            return load_prices(self.settings.region)
+        except NotFound:
+            return None
 
     def compile(self, workflow: str, *, submitted_by: str) -> Compiled:
         bundle = bundle_code(self.settings.feature_repo)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,38 +14,16 @@ from pydantic import BaseModel, ConfigDict
 from mlops.aws import Aws, translated
 from mlops.errors import Conflict, JobFailed, MlopsError, NotFound, Refused
 from mlops.names import Names
+from pipelines.training.history import BATCH, Step, readable_cause, to_steps
 
 GATE_REFUSED = "GateRefused"
 _DESCRIBED = 100
 """Batch describes at most so many jobs at once."""
-_FAILURE = {"Give back", "Tell failure", "Failed"}
-"""The states that a failure without an answer leads to."""
 _ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
-_JOBS = {
-    "TrainingJobName": "/aws/sagemaker/TrainingJobs",
-    "ProcessingJobName": "/aws/sagemaker/ProcessingJobs",
-}
-
-
-BATCH = "batch"
-"""In place of a log group: a Batch job tells its own, and the streams of its attempts."""
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class Step(_Frozen):
-    """One state that an execution entered."""
-
-    name: str
-    status: str
-    """RUNNING, SUCCEEDED, FAILED, or HANDLED: it failed and the workflow has an answer to it."""
-    started: datetime
-    seconds: float | None = None
-    job: str | None = None
-    log_group: str | None = None
-    cause: str | None = None
 
 
 class Execution(_Frozen):
@@ -153,15 +131,35 @@ class Executions:
         Raises JobFailed when it takes longer than the timeout; it goes on then.
         """
         seen: dict[int, Step] = {}
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            now = self.get(execution.workflow, execution.name)
-            for index, step in enumerate(self.steps(now)):
+        followed = self.follow(
+            execution, timeout_seconds=timeout_seconds, poll_seconds=poll_seconds, sleep=sleep
+        )
+        for now, steps in followed:
+            for index, step in enumerate(steps):
                 if seen.get(index) is None or seen[index].status != step.status:
                     told(step)
                 seen[index] = step
+            execution = now
+        return execution
+
+    def follow(
+        self,
+        execution: Execution,
+        *,
+        timeout_seconds: float,
+        poll_seconds: float = 0.5,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Iterator[tuple[Execution, list[Step]]]:
+        """The execution and its steps as they are, again and again, until it has ended.
+
+        Raises JobFailed when it takes longer than the timeout; it goes on then.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            now = self.get(execution.workflow, execution.name)
+            yield now, self.steps(now)
             if now.ended:
-                return now
+                return
             if time.monotonic() > deadline:
                 raise JobFailed(
                     f"Execution '{now.name}' of '{now.workflow}' still runs after "
@@ -258,84 +256,6 @@ def to_execution(workflow: str, answer: Mapping[str, Any]) -> Execution:
     )
 
 
-def readable_cause(error: str | None, cause: str | None) -> str | None:
-    """What failed and why; a failed job tells its whole description, of which this is little."""
-    if not error and not cause:
-        return None
-    try:
-        job = json.loads(cause or "")
-    except json.JSONDecodeError:
-        return f"{error}: {cause}"
-    if isinstance(job, dict) and "StatusReason" in job and "JobName" in job:
-        code = job.get("Container", {}).get("ExitCode")
-        exited = "" if code is None else f" (exit code {code})"
-        return f"{job['JobName']}: {job['StatusReason']}{exited}"
-    if not isinstance(job, dict) or "FailureReason" not in job:
-        return f"{error}: {cause}"
-    name = next((job[key] for key in _JOBS if key in job), "a job")
-    return f"{name}: {job['FailureReason']}"
-
-
-def to_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
-    """Read an execution's history into the states it entered, in order."""
-    steps: list[Step] = []
-    for event in events:
-        kind, at = event["type"], event["timestamp"]
-        if kind.endswith("StateEntered"):
-            name = event["stateEnteredEventDetails"]["name"]
-            if steps and steps[-1].status == "FAILED" and name not in _FAILURE:
-                steps[-1] = steps[-1].model_copy(update={"status": "HANDLED"})
-            failed = "FAILED" if kind == "FailStateEntered" else "RUNNING"
-            steps.append(Step(name=name, status=failed, started=at))
-        elif steps and kind.endswith("StateExited"):
-            steps[-1] = _ended(steps[-1], at)
-        elif steps and kind in _TASK_EVENTS:
-            details = event.get(f"{kind[:1].lower()}{kind[1:]}EventDetails", {})
-            steps[-1] = _TASK_EVENTS[kind](steps[-1], details)
-        elif steps and kind.startswith("Execution") and kind != "ExecutionStarted":
-            steps[-1] = _ended(steps[-1], at)
-    return steps
-
-
-def _ended(step: Step, at: datetime) -> Step:
-    status = step.status
-    if status == "RUNNING":
-        status = "FAILED" if step.cause else "SUCCEEDED"
-    seconds = step.seconds if step.seconds is not None else (at - step.started).total_seconds()
-    return step.model_copy(update={"status": status, "seconds": seconds})
-
-
-def _scheduled(step: Step, details: Mapping[str, Any]) -> Step:
-    """A retried task is scheduled again: what failed before is no longer its outcome."""
-    parameters = json.loads(details.get("parameters") or "{}")
-    for key, group in _JOBS.items():
-        if key in parameters:
-            job = {"job": parameters[key], "log_group": group}
-            return step.model_copy(update={"cause": None, **job})
-    return step.model_copy(update={"cause": None})
-
-
-def _submitted(step: Step, details: Mapping[str, Any]) -> Step:
-    """A Batch job has an id once it is submitted."""
-    if details.get("resourceType") != BATCH:
-        return step
-    answer = json.loads(details.get("output") or "{}")
-    return step.model_copy(update={"job": answer.get("JobId"), "log_group": BATCH})
-
-
 def _log_group(job: Mapping[str, Any]) -> str:
     options = job["container"].get("logConfiguration", {}).get("options", {})
     return str(options.get("awslogs-group", "/aws/batch/job"))
-
-
-def _failed(step: Step, details: Mapping[str, Any]) -> Step:
-    cause = readable_cause(details.get("error"), details.get("cause"))
-    return step.model_copy(update={"cause": cause})
-
-
-_TASK_EVENTS: dict[str, Callable[[Step, Mapping[str, Any]], Step]] = {
-    "TaskScheduled": _scheduled,
-    "TaskSubmitted": _submitted,
-    "TaskFailed": _failed,
-    "TaskTimedOut": _failed,
-}

@@ -8,7 +8,8 @@ import pytest
 
 from mlops.errors import InputError, JobFailed, Refused
 from pipelines.training.desk import checked_name, new_name
-from pipelines.training.executions import Execution, readable_cause, to_execution, to_steps
+from pipelines.training.executions import Execution, to_execution
+from pipelines.training.history import readable_cause, to_steps
 
 _START = datetime(2018, 8, 15, tzinfo=UTC)
 _JOB = {"TrainingJobName": "fraud-train-one", "FailureReason": "ValueError: no column 'amount'"}
