@@ -167,8 +167,8 @@ def see_shards(names: Names) -> Grant:
     return Grant("SeeShards", actions, (names.downsync_stream_arn,))
 
 
-LOGGED_TABLES = ("*_served", "*_pushed")
-"""Tables of what was served and pushed, beside the view's own."""
+LOGGED_TABLES = ("*_served", "*_read", "*_pushed")
+"""Tables of what was served, read and pushed, beside the view's own."""
 
 
 def read_secret(sid: str, names: Names, secret: str) -> Grant:

@@ -41,6 +41,13 @@ FACTS: Mapping[Kind, Mapping[str, str]] = {
         "is_complete": "Bool",
         "score": "Float64",
     },
+    Kind.READ: {
+        "service": "String",
+        "read_by": "String",
+        "request_id": "String",
+        "stored_time": "UnixTimestamp",
+        "is_complete": "Bool",
+    },
     Kind.PUSHED: {"push_source": "String", "pushed_by": "String"},
 }
 """What else is known of an event, by its kind: columns beside the view's own, with their types."""

@@ -25,6 +25,8 @@ class Kind(StrEnum):
 
     SERVED = "served"
     """The proxy read it for a prediction."""
+    READ = "read"
+    """The proxy read it for a caller who asked for features."""
     PUSHED = "pushed"
     """Somebody wrote it through a push source."""
 

@@ -2,7 +2,8 @@
 
 A view is logged as its tags say:
 
-    downsync            "served", "pushed", or "served,pushed"; without it nothing is logged
+    downsync            "served", "read", "pushed", or several with commas; without it nothing is
+                        logged
     downsync_ratio      the random part that is kept, "1" to keep all (the default)
     downsync_by         "row" (the default): each row is drawn; "key": a key with all its rows
     downsync_seed       another seed draws other rows or keys; "0"

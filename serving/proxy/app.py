@@ -28,6 +28,7 @@ from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.predict import Predictor
 from serving.proxy.predict_route import PredictRoute
 from serving.proxy.pushing import add_push
+from serving.proxy.read_log import ReadLog
 from serving.proxy.read_route import FeatureReads, ReadRoute
 from serving.proxy.read_schema import READ_PATHS
 from serving.proxy.schema import PREDICT_MODELS, PREDICT_PATHS, READY
@@ -102,6 +103,7 @@ def build_reads(dependencies: ProxyDependencies) -> FeatureReads:
         dependencies.doorkeeper,
         dependencies.predictor.clock,
         dependencies.settings.max_rows,
+        ReadLog(dependencies.downsync.flows.current, dependencies.downsync.log),
         dependencies.metrics.reads,
     )
 

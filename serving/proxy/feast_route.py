@@ -60,7 +60,7 @@ class FeastRoute:
         service = self._service(asked, caller)
         caller.require_pii(service.personal)
         columns = check_columns(asked.entities, most=reads.max_rows)
-        found = await reads.read_service(service, columns)
+        found = await reads.read_service(caller, service, columns)
         for error in found.rows.errors.values():
             raise error
         scope["state"]["log"].update(service=asked.feature_service, rows=found.rows.count)

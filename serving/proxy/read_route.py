@@ -23,6 +23,7 @@ from serving.proxy.entity_columns import EntityRows, ReadRequest, parse_read
 from serving.proxy.feature_answers import Shown, spread, write_answer
 from serving.proxy.feature_services import FeatureServices, ReadableService
 from serving.proxy.read_counts import ReadCounts
+from serving.proxy.read_log import ReadLog
 from serving.spans import stage
 
 READ = "/v1/features/{service}:read"
@@ -49,6 +50,7 @@ class FeatureReads:
     doorkeeper: Doorkeeper
     clock: Clock
     max_rows: int
+    log: ReadLog
     counts: ReadCounts = field(default_factory=ReadCounts)
 
     async def read(self, caller: Caller, name: str, asked: ReadRequest) -> Found:
@@ -62,22 +64,30 @@ class FeatureReads:
         if asked.features is not None:
             service = self.services.choose((name,), asked.features)
         caller.require_pii(service.personal)
-        return await self.read_service(service, asked.columns)
+        return await self.read_service(caller, service, asked.columns)
 
     async def read_service(
-        self, service: ReadableService, columns: Mapping[str, list[Any]]
+        self, caller: Caller, service: ReadableService, columns: Mapping[str, list[Any]]
     ) -> Found:
         """The same of a service that was found and allowed."""
-        rows = service.entities.check(columns)
+        rows, now = service.entities.check(columns), self.clock.now()
         try:
             with stage("features"):
-                tables = await service.reader.read_columns(rows.columns, now=self.clock.now())
+                tables = await service.reader.read_columns(rows.columns, now=now)
         except Unavailable as exc:
             raise FeaturesUnavailable(
                 "The features cannot be read: the online store does not answer.",
                 remedy="Try again after a second; operators find the cause in /readyz and the log.",
             ) from exc
         self.counts.add(tables)
+        self.log.record(
+            tables,
+            rows.columns,
+            service=service.plan.service,
+            caller=caller.name,
+            request_id=request_id.get() or "",
+            now=now,
+        )
         return Found([spread(table, rows) for table in tables] if rows.errors else tables, rows)
 
 

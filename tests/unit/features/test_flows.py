@@ -70,7 +70,7 @@ def test_the_tags_say_what_is_kept() -> None:
 @pytest.mark.parametrize(
     ("tags", "reason"),
     [
-        ({"downsync": "guessed"}, "'guessed'. Use served, pushed"),
+        ({"downsync": "guessed"}, "'guessed'. Use served, read, pushed"),
         ({"downsync": "served", "downsync_ratio": "0"}, "downsync_ratio"),
         ({"downsync": "served", "downsync_ratio": "1.5"}, "downsync_ratio"),
         ({"downsync": "served", "downsync_ratio": "much"}, "downsync_ratio"),

@@ -20,6 +20,7 @@ from serving.proxy import feature_messages
 from serving.proxy.feature_messages import MESSAGES, SERVICE, STATUSES, TABLE, write_features
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.read_grpc import grpc_reads
+from serving.proxy.read_log import ReadLog
 from serving.proxy.read_route import FeatureReads
 from serving.proxy.settings import ProxySettings
 from tests.inference_server import free_port
@@ -51,7 +52,9 @@ class Client:
 
 @pytest.fixture
 async def client(services: Services) -> AsyncIterator[Client]:
-    reads = FeatureReads(services.feature_services, services.doorkeeper, FixedClock(NOW), 1000)
+    downsync = services.downsync
+    log = ReadLog(downsync.flows.current, downsync.log)
+    reads = FeatureReads(services.feature_services, services.doorkeeper, FixedClock(NOW), 1000, log)
     settings = ProxySettings(grpc_port=free_port())
     observe = ProxyMetrics().observe_request
     async with (
