@@ -26,10 +26,11 @@ from mlops.stores.athena import results
 from mlops.stores.athena.results import Unloaded
 from mlops.stores.athena.sql import to_microseconds
 from mlops.stores.redis.batches import Batch, Limits, encode
+from mlops.stores.redis.commands import Fields
 from mlops.stores.redis.decoding import RowReader
 from mlops.stores.redis.exchange import TIMES, Exchange, exchange, is_vanished, vanished
 from mlops.stores.redis.keys import scan_pattern, schemas_key
-from mlops.stores.redis.link import Fields, Link
+from mlops.stores.redis.link import Link
 from mlops.stores.redis.schema import HEADER, TOMBSTONE, Schema, parse_schema
 from mlops.stores.redis.views import StoredView, stored_view
 from pipelines.features.upsync import statements

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops.errors import Unavailable
 from mlops.stores.redis.async_link import AsyncLink
-from mlops.stores.redis.link import Ask
+from mlops.stores.redis.commands import Ask
 from serving.proxy.metrics import ProxyMetrics
 
 

@@ -13,13 +13,14 @@ import redis.asyncio
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from mlops.stores.redis.commands import Ask, pack_asks
 from mlops.stores.redis.connecting import (
     USUAL_LIMITS,
     RedisLimits,
     connect_async,
     connect_cluster_async,
 )
-from mlops.stores.redis.link import FAILURES, Ask, pack_asks, unavailable
+from mlops.stores.redis.link import FAILURES, unavailable
 from mlops.stores.redis.shared import SharedConnection
 from mlops.stores.redis.target import RedisTarget
 

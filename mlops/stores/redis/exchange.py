@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mlops.stores.redis.commands import Call
 from mlops.stores.redis.encoding import Times
-from mlops.stores.redis.link import Call, Link
+from mlops.stores.redis.link import Link
 from mlops.stores.redis.schema import HEADER, ROW, TOMBSTONE, VANISHED
 from mlops.stores.redis.script import Script
 from mlops.stores.redis.views import StoredView

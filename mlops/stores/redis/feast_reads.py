@@ -10,9 +10,9 @@ from typing import Any
 from feast import utils
 
 from mlops.plan import PlannedField
+from mlops.stores.redis.commands import Ask, Fields
 from mlops.stores.redis.decoding import ViewColumns, ViewDecoder
 from mlops.stores.redis.feast_views import MessageKeys, planned
-from mlops.stores.redis.link import Ask, Fields
 from mlops.stores.redis.reading import SchemaBook, oldest_event
 
 _REMEMBERED = 1000

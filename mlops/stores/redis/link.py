@@ -1,7 +1,6 @@
 """The way to Redis: many commands in one round trip, a script that is loaded when it is missing.
 
-Commands are put together as bytes here: a redis-py pipeline takes as long for that as Redis does
-for the answer. Connections, with their passwords, TLS and time limits, are redis-py's.
+Connections, with their passwords, TLS and time limits, are redis-py's.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -26,7 +25,9 @@ from redis.exceptions import (
 )
 
 from mlops.errors import Unavailable
+from mlops.stores.redis.commands import Ask, Call, Command, pack_asks, pack_call
 from mlops.stores.redis.connecting import USUAL_LIMITS, RedisLimits, connect, connect_cluster
+from mlops.stores.redis.round_trips import RoundTrips
 from mlops.stores.redis.script import Script
 from mlops.stores.redis.target import RedisTarget
 
@@ -39,38 +40,8 @@ _SCANNED = 1000
 """Keys that Redis looks at in one step of a scan; it serves others in between."""
 
 
-@dataclass(frozen=True)
-class Fields:
-    """The fields that are read of a key, put together once."""
-
-    names: tuple[bytes, ...]
-
-    @cached_property
-    def head(self) -> bytes:
-        return b"*%d\r\n$5\r\nHMGET\r\n" % (len(self.names) + 2)
-
-    @cached_property
-    def tail(self) -> bytes:
-        return b"".join([_argument(name) for name in self.names])
-
-
 def _nothing() -> None:
     """What there is to prepare by default."""
-
-
-Ask = tuple[bytes, Fields]
-"""A key, and what to read of it."""
-Command = Sequence[Any]
-"""A command's name and its arguments."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a script; `about` is for whoever gets the answer."""
-
-    keys: Sequence[bytes]
-    args: Sequence[bytes]
-    about: Any = None
 
 
 class Link(Protocol):
@@ -126,7 +97,8 @@ def open_link(target: RedisTarget, *, limits: RedisLimits = USUAL_LIMITS, retrie
     if target.replica is not None:
         host, _, port = target.replica.rpartition(":")
         replica = connect(dataclasses.replace(target, host=host, port=int(port)), limits=limits)
-    return DirectLink(connect(target, limits=limits), target.address, replica, retries=retries)
+    primary = connect(target, limits=limits)
+    return DirectLink(primary, target.address, replica, retries=retries, limits=limits)
 
 
 def unavailable(address: str, cause: BaseException) -> Unavailable:
@@ -144,23 +116,6 @@ def unavailable(address: str, cause: BaseException) -> Unavailable:
         "Check that it runs ('mlops local up' starts the local one) and that MLOPS_REDIS_URL and "
         "its password are right."
     )
-
-
-def pack_asks(asks: Sequence[Ask]) -> bytes:
-    """One HMGET per ask, as they go over the wire."""
-    return b"".join([b"%b$%d\r\n%b\r\n%b" % (of.head, len(key), key, of.tail) for key, of in asks])
-
-
-def pack_call(script: Script, call: Call) -> bytes:
-    """EVALSHA as it goes over the wire."""
-    count = 3 + len(call.keys) + len(call.args)
-    head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % (count, script.sha)
-    arguments = [b"%d" % len(call.keys), *call.keys, *call.args]
-    return head + b"".join([b"$%d\r\n%b\r\n" % (len(item), item) for item in arguments])
-
-
-def _argument(value: bytes) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(value), value)
 
 
 @dataclass
@@ -218,14 +173,22 @@ class DirectLink(_ClientLink):
     pause: float = 0.1
     """Seconds before the first retry; it doubles."""
     keys_per_call: int = 1 << 30
+    limits: RedisLimits = USUAL_LIMITS
+    _reads: RoundTrips = field(init=False)
+    _replica_reads: RoundTrips | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._reads = _round_trips(self.client, self.limits)
+        if self.replica is not None:
+            self._replica_reads = _round_trips(self.replica, self.limits)
 
     def fetch(self, asks: Sequence[Ask]) -> list[Any]:
         packed = pack_asks(asks)
-        if self.replica is not None:
+        if self._replica_reads is not None:
             with contextlib.suppress(*FAILURES):
-                return _exchange(self.replica, packed, len(asks))
+                return _fetch(self._replica_reads, packed, len(asks))
         try:
-            return _exchange(self.client, packed, len(asks))
+            return _fetch(self._reads, packed, len(asks))
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
@@ -303,29 +266,25 @@ class DirectLink(_ClientLink):
             pool.release(connection)
 
     def close(self) -> None:
-        super().close()
-        if self.replica is not None:
+        self._reads.close()
+        if self.replica is not None and self._replica_reads is not None:
+            self._replica_reads.close()
             self.replica.close()
+        super().close()
 
 
-def _exchange(client: redis.Redis, packed: bytes, count: int) -> list[Any]:
+def _round_trips(client: redis.Redis, limits: RedisLimits) -> RoundTrips:
+    return RoundTrips(client, connections=limits.connections, timeout=limits.read_timeout)
+
+
+def _fetch(reads: RoundTrips, packed: bytes, count: int) -> list[Any]:
     """One round trip; once more, on another connection, where the first was lost."""
     try:
-        return _once(client, packed, count)
+        return reads.fetch(packed, count)
     except (redis.AuthenticationError, redis.TimeoutError):
         raise
     except (redis.ConnectionError, OSError):
-        return _once(client, packed, count)
-
-
-def _once(client: redis.Redis, packed: bytes, count: int) -> list[Any]:
-    pool = client.connection_pool
-    connection: Any = pool.get_connection()
-    try:
-        connection.send_packed_command([packed])
-        return list(connection.read_replies(count))
-    finally:
-        pool.release(connection)
+        return reads.fetch(packed, count)
 
 
 def _settle(

@@ -30,9 +30,10 @@ from mlops.stores.online import (
 )
 from mlops.stores.redis.async_link import AsyncLink
 from mlops.stores.redis.bodies import python_value
+from mlops.stores.redis.commands import Ask, Fields
 from mlops.stores.redis.decoding import UNREADABLE, ViewColumns, ViewDecoder
 from mlops.stores.redis.keys import EntityKeys, column_texts, entity_keys, schemas_key
-from mlops.stores.redis.link import Ask, Fields, Link
+from mlops.stores.redis.link import Link
 from mlops.stores.redis.schema import ROW, TAG_SIZE, Schema, build_schema, parse_schema
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

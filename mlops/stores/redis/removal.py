@@ -8,8 +8,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from mlops.stores.redis.commands import Command
 from mlops.stores.redis.keys import key_prefix, project_prefix, scan_pattern, schemas_key
-from mlops.stores.redis.link import Command, Link, unavailable
+from mlops.stores.redis.link import Link, unavailable
 
 _STEP = 500
 Progress = Callable[[int], object]

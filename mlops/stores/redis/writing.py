@@ -17,8 +17,9 @@ from datetime import datetime
 from mlops.clock import Clock, SystemClock
 from mlops.errors import Conflict
 from mlops.stores.redis.batches import Batch, Encoded, Limits, Refusal, encode, to_microseconds
+from mlops.stores.redis.commands import Call
 from mlops.stores.redis.keys import schemas_key
-from mlops.stores.redis.link import Call, Link
+from mlops.stores.redis.link import Link
 from mlops.stores.redis.script import UPSERT
 from mlops.stores.redis.views import StoredView
 

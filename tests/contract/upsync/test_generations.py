@@ -14,7 +14,7 @@ from feast import FeatureView, Field
 from feast.types import Float64, Int64, String
 
 from mlops.stores.athena.staging import parquet_table
-from mlops.stores.redis.link import Fields
+from mlops.stores.redis.commands import Fields
 from mlops.stores.redis.schema import HEADER, ROW
 from pipelines.features.buildlog import Build, BuildLog, Days, load_log, save_log
 from pipelines.features.tables import CUSTOMER_SPEND as TABLE

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlops.errors import Unavailable
-from mlops.stores.redis.link import Ask
+from mlops.stores.redis.commands import Ask
 from serving.edge import Answered
 from serving.inference.metrics import InferenceMetrics
 from serving.proxy.metrics import ProxyMetrics
