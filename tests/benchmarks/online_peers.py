@@ -21,7 +21,8 @@ from mlops.stores.online import ViewTable
 from mlops.stores.redis.batches import Batch
 from mlops.stores.redis.feast_views import online_view, planned
 from mlops.stores.redis.link import Link, open_link
-from mlops.stores.redis.reading import BlockingReader, SchemaBook, compile_read
+from mlops.stores.redis.reading import BlockingReader, compile_read
+from mlops.stores.redis.schema_book import SchemaBook
 from mlops.stores.redis.target import RedisTarget, parse_target
 from mlops.stores.redis.writing import OnlineWriter
 

@@ -15,7 +15,7 @@ from mlops.plan import PlannedField
 from mlops.stores.online import FeatureStatus
 from mlops.stores.redis.bodies import unpack_body
 from mlops.stores.redis.conversions import Conversion, conversion, same
-from mlops.stores.redis.plain import FEW, PlainRows, plain_rows
+from mlops.stores.redis.plain import FEW, PlainEntities, plain_view
 from mlops.stores.redis.schema import HEADER, TAG_SIZE, TOMBSTONE, Schema
 
 _HEAD = np.dtype([("tag", "V5"), ("event", "<i8"), ("created", "<i8")])
@@ -66,7 +66,8 @@ class RowReader:
         self._plain = [source.plain for source in self._columns]
         self._bitmap = slice(HEADER.size, HEADER.size + stored.bitmap_size)
         self._no_nulls = bytes(stored.bitmap_size)
-        self.plain: PlainRows | None = plain_rows(stored, wanted)
+        plain = plain_view(stored, wanted)
+        self.plain = PlainEntities([plain]) if plain is not None else None
 
     def is_whole(self, rows: Sequence[bytes]) -> list[bool] | None:
         """Whether each row has the length that its slots say; None where all do."""
@@ -208,12 +209,12 @@ class ViewDecoder:
         reader = self._reader(rows[0][:TAG_SIZE]) if rows and rows[0] else None
         if reader is None or reader.plain is None:
             return None
-        plain = reader.plain
-        found = plain.few(rows, oldest) if len(rows) < FEW else plain.many(rows, oldest)
+        found = reader.plain.read([(row,) for row in rows], [oldest])
         if found is None:
             return None
+        ((events, values),) = found
         statuses = [FeatureStatus.PRESENT] * len(rows)
-        return ViewColumns(self.features, statuses, found[0], found[1], is_plain=True)
+        return ViewColumns(self.features, statuses, events, values, is_plain=True)
 
     def _columns(self, events: list[int], values: list[list[Any]], oldest: int) -> ViewColumns:
         statuses = [FeatureStatus.PRESENT] * len(events)

@@ -12,8 +12,9 @@ from feast import utils
 from mlops.plan import PlannedField
 from mlops.stores.redis.commands import Ask, Fields
 from mlops.stores.redis.decoding import ViewColumns, ViewDecoder
+from mlops.stores.redis.entities import oldest_event
 from mlops.stores.redis.feast_views import MessageKeys, planned
-from mlops.stores.redis.reading import SchemaBook, oldest_event
+from mlops.stores.redis.schema_book import SchemaBook
 
 _REMEMBERED = 1000
 

@@ -129,6 +129,10 @@ def column_texts(field: PlannedField, values: Sequence[Any]) -> list[bytes]:
     """The values of one join key as they stand in keys. Raises InputError as `key` does."""
     if field.dtype == "String" and set(map(type, values)) == {str}:
         return [value.encode() for value in values]
+    if field.dtype in _BITS and set(map(type, values)) == {int}:
+        limit = 1 << _BITS[field.dtype]
+        if -limit <= min(values) and max(values) < limit:
+            return [b"%d" % value for value in values]
     return [_checked(field, value) for value in values]
 
 

@@ -1,16 +1,14 @@
 """Reading features of many entities and views in one round trip, from packed rows.
 
-What is read is compiled once per feature service; the schemas that rows were written with are
-fetched when one is met for the first time, and never again.
+What is read is compiled once per feature service.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from mlops.breaker import Breaker
@@ -32,63 +30,14 @@ from mlops.stores.redis.async_link import AsyncLink
 from mlops.stores.redis.bodies import python_value
 from mlops.stores.redis.commands import Ask, Fields
 from mlops.stores.redis.decoding import UNREADABLE, ViewColumns, ViewDecoder
-from mlops.stores.redis.keys import EntityKeys, column_texts, entity_keys, schemas_key
+from mlops.stores.redis.entities import EntityDecoder
+from mlops.stores.redis.keys import EntityKeys, column_texts, entity_keys
 from mlops.stores.redis.link import Link
-from mlops.stores.redis.schema import ROW, TAG_SIZE, Schema, build_schema, parse_schema
+from mlops.stores.redis.schema import build_schema
+from mlops.stores.redis.schema_book import Decoded, SchemaBook
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_NEVER = -(2**63)
-_FORGOTTEN_SECONDS = 10.0
-"""How long a fingerprint that nobody knows is not asked for again."""
-
-
-def oldest_event(moment: int, ttl_seconds: int) -> int:
-    """The event time, in microseconds, before which a row is outside its TTL; 0 never ends."""
-    return moment - ttl_seconds * 1_000_000 if ttl_seconds else _NEVER
-
-
-@dataclass
-class SchemaBook:
-    """The schemas of a project, by the tag that rows begin with."""
-
-    project: str
-    known: dict[bytes, Schema] = field(default_factory=dict)
-    now: Callable[[], float] = time.monotonic
-    _missed: dict[bytes, float] = field(default_factory=dict)
-
-    def missing(self, answers: Sequence[Any], columns: Sequence[ViewColumns]) -> list[bytes]:
-        """The fingerprints to ask Redis for, where rows of unknown schemas were met."""
-        if not any(FeatureStatus.INVALID in column.statuses for column in columns):
-            return []
-        rows = [row for answer in answers if isinstance(answer, list) for row in answer if row]
-        return self._wanted({row[:TAG_SIZE] for row in rows})
-
-    def _wanted(self, tags: Iterable[bytes]) -> list[bytes]:
-        """Those of rows, not known, and not just asked for in vain."""
-        since = self.now() - _FORGOTTEN_SECONDS
-        unknown = [tag for tag in sorted(tags) if tag[0] == ROW and tag not in self.known]
-        return [tag[1:] for tag in unknown if self._missed.get(tag, since) <= since]
-
-    def learn(self, fingerprints: Sequence[bytes], documents: Sequence[bytes | None]) -> bool:
-        """Keep what Redis had; whether there was anything, known by another read or not."""
-        found = False
-        for fingerprint, document in zip(fingerprints, documents, strict=True):
-            schema = _parsed(fingerprint, document)
-            if schema is None:
-                self._missed[bytes([ROW]) + fingerprint] = self.now()
-            else:
-                self.known[schema.tag] = schema
-                found = True
-        return found
-
-
-def _parsed(fingerprint: bytes, document: bytes | None) -> Schema | None:
-    try:
-        schema = parse_schema(document) if document else None
-    except ValueError:
-        return None
-    return schema if schema is not None and schema.fingerprint == fingerprint else None
 
 
 @dataclass
@@ -97,6 +46,7 @@ class _Group:
 
     keys: EntityKeys
     fields: Fields
+    decoder: EntityDecoder
     places: tuple[int, ...]
     """Where its views stand in the whole read."""
 
@@ -108,7 +58,8 @@ class CompiledRead:
     reads: tuple[ViewRead, ...]
     book: SchemaBook
     groups: tuple[_Group, ...]
-    decoders: tuple[ViewDecoder, ...]
+    wanted: tuple[tuple[PlannedField, ...], ...]
+    """The features of each view."""
     converters: tuple[tuple[Callable[[Any], Any] | None, ...], ...]
     """Per view and feature, what makes Python values of stored forms."""
     references: tuple[tuple[str, ...], ...]
@@ -135,8 +86,30 @@ class CompiledRead:
 
     def nothing(self) -> FeatureTable:
         """The answer where no row was asked for."""
-        empty = [ViewColumns(d.features, [], [], [[] for _ in d.features]) for d in self.decoders]
+        empty = [ViewColumns(wanted, [], [], [[] for _ in wanted]) for wanted in self.wanted]
         return FeatureTable(self, empty, 0)
+
+    def plain_tables(
+        self, answers: Sequence[Any], count: int, now: datetime
+    ) -> list[ViewTable] | None:
+        """The answers in columns, where all of them are plain; else None."""
+        moment = (now - _EPOCH) // _MICROSECOND
+        statuses = [FeatureStatus.PRESENT] * count
+        tables: list[Any] = [None] * len(self.reads)
+        for start, group in enumerate(self.groups):
+            found = group.decoder.decode_plain(answers[start * count : (start + 1) * count], moment)
+            if found is None:
+                return None
+            for place, (events, values) in zip(group.places, found, strict=True):
+                tables[place] = ViewTable(self.reads[place], statuses, events, values, {}, True)
+        return tables
+
+    def decoded(
+        self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
+    ) -> Decoded:
+        """As `decode`, and what is to be asked for before all of it can be read."""
+        decode = partial(self.decode, answers, count, now, is_plain=is_plain)
+        return Decoded(self.book, answers, decode)
 
     def decode(
         self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
@@ -146,21 +119,13 @@ class CompiledRead:
         is_plain: whether those may be NumPy's where every value is a finite number.
         """
         moment = (now - _EPOCH) // _MICROSECOND
-        columns: list[ViewColumns | None] = [None] * len(self.reads)
-        for place, group in enumerate(self.groups):
-            part = answers[place * count : (place + 1) * count]
-            for view, rows in zip(group.places, _by_view(part, len(group.places)), strict=True):
-                oldest = oldest_event(moment, self.reads[view].view.ttl_seconds)
-                decoder = self.decoders[view]
-                plain = decoder.decode_plain(rows, oldest) if is_plain else None
-                columns[view] = plain or decoder.decode(rows, oldest)
-        return [column for column in columns if column is not None]
-
-
-def _by_view(answers: Sequence[Any], views: int) -> Iterable[Sequence[Any]]:
-    """Answers turned: a row per entity for each view. What is no hash is no row."""
-    wrong = [b""] * views
-    return zip(*[a if isinstance(a, list) else wrong for a in answers], strict=True)
+        columns: list[Any] = [None] * len(self.reads)
+        for start, group in enumerate(self.groups):
+            part = answers[start * count : (start + 1) * count]
+            found = group.decoder.decode(part, moment, is_plain=is_plain)
+            for place, view in zip(group.places, found, strict=True):
+                columns[place] = view
+        return columns
 
 
 def compile_read(plan: FeaturePlan, references: Sequence[str], book: SchemaBook) -> CompiledRead:
@@ -170,7 +135,7 @@ def compile_read(plan: FeaturePlan, references: Sequence[str], book: SchemaBook)
     by_keys: dict[tuple[str, ...], list[int]] = {}
     for place, read in enumerate(reads):
         by_keys.setdefault(tuple(sorted(read.view.join_keys)), []).append(place)
-    wanted = [_wanted(read) for read in reads]
+    wanted = tuple(_wanted(read) for read in reads)
     for read, features in zip(reads, wanted, strict=True):
         build_schema(read.view.name, features)
     return CompiledRead(
@@ -180,11 +145,15 @@ def compile_read(plan: FeaturePlan, references: Sequence[str], book: SchemaBook)
             _Group(
                 entity_keys(plan.project, [kinds[name] for name in names]),
                 Fields(tuple(reads[place].view.name.encode() for place in places)),
+                EntityDecoder(
+                    [ViewDecoder(wanted[place], book.known) for place in places],
+                    [reads[place].view.ttl_seconds for place in places],
+                ),
                 tuple(places),
             )
             for names, places in by_keys.items()
         ),
-        decoders=tuple(ViewDecoder(features, book.known) for features in wanted),
+        wanted=wanted,
         converters=tuple(tuple(python_value(f.dtype) for f in features) for features in wanted),
         references=tuple(tuple(read.references()) for read in reads),
     )
@@ -295,7 +264,9 @@ class RedisReader:
         """As `read`, in columns. Raises InputError for a wrong join key, Unavailable."""
         if not rows:
             return self.compiled.nothing()
-        return await self._read(self.compiled.asks(rows), len(rows), now=now)
+        asks = self.compiled.asks(rows)
+        with self.breaker.guard():
+            return await self._table(await self.link.fetch(asks), len(rows), now)
 
     async def read_columns(self, entities: EntityColumns, *, now: datetime) -> list[ViewTable]:
         """Raises InputError for a value of another type, Unavailable."""
@@ -303,21 +274,18 @@ class RedisReader:
         if not count:
             return self.compiled.nothing().tables()
         asks = self.compiled.column_asks(entities, count)
-        return (await self._read(asks, count, now=now, is_plain=True)).tables()
-
-    async def _read(
-        self, asks: Sequence[Ask], count: int, *, now: datetime, is_plain: bool = False
-    ) -> FeatureTable:
-        compiled = self.compiled
         with self.breaker.guard():
             answers = await self.link.fetch(asks)
-            columns = compiled.decode(answers, count, now, is_plain=is_plain)
-            if missing := compiled.book.missing(answers, columns):
-                key = schemas_key(compiled.book.project)
-                documents = await self.link.command("HMGET", key, *missing)
-                if compiled.book.learn(missing, documents):
-                    columns = compiled.decode(answers, count, now, is_plain=is_plain)
-        return FeatureTable(compiled, columns, count)
+            plain = self.compiled.plain_tables(answers, count, now)
+            return plain or (await self._table(answers, count, now, is_plain=True)).tables()
+
+    async def _table(
+        self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
+    ) -> FeatureTable:
+        found = self.compiled.decoded(answers, count, now, is_plain=is_plain)
+        if found.question:
+            found.learn(await self.link.command(*found.question))
+        return FeatureTable(self.compiled, found.columns, count)
 
 
 @dataclass
@@ -331,28 +299,25 @@ class BlockingReader:
         """Raises InputError for a wrong join key, Unavailable."""
         if not rows:
             return self.compiled.nothing()
-        return self._read(self.compiled.asks(rows), len(rows), now=now)
+        answers = self.link.fetch(self.compiled.asks(rows))
+        return self._table(answers, len(rows), now)
 
     def read_columns(self, entities: EntityColumns, *, now: datetime) -> list[ViewTable]:
         """Raises InputError for a value of another type, Unavailable."""
         count = len(next(iter(entities.values()), [None]))
         if not count:
             return self.compiled.nothing().tables()
-        asks = self.compiled.column_asks(entities, count)
-        return self._read(asks, count, now=now, is_plain=True).tables()
+        answers = self.link.fetch(self.compiled.column_asks(entities, count))
+        plain = self.compiled.plain_tables(answers, count, now)
+        return plain or self._table(answers, count, now, is_plain=True).tables()
 
-    def _read(
-        self, asks: Sequence[Ask], count: int, *, now: datetime, is_plain: bool = False
+    def _table(
+        self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
     ) -> FeatureTable:
-        compiled = self.compiled
-        answers = self.link.fetch(asks)
-        columns = compiled.decode(answers, count, now, is_plain=is_plain)
-        if missing := compiled.book.missing(answers, columns):
-            key = schemas_key(compiled.book.project)
-            documents = self.link.command("HMGET", key, *missing)
-            if compiled.book.learn(missing, documents):
-                columns = compiled.decode(answers, count, now, is_plain=is_plain)
-        return FeatureTable(compiled, columns, count)
+        found = self.compiled.decoded(answers, count, now, is_plain=is_plain)
+        if found.question:
+            found.learn(self.link.command(*found.question))
+        return FeatureTable(self.compiled, found.columns, count)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,11 +26,11 @@ from mlops.stores.redis.connecting import RedisLimits
 from mlops.stores.redis.decoding import ViewColumns
 from mlops.stores.redis.feast_reads import FeastRead, FeastReads
 from mlops.stores.redis.feast_views import MessageKeys, join_keys, online_view
-from mlops.stores.redis.keys import schemas_key
 from mlops.stores.redis.link import Link, open_link
 from mlops.stores.redis.removal import remove_project, remove_view
 from mlops.stores.redis.responses import feast_rows, fill_response
 from mlops.stores.redis.schema import NO_CREATED, TIME_LIMIT
+from mlops.stores.redis.schema_book import Decoded
 from mlops.stores.redis.target import parse_target
 from mlops.stores.redis.values import message_cells
 from mlops.stores.redis.writing import OnlineWriter, WriteReport
@@ -171,24 +172,18 @@ class RedisOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is untyped
     def _read(self, config: Any, read: FeastRead) -> list[ViewColumns]:
         link, book, moment = self._open(config), self._reads(config).book, _now(config)
         answers = link.fetch(read.asks) if read.asks else []
-        columns = read.decode(answers, moment)
-        missing = book.missing(answers, columns)
-        if missing and book.learn(
-            missing, link.command("HMGET", schemas_key(book.project), *missing)
-        ):
-            columns = read.decode(answers, moment)
-        return columns
+        found = Decoded(book, answers, partial(read.decode, answers, moment))
+        if found.question:
+            found.learn(link.command(*found.question))
+        return found.columns
 
     async def _read_async(self, config: Any, read: FeastRead) -> list[ViewColumns]:
         link, book, moment = self._open_async(config), self._reads(config).book, _now(config)
         answers = await link.fetch(read.asks) if read.asks else []
-        columns = read.decode(answers, moment)
-        missing = book.missing(answers, columns)
-        if missing and book.learn(
-            missing, await link.command("HMGET", schemas_key(book.project), *missing)
-        ):
-            columns = read.decode(answers, moment)
-        return columns
+        found = Decoded(book, answers, partial(read.decode, answers, moment))
+        if found.question:
+            found.learn(await link.command(*found.question))
+        return found.columns
 
     # What Feast keeps in step with its registry
 

@@ -29,8 +29,9 @@ from mlops.stores.redis.connecting import RedisLimits
 from mlops.stores.redis.feast_layout import FeastFields
 from mlops.stores.redis.keys import scan_pattern
 from mlops.stores.redis.link import Link, open_link
-from mlops.stores.redis.reading import BlockingReader, RedisFeatures, SchemaBook, compile_read
+from mlops.stores.redis.reading import BlockingReader, RedisFeatures, compile_read
 from mlops.stores.redis.removal import remove_project, remove_view
+from mlops.stores.redis.schema_book import SchemaBook
 from mlops.stores.redis.target import RedisTarget, parse_target
 from mlops.stores.redis.views import StoredView
 from mlops.stores.redis.writing import OnlineWriter, WriteReport

@@ -29,7 +29,8 @@ from mlops.stores.redis.batches import Batch
 from mlops.stores.redis.connecting import RedisLimits
 from mlops.stores.redis.keys import schemas_key
 from mlops.stores.redis.link import Link
-from mlops.stores.redis.reading import BlockingReader, RedisFeatures, SchemaBook, compile_read
+from mlops.stores.redis.reading import BlockingReader, RedisFeatures, compile_read
+from mlops.stores.redis.schema_book import SchemaBook
 from mlops.stores.redis.target import RedisTarget
 from mlops.stores.redis.views import StoredView, stored_view
 from mlops.stores.redis.writing import OnlineWriter

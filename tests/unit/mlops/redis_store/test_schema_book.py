@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mlops.plan import PlannedField
-from mlops.stores.redis.reading import SchemaBook
 from mlops.stores.redis.schema import build_schema
+from mlops.stores.redis.schema_book import SchemaBook
 
 SCHEMA = build_schema("spend", [PlannedField(name="amount", dtype="Float64")])
 
