@@ -37,6 +37,7 @@ def build_dependencies(
     clock: Clock,
     settings: ProxySettings | None = None,
     metrics: ProxyMetrics | None = None,
+    repo: Path | None = None,
 ) -> ProxyDependencies:
     """Everything is the proxy's own; these plans are published, and nothing is deployed."""
     documents = MemoryDocuments()
@@ -52,7 +53,7 @@ def build_dependencies(
     served = ServedLog(flows.current, log, clock)
     return ProxyDependencies(
         predictor=Predictor(catalog, inference, clock, metrics, served),
-        services=FeatureServices(store),
+        services=FeatureServices(store, repo or Path()),
         store=store,
         doorkeeper=Doorkeeper(keys),
         metrics=metrics,

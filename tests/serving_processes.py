@@ -198,7 +198,7 @@ async def serving(
     downsync = Downsync(flows, log, Pusher(flows.current, MemoryWriter(store), log, clock))
     proxy_metrics.registry.register(DownsyncMetrics(log))
     served = ServedLog(flows.current, log, clock)
-    feature_services = FeatureServices(store)
+    feature_services = FeatureServices(store, repo)
     doorkeeper = Doorkeeper(keys, pause_seconds=0.0)
     predictor = Predictor(
         catalog,

@@ -84,6 +84,10 @@ class ViewTable:
     is_plain: bool = False
     """Every value is PRESENT and a finite number; events and values may be NumPy arrays."""
 
+    def columns(self) -> list[list[Any]]:
+        """The values of each feature as Python's own."""
+        return [c.tolist() if hasattr(c, "tolist") else list(c) for c in self.values]
+
     def statuses_of(self, place: int) -> Sequence[FeatureStatus]:
         """The statuses of a feature, by its place."""
         return self.exceptions.get(place, self.statuses)

@@ -67,7 +67,7 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     served = ServedLog(flows.current, log, clock)
     return ProxyDependencies(
         predictor=Predictor(catalog, inference, clock, metrics, served, build_bounds(section)),
-        services=FeatureServices(store),
+        services=FeatureServices(store, settings.feature_repo),
         store=store,
         doorkeeper=build_doorkeeper(open_keys(settings, section, aws), section, clock),
         metrics=metrics,

@@ -7,13 +7,14 @@ the results, 1970 where a row has no event time.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from mlops.stores.online import FeatureStatus, ViewTable
+from serving.proxy.feast_choice import ComputedFeature
 from serving.proxy.feature_answers import (
     OPTIONS,
     event_times,
@@ -32,19 +33,28 @@ _TIMES = ("UnixTimestamp", "Array(UnixTimestamp)", "Set(UnixTimestamp)")
 def write_feast_answer(
     tables: Sequence[ViewTable],
     entities: Mapping[str, Sequence[Any]],
+    computed: Sequence[ComputedFeature],
+    shows: Callable[[str, str], bool],
     *,
     full_names: bool,
     with_versions: bool,
 ) -> bytes:
     """GetOnlineFeaturesResponse as JSON.
 
-    full_names: 'view__feature' in place of 'feature'.
+    shows: whether a view's feature is answered. full_names: 'view__feature' in place of 'feature'.
     """
-    names, results = list(entities), [_entity(values) for values in entities.values()]
+    names, results = list(entities), [_present(values) for values in entities.values()]
+
+    def add(view: str, name: str, vector: dict[str, Any]) -> None:
+        if shows(view, name):
+            names.append(f"{view}__{name}" if full_names else name)
+            results.append(vector)
+
     for table in tables:
-        view = table.read.view.name
-        names += [f"{view}__{name}" if full_names else name for name in table.read.features]
-        results += _vectors(table)
+        for name, vector in zip(table.read.features, _vectors(table), strict=True):
+            add(table.read.view.name, name, vector)
+    for one in computed:
+        add(one.view, one.name, _present(one.values))
     metadata: dict[str, Any] = {"feature_names": names}
     if with_versions:
         # Their version is 0, which Feast leaves out.
@@ -53,7 +63,8 @@ def write_feast_answer(
     return orjson.dumps({"results": results, "metadata": metadata}, option=OPTIONS)
 
 
-def _entity(values: Sequence[Any]) -> dict[str, Any]:
+def _present(values: Sequence[Any]) -> dict[str, Any]:
+    """Ids, and what is computed: Feast calls every one of these present, a null, too."""
     count = len(values)
     return {
         "values": [json_value(value) for value in values],

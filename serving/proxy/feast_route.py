@@ -16,6 +16,7 @@ from serving.proxy.callers import Caller
 from serving.proxy.doorkeeper import presented
 from serving.proxy.entity_columns import check_columns, check_features
 from serving.proxy.feast_answers import write_feast_answer
+from serving.proxy.feast_choice import compute, split_columns
 from serving.proxy.feature_services import ReadableService
 from serving.proxy.keys import PREFIX
 from serving.proxy.read_route import FeatureReads
@@ -58,14 +59,20 @@ class FeastRoute:
         scope["state"]["log"]["caller"] = caller.name
         asked = parse_request(await read_body(receive))
         service = self._service(asked, caller)
-        caller.require_pii(service.personal)
+        caller.require_pii(service.personal | service.plan.personal)
         columns = check_columns(asked.entities, most=reads.max_rows)
-        found = await reads.read_service(caller, service, columns)
+        ids, given = split_columns(service, columns)
+        found = await reads.read_service(caller, service, ids)
         for error in found.rows.errors.values():
             raise error
         scope["state"]["log"].update(service=asked.feature_service, rows=found.rows.count)
         body = write_feast_answer(
-            found.tables, columns, full_names=asked.full_names, with_versions=asked.with_versions
+            found.tables,
+            ids,
+            compute(service, found.tables, ids, given),
+            service.shows,
+            full_names=asked.full_names,
+            with_versions=asked.with_versions,
         )
         return body, {}
 
@@ -75,23 +82,9 @@ class FeastRoute:
             names = tuple(name for name in sorted(services.current) if caller.may_read(name))
             if not asked.full_names:
                 _check_names(asked.features)
-            return services.choose(names, check_features(list(asked.features)))
+            return services.with_computed(names, check_features(list(asked.features)))
         caller.require_service(asked.feature_service)
-        service = services.get(asked.feature_service)
-        if service.plan.transformations:
-            raise _on_demand(service)
-        return service
-
-
-def _on_demand(service: ReadableService) -> InvalidRequest:
-    computed = ", ".join(service.plan.computed)
-    return InvalidRequest(
-        f"'{service.plan.service}' has features that are computed on demand ({computed}), which "
-        "are not computed here.",
-        field="feature_service",
-        remedy="Name stored features in 'features', as 'view:feature'; predictions compute the "
-        "others.",
-    )
+        return services.with_computed((asked.feature_service,), None)
 
 
 def presented_by_feast(scope: Scope) -> tuple[str | None, str | None]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
-from mlops.errors import MlopsError
-from mlops.plan import FeaturePlan, PlannedField, PlannedView
+from mlops.errors import MlopsError, Refused
+from mlops.plan import (
+    FeaturePlan,
+    PlannedField,
+    PlannedTransformation,
+    PlannedView,
+    Transformation,
+    load_transformations,
+)
 from mlops.stores.online import OnlineReader, OnlineStore
-from serving.errors import UnknownFeature, UnknownFeatureService
+from serving.errors import FeaturesUnavailable, UnknownFeature, UnknownFeatureService
 from serving.proxy.entity_columns import EntitySchema
+from serving.proxy.served import OnDemand
 
 _REMEMBERED = 256
 """Choices of features whose reading stays compiled."""
@@ -26,11 +35,19 @@ class ReadableService:
     plan: FeaturePlan
     entities: EntitySchema
     reader: OnlineReader
+    on_demand: tuple[OnDemand, ...] = ()
+    """What is computed of it, with this image's functions."""
+    shown: frozenset[str] | None = None
+    """'view:feature' of those that are answered, where others are read to compute them; None
+    for all."""
 
     @cached_property
     def personal(self) -> frozenset[str]:
         """The names of its stored features that are personal data."""
         return frozenset(name for name, field in self.plan.stored.items() if field.pii)
+
+    def shows(self, view: str, feature: str) -> bool:
+        return self.shown is None or f"{view}:{feature}" in self.shown
 
 
 @dataclass
@@ -38,6 +55,8 @@ class FeatureServices:
     """Every service that is applied. `get` is a look-up; `follow` compiles what changed."""
 
     store: OnlineStore
+    repo: Path
+    """Where this image has the on-demand functions."""
     current: dict[str, ReadableService] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     """Why a plan that is published cannot be read; what was compiled before it stays."""
@@ -68,10 +87,51 @@ class FeatureServices:
         if found is None:
             plan = choose_features([self.get(name).plan for name in names], references)
             found = ReadableService(plan, EntitySchema(plan), self.store.reader(plan, references))
-            if len(self._chosen) >= _REMEMBERED:
-                self._chosen.clear()
-            self._chosen[names, references] = found
+            self._remember((names, references), found)
         return found
+
+    def with_computed(
+        self, names: tuple[str, ...], references: tuple[str, ...] | None
+    ) -> ReadableService:
+        """As `get` of the one service, or as `choose`; on-demand features are computed, too.
+
+        Raises FeaturesUnavailable where this image has not the functions for it.
+        """
+        key = (("computed", *names), references or ())
+        found = self._chosen.get(key)
+        if found is None:
+            whole = self.get(names[0]) if references is None else None
+            plan = whole.plan if whole else self._computable(names, references or ())
+            if not plan.transformations:
+                return whole or self.choose(names, references or ())
+            functions = self._functions(plan)
+            found = ReadableService(
+                plan,
+                EntitySchema(plan),
+                self.store.reader(plan, plan.references),
+                tuple(OnDemand(one, functions[one.name]) for one in plan.transformations),
+                None if references is None else frozenset(references),
+            )
+            self._remember(key, found)
+        return found
+
+    def _functions(self, plan: FeaturePlan) -> Mapping[str, Transformation]:
+        try:
+            return load_transformations(plan, self.repo)
+        except Refused as exc:
+            raise FeaturesUnavailable(
+                f"{', '.join(plan.computed)} cannot be computed here.", remedy=str(exc)
+            ) from exc
+
+    def _computable(self, names: tuple[str, ...], references: tuple[str, ...]) -> FeaturePlan:
+        return choose_features([self.get(name).plan for name in names], references, computed=True)
+
+    def _remember(
+        self, key: tuple[tuple[str, ...], tuple[str, ...]], found: ReadableService
+    ) -> None:
+        if len(self._chosen) >= _REMEMBERED:
+            self._chosen.clear()
+        self._chosen[key] = found
 
     def follow(self, plans: Mapping[str, FeaturePlan]) -> None:
         """Serve these plans and no others. A plan object that was seen is not compiled again."""
@@ -96,8 +156,13 @@ class FeatureServices:
             log.exception("feature service not read", extra={"service": name})
 
 
-def choose_features(plans: Sequence[FeaturePlan], references: Sequence[str]) -> FeaturePlan:
-    """One plan of these stored features of these plans. Raises UnknownFeature naming the first."""
+def choose_features(
+    plans: Sequence[FeaturePlan], references: Sequence[str], *, computed: bool = False
+) -> FeaturePlan:
+    """One plan of these stored features of these plans. Raises UnknownFeature naming the first.
+
+    computed: of on-demand features, too, with the stored ones that they are computed of.
+    """
     views: dict[str, PlannedView] = {}
     fields: dict[str, dict[str, PlannedField]] = {}
     for plan in plans:
@@ -105,6 +170,11 @@ def choose_features(plans: Sequence[FeaturePlan], references: Sequence[str]) -> 
             views[view.name] = view
             fields.setdefault(view.name, {}).update({f.name: f for f in view.features})
     wanted: dict[str, dict[str, PlannedField]] = {}
+    on_demand = _on_demand_of(plans, references) if computed else {}
+    references = [
+        *(r for r in references if r.partition(":")[0] not in on_demand),
+        *(needed for plan, one in on_demand.values() for needed in _needed(plan, one)),
+    ]
     for reference in references:
         view_name, _, feature = reference.partition(":")
         if feature not in fields.get(view_name, {}):
@@ -118,11 +188,28 @@ def choose_features(plans: Sequence[FeaturePlan], references: Sequence[str]) -> 
         service=", ".join(plan.service for plan in plans),
         project=plans[0].project if plans else "",
         entities=tuple({e.name: e for plan in plans for e in plan.entities}.values()),
-        request=(),
+        request=tuple({f.name: f for plan, _ in on_demand.values() for f in plan.request}.values()),
         views=tuple(
             view.model_copy(update={"features": tuple(wanted[name].values())})
             for name, view in views.items()
             if name in wanted
         ),
-        transformations=(),
+        transformations=tuple(one for _, one in on_demand.values()),
     )
+
+
+def _on_demand_of(
+    plans: Sequence[FeaturePlan], references: Sequence[str]
+) -> dict[str, tuple[FeaturePlan, PlannedTransformation]]:
+    """The on-demand views that are named by features which they have, each with a plan of it."""
+    known = {
+        f"{one.name}:{field.name}": (plan, one)
+        for plan in plans
+        for one in plan.transformations
+        for field in one.outputs
+    }
+    return {known[r][1].name: known[r] for r in references if r in known}
+
+
+def _needed(plan: FeaturePlan, one: PlannedTransformation) -> Iterator[str]:
+    return (ref for ref in plan.references if ref.partition(":")[2] in one.inputs)

@@ -76,13 +76,13 @@ def to_matrix(assembled: Iterable[Assembled]) -> FloatMatrix:
 
 
 def _known(model: ServedModel, instance: Instance, row: FeatureRow) -> dict[str, Any]:
-    known = {name: _as_trained(row[reference].value) for reference, name in model.stored}
+    known = {name: as_trained(row[reference].value) for reference, name in model.stored}
     known.update(instance.entities)
     known.update(instance.request)
     return known
 
 
-def _as_trained(value: Any) -> Any:
+def as_trained(value: Any) -> Any:
     """As on-demand functions saw it in training, where stored numbers are float64 or missing."""
     if type(value) is int:
         return float(value)

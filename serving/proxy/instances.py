@@ -61,22 +61,20 @@ class InstanceSchema:
         return f"Send exactly: {listed}."
 
 
-_Reader = tuple[str, Callable[[Any], Any]]
+Reader = tuple[str, Callable[[Any], Any]]
 """What a value is called in messages, and what checks it; the check raises ValueError."""
 
 
-def _readers(fields: tuple[PlannedField, ...]) -> dict[str, _Reader]:
-    unknown = [field.name for field in fields if field.dtype not in _READERS]
+def _readers(fields: tuple[PlannedField, ...]) -> dict[str, Reader]:
+    unknown = [field.name for field in fields if field.dtype not in READERS]
     if unknown:
         raise Refused(
-            f"{', '.join(unknown)}: a request can carry {', '.join(sorted(_READERS))} only."
+            f"{', '.join(unknown)}: a request can carry {', '.join(sorted(READERS))} only."
         )
-    return {field.name: _READERS[field.dtype] for field in fields}
+    return {field.name: READERS[field.dtype] for field in fields}
 
 
-def _read(
-    readers: Mapping[str, _Reader], instance: Mapping[str, Any], where: str
-) -> dict[str, Any]:
+def _read(readers: Mapping[str, Reader], instance: Mapping[str, Any], where: str) -> dict[str, Any]:
     values = {}
     for name, (kind, read) in readers.items():
         try:
@@ -125,7 +123,7 @@ def _time(value: Any) -> datetime:
     return time.astimezone(UTC)
 
 
-_READERS: dict[str, _Reader] = {
+READERS: dict[str, Reader] = {
     "String": (f"a string of 1 to {MAX_TEXT} characters", _text),
     "Float32": ("a number", _number),
     "Float64": ("a number", _number),

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
 from mlops.downsync.events import microseconds
 from mlops.downsync.flow import Flow, Kind
 from mlops.downsync.log import EventLog
@@ -68,11 +66,7 @@ class ReadLog:
 
 def _rows(table: ViewTable) -> Iterator[tuple[datetime | None, Sequence[Any]]]:
     """When each row's values are from, and the values."""
-    columns = [_listed(column) for column in table.values]
-    for row, (status, event) in enumerate(zip(table.statuses, _listed(table.events), strict=True)):
-        stored = None if status in TIMELESS else to_datetime(event)
+    columns = table.columns()
+    for row, (status, event) in enumerate(zip(table.statuses, table.events, strict=True)):
+        stored = None if status in TIMELESS else to_datetime(int(event))
         yield stored, [column[row] for column in columns]
-
-
-def _listed(column: Sequence[Any]) -> Sequence[Any]:
-    return column.tolist() if isinstance(column, np.ndarray) else column

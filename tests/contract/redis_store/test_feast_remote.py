@@ -14,13 +14,31 @@ import httpx
 import pandas as pd
 import pytest
 import uvicorn
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig
+from feast import (
+    Entity,
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    RepoConfig,
+    RequestSource,
+)
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Bool, Bytes, Float32, Float64, Int64, Map, String, UnixTimestamp
 from feast.value_type import ValueType
 
 from infra.local.redis import RedisServer
 from mlops.clock import SystemClock
-from mlops.plan import FeaturePlan, PlannedField, PlannedView
+from mlops.plan import (
+    TRANSFORMATIONS,
+    FeaturePlan,
+    PlannedField,
+    PlannedTransformation,
+    PlannedView,
+    function_hashes,
+    load_transformations,
+)
 from mlops.stores.redis.async_link import open_async_link
 from mlops.stores.redis.feast_views import planned
 from mlops.stores.redis.reading import RedisFeatures
@@ -104,17 +122,27 @@ def place(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -
             source=source,
         ),
     ]
-    services = [FeatureService(name="everything", features=views[:1])]
+    (folder / TRANSFORMATIONS).write_text(FUNCTION)
+    computed = over_amount(views[0], folder)
+    services = [
+        FeatureService(name="everything", features=views[:1]),
+        FeatureService(name="computed", features=[*views[:1], computed]),
+    ]
     local = {"type": "mlops.stores.redis.store.RedisOnlineStore", "url": target.url}
     store = FeatureStore(config=config(folder, project, local))
-    store.apply([CUSTOMER, SHOP, *views, *services])
+    store.apply([CUSTOMER, SHOP, *views, computed, *services])
     fill(store)
     keys, key = ApiKeys().add("feast", now=NOW, permissions=["read:*"])
     dependencies = build_dependencies(
         RedisFeatures(open_async_link(target)),
-        [plan_of(project, "everything", views[:1]), plan_of(project, "pairs", views[1:])],
+        [
+            plan_of(project, "everything", views[:1]),
+            plan_of(project, "pairs", views[1:]),
+            computing(plan_of(project, "computed", views[:1]), folder),
+        ],
         MemoryKeys(keys),
         SystemClock(),
+        repo=folder,
     )
     server = uvicorn.Server(
         uvicorn.Config(create_app(dependencies), port=0, log_config=None, lifespan="on")
@@ -168,6 +196,42 @@ def plan_of(project: str, service: str, views: list[FeatureView]) -> FeaturePlan
     )
 
 
+FUNCTION = """
+def amounts(inputs):
+    pairs = list(zip(inputs["amount"], inputs["paid"], strict=True))
+    return {
+        "over": [paid / amount if amount else None for amount, paid in pairs],
+        "is_more": [int(paid > (amount or 0.0)) for amount, paid in pairs],
+    }
+"""
+
+
+def over_amount(view: FeatureView, repo: Path) -> Any:
+    """Feast keeps the source of the function, so that it must come of a file."""
+    paid = RequestSource(name="payment", schema=[Field(name="paid", dtype=Float64)])
+    outputs = [Field(name="over", dtype=Float64), Field(name="is_more", dtype=Int64)]
+    decorate = on_demand_feature_view(
+        name="against", sources=[paid, view[["amount"]]], schema=outputs, mode="python"
+    )
+    function = load_transformations(computing(plan_of("", "", []), repo), repo)["against"]
+    return decorate(function)
+
+
+def computing(plan: FeaturePlan, repo: Path) -> FeaturePlan:
+    against = PlannedTransformation(
+        name="against",
+        function="amounts",
+        sha256=function_hashes(repo)["amounts"],
+        inputs=("paid", "amount"),
+        outputs=(
+            PlannedField(name="over", dtype="Float64"),
+            PlannedField(name="is_more", dtype="Int64"),
+        ),
+    )
+    request = (PlannedField(name="paid", dtype="Float64"),)
+    return plan.model_copy(update={"request": request, "transformations": (against,)})
+
+
 def fill(store: FeatureStore) -> None:
     whole: dict[str, list[Any]] = {name: [value] for name, value in VALUES.items()}
     gaps = whole | {"text": [None], "numbers": [None]}
@@ -201,6 +265,41 @@ async def test_a_service_with_full_names_and_versions_is_answered_alike(place: P
     assert by_name(ours) == by_name(feasts)
     views = "feature_view_metadata"
     assert ours["metadata"][views] == feasts["metadata"][views]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"feature_service": "computed"},
+        {"features": ["against:over"]},
+        {"features": ["spend:text", "against:is_more"]},
+    ],
+    ids=["service", "only computed", "some of each"],
+)
+async def test_what_is_computed_on_demand_is_answered_alike(
+    place: Place, asked: dict[str, Any]
+) -> None:
+    entities = {"customer_id": CUSTOMERS, "paid": [3.0, 1.0, 0.5, 2.0, 0.0]}
+    body = asked | {"entities": entities}
+    ours, feasts = by_name(place.ours(body).json()), by_name(await place.feasts(body))
+    assert ours == feasts
+    assert {name for name in ours if name.endswith(("over", "is_more"))}
+
+
+async def test_with_full_names_computed_features_are_there_which_feast_loses(place: Place) -> None:
+    entities = {"customer_id": ["c-1"], "paid": [3.0]}
+    body = {"feature_service": "computed", "full_feature_names": True, "entities": entities}
+    ours, feasts = by_name(place.ours(body).json()), by_name(await place.feasts(body))
+    computed = {name: ours.pop(name)["values"] for name in set(ours) - set(feasts)}
+    assert computed == {"against__over": [2.0], "against__is_more": [1]}
+    assert ours == feasts
+
+
+def test_feasts_remote_store_reads_what_is_computed(place: Place) -> None:
+    rows = [{"customer_id": "c-1", "paid": 3.0}, {"customer_id": "nobody", "paid": 1.0}]
+    service = place.remote.get_feature_service("computed")
+    found = place.remote.get_online_features(service, rows).to_dict()
+    assert (found["over"], found["is_more"]) == ([2.0, None], [1, 1])
 
 
 def by_name(answer: Any) -> dict[str, Any]:
@@ -243,6 +342,13 @@ def test_feasts_remote_store_reads_a_feature_service(place: Place) -> None:
         ({"features": [], "feature_service": "nobody"}, 404, "service"),
         ({"entities": {"customer_id": [7]}}, 422, "entities.customer_id[0]"),
         ({"entities": {}}, 422, "entities.customer_id"),
+        ({"features": ["against:nothing"]}, 404, "features"),
+        ({"features": ["against:over"]}, 422, "entities.paid"),
+        (
+            {"features": ["against:over"], "entities": {"customer_id": ["c-1"], "paid": ["3"]}},
+            422,
+            "entities.paid[0]",
+        ),
         ({"full_feature_names": "yes"}, 422, "full_feature_names"),
     ],
 )
