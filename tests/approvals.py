@@ -15,6 +15,8 @@ from mlops.names import Names
 from mlops.objects import Documents, MemoryDocuments
 from mlops.registry.approval import Approvals, Ask, Outcome
 from mlops.registry.memory import MemoryRecords, MemoryRegistry
+from mlops.registry.policy import Applied, Rules, save_rules
+from mlops.registry.scorecard import METADATA, SCORECARD, Latency, Measured, Scorecard
 from mlops.registry.versions import ModelVersion, Status
 
 NAMES = Names(project="mlops", env="local", account="000000000000", region="ap-northeast-2")
@@ -88,6 +90,23 @@ def model_version(version: int = 1, *, model: str = "fraud", **changes: Any) -> 
     return ModelVersion.model_validate(values | changes)
 
 
+def scorecard(
+    *, rows: str = "a", approved: tuple[int, float] | None = None, auc: float = 0.85, p99: float = 1
+) -> Scorecard:
+    """A test on the rows that the text stands for; approved: a version and its AUC on them."""
+    theirs = None if approved is None else Measured(metrics={"auc_roc": approved[1]})
+    return Scorecard(
+        model="fraud",
+        rows_sha256=rows * 64,
+        rows=100,
+        own=Measured(metrics={"auc_roc": auc}),
+        approved_version=approved[0] if approved else None,
+        approved=theirs,
+        latency=Latency(runs=1, p50_ms=p99 / 2, p99_ms=p99),
+        model_bytes=1000,
+    )
+
+
 @dataclass
 class Office:
     """Approvals with everything they stand on, in memory."""
@@ -95,14 +114,33 @@ class Office:
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
     records: MemoryRecords = field(default_factory=MemoryRecords)
     documents: MemoryDocuments = field(default_factory=MemoryDocuments)
+    data: MemoryDocuments = field(default_factory=MemoryDocuments)
 
     @property
     def approvals(self) -> Approvals:
-        return Approvals(self.registry, self.records, self.documents, BUCKET, FixedClock(NOW))
+        return Approvals(
+            self.registry, self.records, self.documents, self.data, NAMES, FixedClock(NOW)
+        )
 
     def register(self, version: int, *, model: str = "fraud", **changes: Any) -> ModelVersion:
         written = upload_model(self.documents, version, model=model)
         return self.registry.add(model_version(version, model=model, **(written | changes)))
+
+    def register_with(
+        self, version: int, card: Scorecard | None = None, **manifest: Any
+    ) -> ModelVersion:
+        """Register a version whose manifest says something else, and that has a scorecard."""
+        written = upload_model(self.documents, version, **manifest)
+        lineage = {}
+        if card is not None:
+            body = card.model_dump_json().encode()
+            self.documents.put(f"models/fraud/run-{version}/{SCORECARD}", body)
+            lineage[METADATA] = hashlib.sha256(body).hexdigest()
+        return self.registry.add(model_version(version, **written, lineage=lineage))
+
+    def apply(self, **rules: Any) -> None:
+        """Put approval rules in force."""
+        save_rules(self.documents, Applied(model="fraud", rules=Rules.model_validate(rules)))
 
     def decide(
         self,
@@ -112,8 +150,9 @@ class Office:
         who: str = APPROVER,
         reason: str = "better than before",
         model: str = "fraud",
+        ticket: str = "",
     ) -> Outcome:
-        return self.approvals.decide(Ask(model, version, action, reason, who))
+        return self.approvals.decide(Ask(model, version, action, reason, who, ticket))
 
 
 def register_package(sagemaker: Any, names: Names, version: ModelVersion) -> str:

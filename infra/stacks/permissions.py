@@ -127,7 +127,7 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         ),
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
-        write_objects("Apply", names.artifact_bucket, "feast/", "workflows/"),
+        write_objects("Apply", names.artifact_bucket, "feast/", "workflows/", "approval/"),
         delete_objects(
             "Unapply",
             names.artifact_bucket,
@@ -183,7 +183,9 @@ def _deploy_infrastructure(names: Names) -> tuple[Grant, ...]:
 def _approver(names: Names) -> tuple[Grant, ...]:
     """Decides on model versions, on the record; changes nothing else."""
     return (
-        read_objects("ReadModelFiles", names.artifact_bucket, "models/", "deployments/"),
+        read_objects(
+            "ReadModelFiles", names.artifact_bucket, "models/", "deployments/", "approval/"
+        ),
         list_bucket("ListModelFiles", names.artifact_bucket),
         read_objects("ReadLineage", names.data_bucket, "datasets/records/", "imports/"),
         list_bucket("ListLineage", names.data_bucket),

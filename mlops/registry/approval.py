@@ -10,16 +10,23 @@ from typing import Literal
 
 from mlops.clock import Clock
 from mlops.errors import Conflict, MlopsError, Refused
+from mlops.names import Names
 from mlops.objects import Documents
-from mlops.registry.artifacts import check_artifacts
-from mlops.registry.record import Decision, Entry, Records, chain, latest, verify
-from mlops.registry.rules import (
-    require_approvable,
-    require_identities,
-    require_other_person,
-    require_person,
-    require_reason,
+from mlops.registry.checks import Case, judge, judge_rejection, require_all
+from mlops.registry.policy import Rules, load_rules
+from mlops.registry.record import (
+    Check,
+    Decision,
+    Entry,
+    Records,
+    chain,
+    endorsements,
+    is_same_person,
+    latest,
+    others_who_approved,
+    verify,
 )
+from mlops.registry.rules import require_person, require_reason
 from mlops.registry.trail import matches, note_for
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
 
@@ -31,6 +38,8 @@ class Effect(StrEnum):
     """What a call to `Approvals.decide` did."""
 
     RECORDED = "recorded"
+    ENDORSED = "endorsed"
+    """On record as one of several approvals; the registry changes with the last of them."""
     COMPLETED = "completed"
     """It was on record already; the registry did not have it and now does."""
     UNCHANGED = "unchanged"
@@ -45,6 +54,7 @@ class Ask:
     action: Literal["approve", "reject"]
     reason: str
     who: str
+    ticket: str = ""
 
     @property
     def target(self) -> Status:
@@ -59,13 +69,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Approvals:
-    """Decisions on versions, over a registry, a record and the bucket of the models' files."""
+    """Decisions on versions, over a registry, a record and the buckets of models and data."""
 
     registry: ModelRegistry
     records: Records
     documents: Documents
-    bucket: str
+    data: Documents
+    names: Names
     clock: Clock
+
+    def check(self, ask: Ask) -> list[Check]:
+        """Every rule that this approval would have to keep, with its outcome; changes nothing."""
+        return judge(self._case(ask, self.registry.get(ask.model, ask.version)))
 
     def decide(self, ask: Ask) -> Outcome:
         """Record a decision and carry it to the registry; safe to run again.
@@ -94,13 +109,40 @@ class Approvals:
             return self._carry_out(version, stands, already=True)
         if stands != seen:
             raise _decided_otherwise(stands)
-        self._check(ask, version)
-        entry = chain(self._decision(ask, version), entries)
+        entry = self._next(ask, version, entries)
+        if entry in entries:
+            return Outcome(Effect.UNCHANGED, entry)
         try:
             self.records.append(entry)
         except Conflict as exc:
             raise _PlaceTaken(str(exc)) from exc
+        if not entry.decides:
+            return Outcome(Effect.ENDORSED, entry)
         return self._carry_out(version, entry, already=False)
+
+    def _next(self, ask: Ask, version: ModelVersion, entries: Sequence[Entry]) -> Entry:
+        """The entry to add; or the one by which this person said the same already."""
+        case = self._case(ask, version)
+        checks = judge(case) if ask.target is Status.APPROVED else judge_rejection(case)
+        require_all(case, checks, "approved" if ask.target is Status.APPROVED else "rejected")
+        decision = self._decision(ask, version, case.rules, checks)
+        if ask.target is Status.APPROVED:
+            number = len(others_who_approved(decision, entries)) + 1
+            decision = _counted(decision, number, case.rules)
+        said = None if decision.decides else _said_already(decision, entries)
+        return said or chain(decision, entries)
+
+    def _case(self, ask: Ask, version: ModelVersion) -> Case:
+        return Case(
+            version=version,
+            registry=self.registry,
+            who=ask.who,
+            ticket=ask.ticket,
+            rules=load_rules(self.documents, ask.model).rules,
+            names=self.names,
+            documents=self.documents,
+            data=self.data,
+        )
 
     def _entries(self, model: str) -> list[Entry]:
         entries = self.records.entries(model)
@@ -111,19 +153,9 @@ class Approvals:
             )
         return entries
 
-    def _check(self, ask: Ask, version: ModelVersion) -> None:
-        trainers, submitters = [version.trained_by], [version.submitted_by]
-        if ask.target is Status.APPROVED:
-            require_approvable(version)
-            manifest = check_artifacts(self.documents, self.bucket, version)
-            trainers.append(manifest.trained_by)
-            submitters.append(manifest.submitted_by)
-            require_identities(version, [*trainers, *submitters])
-        require_other_person(
-            require_person(ask.who), version, trainers=trainers, submitters=submitters
-        )
-
-    def _decision(self, ask: Ask, version: ModelVersion) -> Decision:
+    def _decision(
+        self, ask: Ask, version: ModelVersion, rules: Rules, checks: Sequence[Check]
+    ) -> Decision:
         return Decision(
             model=ask.model,
             version=ask.version,
@@ -137,6 +169,9 @@ class Approvals:
             model_prefix=version.model_prefix,
             manifest_sha256=version.manifest_sha256,
             metrics=_finite(version),
+            ticket=ask.ticket,
+            rules_sha256=rules.sha256,
+            checks=tuple(checks),
         )
 
     def _carry_out(self, version: ModelVersion, entry: Entry, *, already: bool) -> Outcome:
@@ -162,6 +197,21 @@ class Approvals:
 
 class _PlaceTaken(Conflict):
     """Another decision took the place in the record."""
+
+
+def _counted(decision: Decision, approval: int, rules: Rules) -> Decision:
+    """As the n-th of the approvals that are needed; until the last, the status stays."""
+    update: dict[str, object] = {"approval": approval, "approvals_needed": rules.approvals}
+    if approval < rules.approvals:
+        update["after"] = decision.before
+    return decision.model_copy(update=update)
+
+
+def _said_already(decision: Decision, entries: Sequence[Entry]) -> Entry | None:
+    """The approval by which the same person waits for others already."""
+    waiting = endorsements(entries, decision.version)
+    same = [entry for entry in waiting if entry.is_of_same_files(decision)]
+    return next((entry for entry in same if is_same_person(entry.who, decision.who)), None)
 
 
 def _newest(entries: Sequence[Entry], entry: Entry) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from mlops.registry.desk import Desk
 
 _version = click.argument("version", type=click.IntRange(min=1))
+_ticket = click.option("--ticket", default="", help="The ticket it belongs to; kept on record.")
 _reason = click.option("--reason", required=True, help="Why; kept on record for good.")
 
 
@@ -23,7 +25,8 @@ def models() -> None:
     Examples:
       mlops models list fraud
       mlops models compare fraud 2 3
-      mlops models approve fraud 3 --reason "AUC +0.01 on the same week, see RISK-12"
+      mlops models check fraud 3
+      mlops models approve fraud 3 --reason "AUC +0.01 on the same week" --ticket RISK-12
       mlops models history fraud
     """
 
@@ -114,34 +117,113 @@ def compare(model: str, first: int, second: int, as_json: bool) -> None:
 @models.command()
 @click.argument("model")
 @_version
-@_reason
+@click.option("--ticket", default="", help="The ticket that you would name.")
+@click.option("--anyone", is_flag=True, help="Leave out the rules on who approves.")
 @json_option
-def approve(model: str, version: int, reason: str, as_json: bool) -> None:
-    """Approve a version; it is deployed within seconds.
+def check(model: str, version: int, ticket: str, anyone: bool, as_json: bool) -> None:
+    """Hold a version, and you, against the approval rules; changes nothing.
 
-    You must act as another person than who trained or submitted it. Running it again
-    completes what was interrupted, and changes nothing where all is done.
+    Ends with exit code 5 when a rule is not kept, and says what to do.
 
     \b
-    Example:
-      mlops models approve fraud 3 --reason "AUC +0.01 on the same week, see RISK-12"
+    Examples:
+      mlops models check fraud 3
+      mlops models check fraud 3 --anyone --json
     """
-    _decide("approve", model, version, reason, as_json=as_json)
+    from mlops.errors import Refused
+    from mlops.registry import tables
+    from mlops.registry.approval import Ask
+    from mlops.registry.checks import PERSONAL
+
+    desk = _desk()
+    outcomes = desk.approvals.check(Ask(model, version, "approve", "", desk.who, ticket))
+    found = [check for check in outcomes if not (anyone and check.rule in PERSONAL)]
+    if as_json:
+        print_json(found)
+    else:
+        print_table(*tables.checks(found), title=f"{model} {version}")
+    if failed := [check.rule for check in found if not check.passed]:
+        raise Refused(f"Version {version} of '{model}' does not keep {', '.join(failed)}.")
+
+
+@models.command()
+@click.argument("model")
+@click.option("--apply", "applies", is_flag=True, help="Put the file's rules in force.")
+@click.option("--dry-run", is_flag=True, help="With --apply: only say whether they differ.")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Where the rules are; pipelines/MODEL/approval.toml without it.",
+)
+@json_option
+def rules(model: str, applies: bool, dry_run: bool, path: Path | None, as_json: bool) -> None:
+    """Show a model's approval rules that are in force, or apply those of a file.
+
+    Jenkins applies what is in git; approvers cannot.
+
+    \b
+    Examples:
+      mlops models rules fraud
+      mlops models rules fraud --apply --dry-run
+      mlops models rules fraud --apply --file pipelines/fraud/approval.toml
+    """
+    from mlops.registry import tables
+    from mlops.registry.policy import FILE, load_rules, save_rules
+
+    desk = _desk()
+    in_force = load_rules(desk.documents, model)
+    if not applies:
+        shown, said = in_force, tables.applied(in_force)
+    else:
+        shown = desk.rules_of_file(model, path or Path("pipelines", model, FILE))
+        changes = in_force.applied_at is None or shown.rules != in_force.rules
+        if changes and not dry_run:
+            save_rules(desk.documents, shown)
+        would = "would be" if dry_run else "are"
+        said = f"The rules {would} applied." if changes else "The same rules are in force already."
+    if as_json:
+        print_json({**shown.model_dump(mode="json"), "sha256": shown.rules.sha256, "said": said})
+        return
+    print_table(*tables.rules(shown.rules, desk.names), title=f"Approval rules of {model}")
+    out.print(said, highlight=False, markup=False)
 
 
 @models.command()
 @click.argument("model")
 @_version
 @_reason
+@_ticket
 @json_option
-def reject(model: str, version: int, reason: str, as_json: bool) -> None:
+def approve(model: str, version: int, reason: str, ticket: str, as_json: bool) -> None:
+    """Approve a version; it is deployed within seconds.
+
+    You must act as another person than who trained or submitted it, and keep the other
+    rules that 'mlops models check' shows. Where two approvals are asked for, the registry
+    changes with the second. Running it again completes what was interrupted, and changes
+    nothing where all is done.
+
+    \b
+    Example:
+      mlops models approve fraud 3 --reason "AUC +0.01 on the same week" --ticket RISK-12
+    """
+    _decide("approve", model, version, reason, ticket, as_json=as_json)
+
+
+@models.command()
+@click.argument("model")
+@_version
+@_reason
+@_ticket
+@json_option
+def reject(model: str, version: int, reason: str, ticket: str, as_json: bool) -> None:
     """Reject a version; where it is served, the one approved before it comes back.
 
     \b
     Example:
       mlops models reject fraud 3 --reason "alerts doubled since Tuesday"
     """
-    _decide("reject", model, version, reason, as_json=as_json)
+    _decide("reject", model, version, reason, ticket, as_json=as_json)
 
 
 @models.command()
@@ -179,13 +261,19 @@ def history(model: str, as_json: bool) -> None:
 
 
 def _decide(
-    action: Literal["approve", "reject"], model: str, version: int, reason: str, *, as_json: bool
+    action: Literal["approve", "reject"],
+    model: str,
+    version: int,
+    reason: str,
+    ticket: str,
+    *,
+    as_json: bool,
 ) -> None:
     from mlops.registry import tables
     from mlops.registry.approval import Ask
 
     desk = _desk()
-    outcome = desk.approvals.decide(Ask(model, version, action, reason, desk.who))
+    outcome = desk.approvals.decide(Ask(model, version, action, reason, desk.who, ticket))
     if as_json:
         entry = outcome.entry.model_dump(mode="json", by_alias=True)
         print_json({"effect": outcome.effect, "entry": entry})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mlops.aws import Aws
@@ -13,6 +14,7 @@ from mlops.names import Names
 from mlops.objects import Documents, S3Documents
 from mlops.registry.approval import Approvals
 from mlops.registry.dynamodb import DynamoRecords
+from mlops.registry.policy import Applied, read_rules
 from mlops.registry.record import Records
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.registry.versions import ModelRegistry, ModelVersion
@@ -46,6 +48,21 @@ class Desk:
         # A metric that is no number is null here: JSON has no NaN.
         return {**json.loads(version.model_dump_json()), "serves": self.serves(version)}
 
+    def rules_of_file(self, model: str, path: Path) -> Applied:
+        """The rules that a file has for this environment, as they would be applied now.
+
+        Raises NotFound, InputError.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as exc:
+            raise NotFound(
+                f"{path}: {exc.strerror}. Name the file of the rules: --file PATH"
+            ) from exc
+        rules = read_rules(text, env=self.names.env, where=str(path))
+        now = self.approvals.clock.now()
+        return Applied(model=model, rules=rules, applied_at=now, applied_by=self.who)
+
     def _deployment(self, endpoint: str) -> Deployment | None:
         if endpoint not in self._deployments:
             try:
@@ -62,5 +79,6 @@ def open_desk(settings: Settings) -> Desk:
     records = DynamoRecords(aws, names.records_table)
     documents = S3Documents(aws, names.artifact_bucket)
     clock = settings.build_clock()
-    approvals = Approvals(registry, records, documents, names.artifact_bucket, clock)
+    data = S3Documents(aws, names.data_bucket)
+    approvals = Approvals(registry, records, documents, data, names, clock)
     return Desk(aws, names, registry, records, documents, approvals)

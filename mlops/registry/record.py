@@ -8,16 +8,39 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
+from mlops.errors import InputError
+from mlops.registry.principal import parse_principal
 from mlops.registry.versions import Status
 
 BEGINNING = "0" * 64
 """What the first entry names as the hash before it."""
 
 
+class Check(BaseModel):
+    """A rule and its outcome; `found` says what was seen, and where it fails, what to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: str
+    passed: bool
+    found: str
+
+
 class Decision(BaseModel):
-    """What was decided on a version, by whom and why; `at` is UTC."""
+    """What was decided on a version, by whom and why; `at` is UTC.
+
+    Fields that were added later are written only where they say something, so that the hashes of
+    older entries stay what they are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -34,6 +57,36 @@ class Decision(BaseModel):
     model_prefix: str
     manifest_sha256: str
     metrics: Mapping[str, FiniteFloat]
+    ticket: str = ""
+    approval: int = Field(default=1, ge=1)
+    """Which of the approvals that are needed this is."""
+    approvals_needed: int = Field(default=1, ge=1)
+    rules_sha256: str = ""
+    """The approval rules that were in force."""
+    checks: tuple[Check, ...] = ()
+    """Their outcomes."""
+
+    @property
+    def decides(self) -> bool:
+        """False for an approval that waits for another person's."""
+        return self.action == "reject" or self.approval >= self.approvals_needed
+
+    def is_of_same_files(self, other: Decision) -> bool:
+        return (self.package_arn, self.model_prefix, self.manifest_sha256) == (
+            other.package_arn,
+            other.model_prefix,
+            other.manifest_sha256,
+        )
+
+    @model_serializer(mode="wrap")
+    def _without_silent_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        silent = [n for n in _ADDED if n in found and getattr(self, n) == fields[n].default]
+        return {name: value for name, value in found.items() if name not in silent}
+
+
+_ADDED = frozenset({"ticket", "approval", "approvals_needed", "rules_sha256", "checks"})
 
 
 class Entry(Decision):
@@ -85,18 +138,63 @@ def verify(model: str, entries: Sequence[Entry]) -> list[str]:
             problems.append(f"entry {entry.sequence} was changed: its hash does not fit")
         if entry.previous_hash != previous:
             problems.append(f"entry {entry.sequence} does not continue the one before it")
+        if problem := _unsupported(entry, entries):
+            problems.append(problem)
         previous, expected = entry.hash, entry.sequence + 1
     return problems
 
 
+def _unsupported(entry: Entry, entries: Sequence[Entry]) -> str:
+    """What an approval lacks that says it is the last of several."""
+    if entry.action != "approve" or entry.approval == 1:
+        return ""
+    before = [e for e in entries if e.sequence < entry.sequence]
+    others = others_who_approved(entry, before)
+    if len(others) + 1 >= entry.approval:
+        return ""
+    return (
+        f"entry {entry.sequence} says approval {entry.approval}, but {len(others)} came before it"
+    )
+
+
 def latest(entries: Iterable[Entry], version: int) -> Entry | None:
-    """The decision that stands for a version."""
-    return next((e for e in reversed(list(entries)) if e.version == version), None)
+    """The decision that stands for a version; approvals that wait for others are none."""
+    return next((e for e in reversed(list(entries)) if e.version == version and e.decides), None)
+
+
+def endorsements(entries: Sequence[Entry], version: int) -> list[Entry]:
+    """The approvals of a version that wait for other persons' since it was last decided on."""
+    stands = latest(entries, version)
+    since = stands.sequence if stands else 0
+    return [e for e in entries if e.version == version and e.sequence > since]
+
+
+def others_who_approved(decision: Decision, entries: Sequence[Entry]) -> list[str]:
+    """The ARNs of other persons, each once, whose approvals of the same files wait."""
+    found: list[str] = []
+    for earlier in endorsements(entries, decision.version):
+        known = [*found, decision.who]
+        if decision.is_of_same_files(earlier) and not is_any_of(earlier.who, known):
+            found.append(earlier.who)
+    return found
+
+
+def is_any_of(who: str, people: Iterable[str]) -> bool:
+    """Whether an ARN stands for one of several persons."""
+    return any(is_same_person(who, other) for other in people)
+
+
+def is_same_person(one: str, other: str) -> bool:
+    """Whether two ARNs stand for one person; equal texts do, whatever they are."""
+    try:
+        return one == other or parse_principal(one).is_same_person(parse_principal(other))
+    except InputError:
+        return False
 
 
 def standing_approvals(entries: Sequence[Entry]) -> list[Entry]:
     """The approvals that no later entry took back, the newest decision first."""
-    decided = {entry.version: entry for entry in entries}
+    decided = {entry.version: entry for entry in entries if entry.decides}
     approved = [entry for entry in decided.values() if entry.after is Status.APPROVED]
     return sorted(approved, key=lambda entry: entry.sequence, reverse=True)
 

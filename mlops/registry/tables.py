@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from mlops.errors import InputError
+from mlops.names import Names
 from mlops.registry.approval import Effect, Outcome
 from mlops.registry.comparison import Comparison
+from mlops.registry.policy import Applied, Rules
 from mlops.registry.principal import parse_principal
-from mlops.registry.record import Entry
+from mlops.registry.record import Check, Entry
 from mlops.registry.versions import ModelVersion
 
 Rows = tuple[list[str], list[list[str]]]
@@ -83,14 +85,45 @@ def entries(found: Iterable[Entry]) -> Rows:
             str(entry.sequence),
             f"{entry.at:%Y-%m-%d %H:%M:%S}",
             person(entry.who),
-            f"{entry.action} {entry.version}",
+            _deed(entry),
             f"{entry.before} → {entry.after}",
+            entry.ticket,
             entry.reason,
             entry.hash[:12],
         ]
         for entry in found
     ]
-    return ["no", "at (UTC)", "who", "decision", "from → to", "reason", "hash"], rows
+    return ["no", "at (UTC)", "who", "decision", "from → to", "ticket", "reason", "hash"], rows
+
+
+def checks(found: Iterable[Check]) -> Rows:
+    """One row per rule."""
+    rows = [[check.rule, "kept" if check.passed else "NOT KEPT", check.found] for check in found]
+    return ["rule", "outcome", "found"], rows
+
+
+def rules(found: Rules, names: Names) -> Rows:
+    """One row per rule that asks for something."""
+    asked = {
+        "approvers": "\n".join(found.approvers_in(names)),
+        "approvals": f"{found.approvals}, each of another person",
+        "ticket": found.ticket or "",
+        **{f"at_least.{name}": f"{value:g}" for name, value in found.at_least.items()},
+        **{f"at_most.{name}": f"{value:g}" for name, value in found.at_most.items()},
+        **{f"not_worse.{name}": f"by more than {v:g}" for name, v in found.not_worse.items()},
+        "onnx_parity": _number(found.onnx_parity),
+        "dataset": "on record" if found.dataset else "",
+        "latency_ms": _number(found.latency_ms),
+    }
+    return ["rule", "asks for"], [[rule, text] for rule, text in asked.items() if text]
+
+
+def applied(found: Applied) -> str:
+    """Whose rules they are, in one sentence."""
+    if found.applied_at is None:
+        return "None were applied; these are the platform's own."
+    at = f"{found.applied_at:%Y-%m-%d %H:%M} UTC"
+    return f"Applied by {person(found.applied_by)}, {at}; sha256 {found.rules.sha256[:12]}."
 
 
 def outcome(found: Outcome) -> str:
@@ -98,11 +131,30 @@ def outcome(found: Outcome) -> str:
     entry = found.entry
     label = f"Version {entry.version} of '{entry.model}'"
     told = f"entry {entry.sequence}, {person(entry.who)}, {entry.at:%Y-%m-%d %H:%M} UTC"
+    if not entry.decides:
+        return _waits(
+            found, f"approval {entry.approval} of {entry.approvals_needed} of {label}", told
+        )
     if found.effect is Effect.UNCHANGED:
         return f"{label} is {entry.after} already: {entry.reason} ({told}). Nothing changed."
     if found.effect is Effect.COMPLETED:
         return f"{label} was on record as {entry.after} ({told}); the registry now says so too."
     return f"{label} is {entry.after} ({told})."
+
+
+def _waits(found: Outcome, what: str, told: str) -> str:
+    already = " already" if found.effect is Effect.UNCHANGED else ""
+    return (
+        f"The {what} is on record{already} ({told}). The registry changes with the last of them, "
+        f"by another person: mlops models approve {found.entry.model} {found.entry.version}"
+    )
+
+
+def _deed(entry: Entry) -> str:
+    several = (
+        f" ({entry.approval} of {entry.approvals_needed})" if entry.approvals_needed > 1 else ""
+    )
+    return f"{entry.action} {entry.version}{several if entry.action == 'approve' else ''}"
 
 
 def person(arn: str) -> str:

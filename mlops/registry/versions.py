@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -63,6 +63,12 @@ class ModelRegistry(Protocol):
 
         note: one line of at most 1,024 characters.
         """
+
+
+def newest_approved(versions: Iterable[ModelVersion]) -> ModelVersion | None:
+    """What a new version has to beat; None where none is approved."""
+    approved = [v for v in versions if v.complete and v.status is Status.APPROVED]
+    return max(approved, key=lambda v: v.version, default=None)
 
 
 def unknown_version(model: str, version: int) -> NotFound:

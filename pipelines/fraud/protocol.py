@@ -8,6 +8,7 @@ Source: Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud D
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -41,20 +42,22 @@ def card_precision(
     rows: customer_id, event_time (UTC) and is_fraud, beside n scores. A customer who was found is
     blocked: their payments of later days no longer count. Ties go to the lower customer id.
     """
-    found: set[str] = set()
+    if rows.empty:
+        return 0.0
+    customers, names = pd.factorize(rows["customer_id"], sort=True)
+    days, _ = pd.factorize(rows["event_time"].dt.floor("D"), sort=True)
+    cards = days * len(names) + customers
+    order = np.argsort(cards, kind="stable")
+    starts = np.flatnonzero(np.diff(cards[order], prepend=-1))
+    highest = np.maximum.reduceat(scores[order], starts)
+    is_fraud = np.maximum.reduceat(rows["is_fraud"].to_numpy(dtype=bool)[order], starts)
+    day, customer = np.divmod(cards[order][starts], len(names))
+    found = np.zeros(len(names), dtype=bool)
     precisions = []
-    scored = rows.assign(score=scores, day=rows["event_time"].dt.floor("D"))
-    for _, day in scored.groupby("day", sort=True):
-        cards = _cards(day.loc[~day["customer_id"].isin(found)]).head(top)
-        if len(cards):
-            precisions.append(float(cards["is_fraud"].mean()))
-            found |= set(cards.index[cards["is_fraud"] > 0])
-    return float(np.mean(precisions)) if precisions else 0.0
-
-
-def _cards(payments: pd.DataFrame) -> pd.DataFrame:
-    """One row per customer, the most suspicious first."""
-    cards = payments.groupby("customer_id").agg(
-        score=("score", "max"), is_fraud=("is_fraud", "max")
-    )
-    return cards.sort_values("score", ascending=False, kind="stable")
+    for start, end in pairwise([*np.flatnonzero(np.diff(day, prepend=-1)), len(day)]):
+        open_ = np.arange(start, end)[~found[customer[start:end]]]
+        chosen = open_[np.argsort(-highest[open_], kind="stable")[:top]]
+        if len(chosen):
+            precisions.append(float(is_fraud[chosen].mean()))
+            found[customer[chosen[is_fraud[chosen]]]] = True
+    return float(np.mean(precisions))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mlops.manifest import MODEL, Manifest
 from mlops.objects import Documents
 from mlops.registry.artifacts import check_artifacts, key_prefix
-from mlops.registry.versions import ModelRegistry, ModelVersion, Status
+from mlops.registry.versions import ModelRegistry, newest_approved
 from pipelines.training.dataset import to_matrix
 from pipelines.training.graph import Graph
 
@@ -40,8 +40,3 @@ def load_approved(
     body = documents.get(key_prefix(bucket, version) + MODEL).body
     graph = Graph(body, manifest.graph_input, manifest.graph_output, manifest.opset)
     return ApprovedModel(version.version, manifest, graph)
-
-
-def newest_approved(versions: list[ModelVersion]) -> ModelVersion | None:
-    approved = [v for v in versions if v.complete and v.status is Status.APPROVED]
-    return max(approved, key=lambda v: v.version, default=None)

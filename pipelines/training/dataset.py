@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def write_rows(rows: pd.DataFrame, folder: Path) -> None:
 
 def read_rows(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / ROWS)
+
+
+def rows_sha256(rows: pd.DataFrame) -> str:
+    """The same columns and values, in the same order, give the same hash."""
+    values = pd.util.hash_pandas_object(rows, index=False).to_numpy()
+    return hashlib.sha256(",".join(rows.columns).encode() + values.tobytes()).hexdigest()
 
 
 def to_matrix(rows: pd.DataFrame, inputs: Sequence[ModelInput]) -> Matrix:

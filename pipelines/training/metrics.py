@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mlops.errors import InputError
 
@@ -23,10 +22,21 @@ def ranking_metrics(labels: Labels, scores: Scores) -> dict[str, float]:
             f"The test window has {len(labels)} rows of which {positives} are positive; AUC ROC "
             "needs both classes. Choose a window with both: --set test_end=DATE --set test_days=N."
         )
+    hits, misses = hits_and_misses(labels, scores)
+    gained = np.diff(hits, prepend=0.0)
     return {
-        "auc_roc": float(roc_auc_score(labels, scores)),
-        "average_precision": float(average_precision_score(labels, scores)),
+        "auc_roc": float(np.trapezoid(np.insert(hits, 0, 0.0), np.insert(misses, 0, 0.0)))
+        / (hits[-1] * misses[-1]),
+        "average_precision": float(gained @ (hits / (hits + misses)) / hits[-1]),
     }
+
+
+def hits_and_misses(labels: Labels, scores: Scores) -> tuple[Scores, Scores]:
+    """Positives and negatives at or above each distinct score, the highest score first."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+    hits = np.cumsum(labels[order], dtype=np.float64)[ends]
+    return hits, ends + 1.0 - hits
 
 
 def largest_difference(left: Scores, right: Scores) -> float:

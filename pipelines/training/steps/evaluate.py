@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mlops.aws import Aws
 from mlops.objects import S3Documents
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.settings import load_settings
 from pipelines.training.approved import ApprovedModel, load_approved
+from pipelines.training.bootstrap import Measure
 from pipelines.training.comparison import EVALUATION, ApprovedScore, Evaluation, margins, shortfalls
 from pipelines.training.container import Container, run_step
 from pipelines.training.dataset import read_rows, to_matrix
 from pipelines.training.native import load_native, native_scores
 from pipelines.training.run import Run, read_run
+from pipelines.training.scorecard import EXAMINATION, Grouping, examine
 from pipelines.training.tracking import Tracking
-
-Measure = Callable[[pd.DataFrame, NDArray[np.float64]], Mapping[str, float]]
-"""A model's own metrics of n test rows and their scores."""
 
 _log = logging.getLogger(__name__)
 
 
-def main(measure: Measure) -> None:
-    run_step(lambda container: _evaluate(container, measure))
+def main(measure: Measure, *, label: str | None = None, unit: str | None = None) -> None:
+    """Evaluate with a model's own metrics.
+
+    label: the column of the labels, for curves of the scores. unit: the column whose values are
+    drawn whole for confidence intervals, as rows of one customer are not independent.
+    """
+    run_step(lambda container: _evaluate(container, measure, Grouping(label, unit)))
 
 
-def _evaluate(container: Container, measure: Measure) -> None:
+def _evaluate(container: Container, measure: Measure, grouping: Grouping) -> None:
     run, settings = read_run(container.input("run")), load_settings()
     rows = read_rows(container.input("test"))
     matrix = to_matrix(rows, run.model_settings.inputs)
-    metrics = dict(measure(rows, native_scores(load_native(container.input("model")), matrix)))
+    scores = native_scores(load_native(container.input("model")), matrix)
+    metrics = dict(measure(rows, scores))
     aws, names = Aws(region=settings.region), settings.names
     approved = load_approved(
         SageMakerRegistry(aws, names),
@@ -45,8 +48,10 @@ def _evaluate(container: Container, measure: Measure) -> None:
     )
     tracking = Tracking(settings.mlflow_tracking_uri, names).begin(run, metrics)
     verdict = judge(run, rows, metrics, approved, measure, tracking)
-    path = container.output("evaluation") / EVALUATION
-    path.write_text(verdict.model_dump_json(indent=1), encoding="utf-8")
+    test = examine(rows, scores, approved, measure, grouping)
+    for name, document in ((EVALUATION, verdict), (EXAMINATION, test)):
+        text = document.model_dump_json(indent=1)
+        (container.output("evaluation") / name).write_text(text, encoding="utf-8")
     _log.info("metrics: %s", metrics)
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 
 from mlops.manifest import MANIFEST, Manifest
+from mlops.registry.scorecard import METADATA, SCORECARD, Examination, Scorecard
 from mlops.settings import load_settings
 from pipelines.training import layout
 from pipelines.training.comparison import EVALUATION, Evaluation
@@ -20,8 +21,10 @@ from pipelines.training.package import (
     customer_metadata,
     package_files,
     reference,
+    sha256,
 )
 from pipelines.training.run import Run, read_run
+from pipelines.training.scorecard import EXAMINATION, time_rows
 from pipelines.training.steps import REGISTRATION
 from pipelines.training.tracking import Tracking
 
@@ -34,13 +37,15 @@ def _export(container: Container) -> None:
         (container.input("evaluation") / EVALUATION).read_bytes()
     )
     graph, manifest = _contract(container, run, evaluation)
-    files = package_files(graph, manifest)
+    card = _scorecard(container, run, graph)
+    files = package_files(graph, manifest) | {SCORECARD: card}
     for name, body in files.items():
         (container.output("model") / name).write_bytes(body)
     settings = load_settings()
     bucket = settings.names.artifact_bucket
     prefix = f"s3://{bucket}/{layout.model_prefix(run.workflow, run.name)}"
     registration = customer_metadata(run, prefix, manifest, files[MANIFEST])
+    registration[METADATA] = sha256(card)
     path = container.output("registration") / REGISTRATION
     path.write_text(json.dumps(registration, indent=1), encoding="utf-8")
     new = {k: v for k, v in manifest.metrics.items() if k not in evaluation.metrics}
@@ -71,6 +76,21 @@ def _contract(container: Container, run: Run, evaluation: Evaluation) -> tuple[G
     }
     distributions = reference(train, scores, settings.inputs)
     return graph, build_manifest(run, card, graph, metrics, distributions)
+
+
+def _scorecard(container: Container, run: Run, graph: Graph) -> bytes:
+    """The test of the evaluate job, with what the graph costs to serve."""
+    test = Examination.model_validate_json(
+        (container.input("evaluation") / EXAMINATION).read_bytes()
+    )
+    rows = to_matrix(read_rows(container.input("test")), run.model_settings.inputs)
+    card = Scorecard(
+        **dict(test),
+        model=run.workflow,
+        latency=time_rows(graph, rows),
+        model_bytes=len(graph.body),
+    )
+    return card.model_dump_json(indent=1).encode()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ missing feature means.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.desk import Datasets, open_datasets
 from pipelines.datasets.record import DatasetRecord
 from pipelines.training.container import Container, run_step
-from pipelines.training.dataset import DATASET, DatasetCard, write_rows
+from pipelines.training.dataset import DATASET, DatasetCard, rows_sha256, write_rows
 from pipelines.training.run import Run, read_run
 from pipelines.training.settings import Windows
 
@@ -140,9 +139,3 @@ def describe_split(split: Split, record: DatasetRecord, label: str) -> DatasetCa
         test_rows=len(split.test),
         test_positives=int(split.test[label].sum()),
     )
-
-
-def rows_sha256(rows: pd.DataFrame) -> str:
-    """The same columns and values, in the same order, give the same hash."""
-    values = pd.util.hash_pandas_object(rows, index=False).to_numpy()
-    return hashlib.sha256(",".join(rows.columns).encode() + values.tobytes()).hexdigest()

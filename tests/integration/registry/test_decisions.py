@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -18,7 +18,7 @@ import pytest
 
 from mlops.aws import Aws
 from mlops.deployment import Deployment, load_deployment
-from mlops.errors import Conflict, NotFound
+from mlops.errors import Conflict, NotFound, Refused
 from mlops.names import Role
 from mlops.objects import Documents, S3Documents
 from tests.approvals import model_version, register_package, upload_model
@@ -47,21 +47,34 @@ class Company:
 
     def run(self, *arguments: str, role: Role | None = Role.APPROVER) -> Answer:
         """`mlops models …`, as a role."""
-        return self._mlops("models", *arguments, role=role)
+        return self._mlops("models", *arguments, environment=self.local.environment(role))
 
     def operate(self, *arguments: str, role: Role = Role.OPERATOR) -> Answer:
         """`mlops deploy …`, as a role."""
-        return self._mlops("deploy", *arguments, role=role)
+        return self._mlops("deploy", *arguments, environment=self.local.environment(role))
 
-    def _mlops(self, *arguments: str, role: Role | None) -> Answer:
+    def _mlops(self, *arguments: str, environment: Mapping[str, str]) -> Answer:
         done = subprocess.run(
             [Path(sys.executable).with_name("mlops"), *arguments],
-            env=os.environ | self.local.environment(role) | {"COLUMNS": "200"},
+            env=os.environ | dict(environment) | {"COLUMNS": "200"},
             capture_output=True,
             text=True,
             check=False,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
+
+    def run_as(self, session_name: str, *arguments: str) -> Answer:
+        """`mlops models …`, as an approver of that name."""
+        role = self.local.names.role_arn(Role.APPROVER)
+        person = Aws(self.local.session(None)).assume(role, session_name=session_name)
+        found = person.session.get_credentials().get_frozen_credentials()
+        keys = {
+            "AWS_ACCESS_KEY_ID": found.access_key,
+            "AWS_SECRET_ACCESS_KEY": found.secret_key,
+            "AWS_SESSION_TOKEN": found.token,
+        }
+        environment = self.local.environment(Role.APPROVER) | keys
+        return self._mlops("models", *arguments, environment=environment)
 
     def decide(self, action: str, version: int, reason: str = "measured") -> Answer:
         answer = self.run(action, self.model, str(version), "--reason", reason)
@@ -178,6 +191,26 @@ def test_two_approvers_at_once_end_in_one_state_that_record_and_registry_share(
     assert history["unfinished"] == []
     status = company.run("show", company.model, "1", "--json").json["status"]
     assert history["entries"][-1]["to"] == status
+
+
+def test_two_approvers_approve_what_the_applied_rules_let_them(
+    company: Company, tmp_path: Path
+) -> None:
+    path = tmp_path / "approval.toml"
+    path.write_text('approvals = 2\nticket = "RISK-[0-9]+"\n[at_least]\nauc_roc = 0.8\n')
+    company.register(1)
+    apply = ("rules", company.model, "--apply", "--file", str(path))
+    assert company.run(*apply, role=Role.JENKINS).code == 0
+    checked = company.run("check", company.model, "1", "--json")
+    assert checked.code == Refused.exit_code
+    outcomes = {check["rule"]: check["passed"] for check in checked.json}
+    assert [rule for rule, kept in outcomes.items() if not kept] == ["ticket"]
+    arguments = ("approve", company.model, "1", "--reason", "good", "--ticket", "RISK-1")
+    assert "approval 1 of 2" in company.run_as("ann", *arguments).output
+    waits = company.run("show", company.model, "1", "--json").json
+    assert waits["status"] == "PendingManualApproval"
+    assert "is Approved" in company.run_as("ben", *arguments).output
+    assert company.wait_for_stable(1).reason == "good"
 
 
 def test_an_entry_that_was_changed_in_the_table_is_found(company: Company) -> None:

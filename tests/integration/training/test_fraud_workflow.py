@@ -121,6 +121,17 @@ def test_the_version_tells_its_lineage(
     assert version.lineage["data_snapshot"].startswith("features-")
 
 
+def test_the_version_keeps_rules_on_its_parity_its_data_set_and_its_latency(
+    site: Site, version: ModelVersion, tmp_path: Path
+) -> None:
+    path = tmp_path / "approval.toml"
+    path.write_text("onnx_parity = 1e-5\ndataset = true\nlatency_ms = 1e3\nnot_worse.auc_roc = 0\n")
+    site.mlops("models", "rules", "fraud", "--apply", "--file", str(path))
+    check = ("models", "check", "fraud", str(version.version), "--json")
+    found = json.loads(site.mlops(*check, role=Role.APPROVER).stdout)
+    assert [outcome["passed"] for outcome in found] == [True] * 8
+
+
 @pytest.fixture(scope="module")
 def lineage(site: Site, version: ModelVersion) -> dict[str, Any]:
     """From the first version back."""

@@ -109,6 +109,7 @@ def test_main_deploys_infrastructure_then_features_then_workflows(pipeline: Bloc
         "features apply",
         "workflows deploy",
         "workflows deploy",
+        "models rules",
     ]
 
 
@@ -124,12 +125,13 @@ def test_jenkins_breaks_no_reader_by_itself(pipeline: Block) -> None:
 
 
 def test_jenkins_approves_nothing(pipeline: Block) -> None:
-    assert not [words for words in mlops_commands(pipeline) if words[0] == "models"]
+    asked = {tuple(words[:2]) for words in mlops_commands(pipeline) if words[0] == "models"}
+    assert asked == {("models", "rules")}
 
 
 def test_commands_that_need_the_environment_load_it(pipeline: Block) -> None:
     for step in pipeline.all("sh"):
-        if re.search(r"mlops (features|workflows)", step.arguments[0]):
+        if re.search(r"mlops (features|models|workflows)", step.arguments[0]):
             assert step.arguments[0].startswith(". build/environment.sh && ")
 
 

@@ -12,14 +12,13 @@ from mlops.errors import InputError
 from pipelines.fraud.settings import DEFAULTS
 from pipelines.fraud.train import fit
 from pipelines.training.container import Container, run_script, run_step
-from pipelines.training.dataset import to_matrix, write_rows
+from pipelines.training.dataset import rows_sha256, to_matrix, write_rows
 from pipelines.training.native import load_native, native_scores
 from pipelines.training.run import RUN
 from pipelines.training.steps.preprocess import (
     Split,
     apart,
     check_split,
-    rows_sha256,
     together,
 )
 from pipelines.training.steps.train import train

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -11,6 +11,7 @@ from mlops.errors import Conflict, InputError, NotFound, Refused, Unavailable
 from mlops.manifest import MANIFEST, MODEL
 from mlops.registry.approval import Effect
 from mlops.registry.memory import MemoryRecords, MemoryRegistry
+from mlops.registry.policy import load_rules
 from mlops.registry.record import Decision, Entry, chain, verify
 from mlops.registry.trail import matches
 from mlops.registry.versions import ModelVersion, Status
@@ -272,3 +273,84 @@ def test_a_decision_that_is_overtaken_while_it_is_carried_out_leaves_the_newer_o
         Status.REJECTED,
     ]
     assert matches(registry.get("fraud", 1), office.records.entries("fraud")[-1])
+
+
+def test_with_two_approvers_the_registry_changes_with_the_second(office: Office) -> None:
+    office.apply(approvals=2)
+    first = office.decide("approve", 1)
+    assert (first.effect, first.entry.approval, first.entry.approvals_needed) == (
+        Effect.ENDORSED,
+        1,
+        2,
+    )
+    assert office.registry.get("fraud", 1).status is Status.PENDING
+    second = office.decide("approve", 1, who=OTHER_APPROVER)
+    assert (second.effect, second.entry.approval) == (Effect.RECORDED, 2)
+    assert office.registry.get("fraud", 1).status is Status.APPROVED
+    assert verify("fraud", office.records.entries("fraud")) == []
+
+
+def test_one_person_is_not_two_approvers_also_in_another_role(office: Office) -> None:
+    office.apply(approvals=2, approvers=["*"])
+    first = office.decide("approve", 1)
+    role = f"arn:aws:sts::{NAMES.account}:assumed-role/{NAMES.prefix}-lead/ann"
+    again = office.decide("approve", 1, who=role)
+    assert (again.effect, again.entry) == (Effect.UNCHANGED, first.entry)
+    assert office.registry.get("fraud", 1).status is Status.PENDING
+
+
+def test_a_rejection_needs_one_person_and_takes_back_the_approvals_that_wait(
+    office: Office,
+) -> None:
+    office.apply(approvals=2, ticket="RISK-[0-9]+")
+    office.decide("approve", 1, ticket="RISK-1")
+    office.decide("reject", 1, who=OTHER_APPROVER)
+    again = office.decide("approve", 1, who=OTHER_APPROVER, ticket="RISK-2")
+    assert (again.effect, again.entry.approval) == (Effect.ENDORSED, 1)
+    assert again.entry.after is Status.REJECTED
+
+
+def test_approvals_of_other_files_do_not_count(office: Office) -> None:
+    office.apply(approvals=2)
+    office.decide("approve", 1)
+    office.register_with(1, data_snapshot="payments@other")
+    assert office.decide("approve", 1, who=OTHER_APPROVER).effect is Effect.ENDORSED
+
+
+def test_of_two_first_approvers_at_once_the_later_is_the_second() -> None:
+    office = Office(records=(records := _BusyRecords()))
+    version = office.register(1)
+    office.apply(approvals=2)
+    first = {"after": Status.PENDING, "approvals_needed": 2}
+    records.rival = _rival(version, Status.APPROVED).model_copy(update=first)
+    outcome = office.decide("approve", 1)
+    assert (outcome.effect, outcome.entry.approval) == (Effect.RECORDED, 2)
+
+
+def test_the_record_keeps_the_rules_their_outcomes_and_the_ticket(office: Office) -> None:
+    office.apply(ticket="RISK-[0-9]+", at_least={"auc_roc": 0.8})
+    entry = office.decide("approve", 1, ticket="RISK-12").entry
+    kept = {check.rule: check.found for check in entry.checks if check.passed}
+    assert entry.ticket == kept["ticket"] == "RISK-12"
+    assert kept["at_least.auc_roc"] == "0.85, at least 0.8 is asked for"
+    assert entry.rules_sha256 == load_rules(office.documents, "fraud").rules.sha256
+
+
+def test_a_refusal_names_every_rule_that_is_not_kept_and_leaves_no_entry(office: Office) -> None:
+    office.apply(ticket="RISK-[0-9]+", at_least={"auc_roc": 0.9}, dataset=True)
+    with pytest.raises(Refused) as refusal:
+        office.decide("approve", 1, ticket="none")
+    for rule in ("ticket", "at_least.auc_roc", "dataset"):
+        assert f"\n- {rule}: " in str(refusal.value)
+    assert office.records.entries("fraud") == []
+
+
+def test_who_is_no_approver_decides_neither_way(office: Office) -> None:
+    actions: tuple[Literal["approve", "reject"], ...] = ("approve", "reject")
+    for action in actions:
+        with pytest.raises(Refused, match=r"- approver: mlops-local-jenkins/x may not decide"):
+            office.decide(
+                action,
+                1,
+                who=f"arn:aws:sts::{NAMES.account}:assumed-role/{NAMES.prefix}-jenkins/x",
+            )

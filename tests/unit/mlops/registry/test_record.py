@@ -16,11 +16,12 @@ from mlops.registry.record import (
     chain,
     encode_entry,
     latest,
+    others_who_approved,
     standing_approvals,
     verify,
 )
 from mlops.registry.versions import Status
-from tests.approvals import APPROVER, NOW
+from tests.approvals import APPROVER, NOW, OTHER_APPROVER
 
 DECISIONS = st.fixed_dictionaries(
     {
@@ -140,3 +141,56 @@ def test_approvals_stand_until_they_are_taken_back_newest_decision_first() -> No
         [_decision(3), _decision(1), _decision(2), _decision(1, Status.REJECTED), _decision(1)]
     )
     assert [entry.version for entry in standing_approvals(entries)] == [1, 2, 3]
+
+
+def test_an_entry_of_an_earlier_release_keeps_its_hash() -> None:
+    """Fields that were added since say nothing of it, and are not written."""
+    text = (
+        '{"action":"approve","at":"2018-08-15T09:30:00Z","from":"PendingManualApproval",'
+        '"hash":"409c15631c87c59a1051233587454d6e1deb4f63b87d013d1109d40f3ad54c27",'
+        '"manifest_sha256":"' + "a" * 64 + '","metrics":{"auc_roc":0.30000000000000004,'
+        '"huge":1.7e+308,"tiny":5e-324},"model":"fraud","model_prefix":"s3://b/p/",'
+        '"package_arn":"arn","previous_hash":"' + BEGINNING + '","reason":"because 결제",'
+        '"sequence":1,"to":"Approved","version":1,'
+        f'"who":"{APPROVER}"}}'
+    )
+    entry = Entry.model_validate_json(text)
+    assert verify("fraud", [entry]) == []
+    assert encode_entry(entry) == text
+
+
+def _approval(number: int, who: str, **changes: object) -> Decision:
+    return _decision().model_copy(
+        update={"approval": number, "approvals_needed": 2, "who": who, **changes}
+    )
+
+
+def test_an_approval_that_waits_for_another_is_no_decision() -> None:
+    entries = _record([_approval(1, APPROVER, after=Status.PENDING)])
+    assert latest(entries, 1) is None
+    assert standing_approvals(entries) == []
+    assert others_who_approved(_approval(2, OTHER_APPROVER), entries) == [APPROVER]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [],
+        [_approval(1, OTHER_APPROVER, after=Status.PENDING)],
+        [_approval(1, APPROVER, after=Status.PENDING, manifest_sha256="b" * 64)],
+        [_approval(1, APPROVER, after=Status.PENDING), _decision(after=Status.REJECTED)],
+    ],
+    ids=["nobody", "the same person", "of other files", "rejected since"],
+)
+def test_a_second_approval_without_a_first_of_another_person_is_found(
+    before: list[Decision],
+) -> None:
+    entries = _record([*before, _approval(2, OTHER_APPROVER)])
+    assert verify("fraud", entries) == [
+        f"entry {len(entries)} says approval 2, but 0 came before it"
+    ]
+
+
+def test_a_second_approval_after_a_first_of_another_person_holds() -> None:
+    entries = _record([_approval(1, APPROVER, after=Status.PENDING), _approval(2, OTHER_APPROVER)])
+    assert verify("fraud", entries) == []
