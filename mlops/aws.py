@@ -96,6 +96,7 @@ def _translate(doing: str, error: ClientError) -> MlopsError:
         code in {"PreconditionFailed", "ConditionalCheckFailedException", "412"}
         or "Conflict" in code
         or "AlreadyExists" in code
+        or _was_overtaken(error)
     ):
         return Conflict(text)
     if code == "404" or any(part in code for part in _NOT_FOUND) or _says_missing(code, message):
@@ -105,6 +106,12 @@ def _translate(doing: str, error: ClientError) -> MlopsError:
     if code == "503" or any(part in code for part in _BUSY):
         return Unavailable(text)
     return MlopsError(text)
+
+
+def _was_overtaken(error: ClientError) -> bool:
+    """Whether a transaction met another's write, or a condition that another's write broke."""
+    reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", ())]
+    return bool({"ConditionalCheckFailed", "TransactionConflict"} & set(reasons))
 
 
 def _says_missing(code: str, message: str) -> bool:

@@ -11,6 +11,7 @@ from mlops.names import Names, Role
 
 ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 _ACTIONS = {
+    "dynamodb:TransactWriteItems": ("dynamodb:PutItem",),  # all that ours hold
     "lambda:Invoke": ("lambda:InvokeFunction",),
     "s3:CompleteMultipartUpload": ("s3:PutObject",),
     "s3:CopyObject": ("s3:GetObject", "s3:PutObject"),

@@ -193,6 +193,7 @@ def _approver(names: Names) -> tuple[Grant, ...]:
         Grant("Decide", ("sagemaker:UpdateModelPackage",), model_packages(names)),
         read_records(names),
         Grant("Record", ("dynamodb:PutItem",), (names.records_table_arn,)),
+        Grant("Audit", ("dynamodb:Scan",), (names.records_table_arn,)),
     )
 
 

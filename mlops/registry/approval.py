@@ -24,7 +24,7 @@ from mlops.registry.record import (
     is_same_person,
     latest,
     others_who_approved,
-    verify,
+    read_record,
 )
 from mlops.registry.rules import require_person, require_reason
 from mlops.registry.trail import matches, note_for
@@ -145,8 +145,8 @@ class Approvals:
         )
 
     def _entries(self, model: str) -> list[Entry]:
-        entries = self.records.entries(model)
-        if problems := verify(model, entries):
+        entries, problems = read_record(self.records, model)
+        if problems:
             raise Refused(
                 f"The record of '{model}' is broken: {'; '.join(problems)}. Nothing is decided "
                 "on it until it is restored from its backup."

@@ -260,6 +260,36 @@ def history(model: str, as_json: bool) -> None:
         out.print(f"The record holds: {len(found.entries)} in an unbroken chain.", highlight=False)
 
 
+@models.command()
+@json_option
+def audit(as_json: bool) -> None:
+    """Hold every model's registry state against its record.
+
+    Ends with exit code 1 when a record does not hold, or the registry says what no entry
+    explains: then somebody went around it. Decisions that have not reached the registry are
+    listed, and are no failure.
+
+    \b
+    Examples:
+      mlops models audit
+      mlops models audit --json | jq '.[] | select(.problems != [])'
+    """
+    from mlops.errors import MlopsError
+    from mlops.registry import tables
+    from mlops.registry.history import audit as audit_models
+
+    desk = _desk()
+    found = audit_models(desk.registry, desk.records)
+    if as_json:
+        print_json([tables.verdict(history) for history in found])
+    else:
+        print_table(*tables.audit(found), title="Audit")
+    broken = [history for history in found if not history.holds]
+    if broken:
+        told = "".join(f"\n- {h.model}: {problem}" for h in broken for problem in h.problems)
+        raise MlopsError(f"{len(broken)} of {len(found)} models do not hold:{told}")
+
+
 def _decide(
     action: Literal["approve", "reject"],
     model: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from mlops.registry.record import Entry, Records, verify
+from mlops.registry.record import Entry, Records, read_record
 from mlops.registry.trail import compare_trail
 from mlops.registry.versions import ModelRegistry
 
@@ -28,11 +28,17 @@ class History(BaseModel):
 
 def read_history(registry: ModelRegistry, records: Records, model: str) -> History:
     """Read the record, verify its chain, and hold it against the registry."""
-    entries = records.entries(model)
+    entries, problems = read_record(records, model)
     trail = compare_trail(entries, registry.versions(model))
     return History(
         model=model,
         entries=tuple(entries),
-        problems=(*verify(model, entries), *trail.problems),
+        problems=(*problems, *trail.problems),
         unfinished=trail.unfinished,
     )
+
+
+def audit(registry: ModelRegistry, records: Records) -> list[History]:
+    """Every model that the registry or the record knows, held one against the other."""
+    models = sorted({*registry.models(), *records.models()})
+    return [read_history(registry, records, model) for model in models]

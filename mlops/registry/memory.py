@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 
 from mlops.errors import Conflict
-from mlops.registry.record import Entry
+from mlops.registry.record import BEGINNING, Entry, Head, head_of
 from mlops.registry.versions import ModelVersion, Status, unknown_version
 
 
@@ -42,10 +43,25 @@ class MemoryRecords:
     """Entries by model and sequence."""
 
     stored: dict[tuple[str, int], Entry] = field(default_factory=dict)
+    heads: dict[str, Head] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def models(self) -> list[str]:
+        return sorted({model for model, _ in self.stored} | set(self.heads))
 
     def entries(self, model: str) -> list[Entry]:
         return [entry for key, entry in sorted(self.stored.items()) if key[0] == model]
 
     def append(self, entry: Entry) -> None:
-        if self.stored.setdefault((entry.model, entry.sequence), entry) != entry:
-            raise Conflict(f"Entry {entry.sequence} of '{entry.model}' exists already")
+        head = self.heads.get(entry.model, Head(count=0, hash=BEGINNING))
+        if head == head_of(entry):
+            return
+        if (head.count, head.hash) != (entry.sequence - 1, entry.previous_hash):
+            raise Conflict(f"Entry {entry.sequence} of '{entry.model}' has no free place.")
+        with self._lock:
+            if self.stored.setdefault((entry.model, entry.sequence), entry) != entry:
+                raise Conflict(f"Entry {entry.sequence} of '{entry.model}' exists already.")
+            self.heads[entry.model] = head_of(entry)
+
+    def head(self, model: str) -> Head | None:
+        return self.heads.get(model)

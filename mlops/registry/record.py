@@ -101,11 +101,27 @@ class Entry(Decision):
         return _digest(self.model_dump(mode="json", by_alias=True, exclude={"hash"}))
 
 
+class Head(BaseModel):
+    """How far a record reaches; written in one step with its newest entry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    hash: str
+    """Of the newest entry."""
+
+
 class Records(Protocol):
     """Where entries are kept; nothing here changes or removes one."""
 
+    def models(self) -> list[str]:
+        """Every model that has a record."""
+
     def entries(self, model: str) -> list[Entry]:
         """Every entry of a model, in order."""
+
+    def head(self, model: str) -> Head | None:
+        """None where there is no record, or one of a release that wrote no heads."""
 
     def append(self, entry: Entry) -> None:
         """Add an entry whose place is free; adding it twice is no error. Raises Conflict."""
@@ -125,7 +141,7 @@ def verify(model: str, entries: Sequence[Entry]) -> list[str]:
     """What is wrong with the chain, one sentence each; empty when it holds.
 
     Finds entries that were changed, removed from the beginning or the middle, put in, or
-    swapped. The loss of the newest shows against the registry: see `unmatched`.
+    swapped. The loss of the newest shows against the head: see `verify_end`.
     """
     problems = []
     previous, expected = BEGINNING, 1
@@ -142,6 +158,42 @@ def verify(model: str, entries: Sequence[Entry]) -> list[str]:
             problems.append(problem)
         previous, expected = entry.hash, entry.sequence + 1
     return problems
+
+
+def verify_end(entries: Sequence[Entry], head: Head | None) -> list[str]:
+    """What is wrong with a record's end, which its head was read before; empty when it holds.
+
+    Finds entries that were cut off, and a head that was removed. Whoever can do both can do so
+    unseen here; the registry, which names the entry that it follows, still shows it.
+    """
+    if head is None:
+        # Entries of earlier releases name no rules, and had no head.
+        return ["its head is missing"] if any(entry.rules_sha256 for entry in entries) else []
+    named = next((entry for entry in entries if entry.sequence == head.count), None)
+    if named is None:
+        kept = entries[-1].sequence if entries else 0
+        return [f"entries {kept + 1} to {head.count} are missing from its end"]
+    if named.hash != head.hash:
+        return [f"entry {head.count} is not the one that its head names"]
+    return []
+
+
+def read_record(records: Records, model: str) -> tuple[list[Entry], list[str]]:
+    """A model's entries, and what is wrong with them."""
+    head = records.head(model)
+    entries = records.entries(model)
+    problems = [*verify(model, entries), *verify_end(entries, head)]
+    if head is not None and entries and entries[-1].sequence > head.count and not problems:
+        # Added meanwhile, and then its head says so by now; or around the platform.
+        problems = _unheaded(entries, records.head(model))
+    return entries, problems
+
+
+def _unheaded(entries: Sequence[Entry], head: Head | None) -> list[str]:
+    last = entries[-1].sequence
+    if head is not None and head.count >= last:
+        return []
+    return [f"entry {last} was added around the platform: its head does not know it"]
 
 
 def _unsupported(entry: Entry, entries: Sequence[Entry]) -> str:
@@ -197,6 +249,11 @@ def standing_approvals(entries: Sequence[Entry]) -> list[Entry]:
     decided = {entry.version: entry for entry in entries if entry.decides}
     approved = [entry for entry in decided.values() if entry.after is Status.APPROVED]
     return sorted(approved, key=lambda entry: entry.sequence, reverse=True)
+
+
+def head_of(entry: Entry) -> Head:
+    """The head of a record whose newest entry this is."""
+    return Head(count=entry.sequence, hash=entry.hash)
 
 
 def encode_entry(entry: Entry) -> str:

@@ -8,6 +8,7 @@ from mlops.errors import InputError
 from mlops.names import Names
 from mlops.registry.approval import Effect, Outcome
 from mlops.registry.comparison import Comparison
+from mlops.registry.history import History
 from mlops.registry.policy import Applied, Rules
 from mlops.registry.principal import parse_principal
 from mlops.registry.record import Check, Entry
@@ -94,6 +95,26 @@ def entries(found: Iterable[Entry]) -> Rows:
         for entry in found
     ]
     return ["no", "at (UTC)", "who", "decision", "from → to", "ticket", "reason", "hash"], rows
+
+
+def audit(found: Iterable[History]) -> Rows:
+    """One row per model."""
+    rows = [
+        [
+            history.model,
+            str(len(history.entries)),
+            "holds" if history.holds else "DOES NOT HOLD",
+            "\n".join([*history.problems, *(f"unfinished: {u}" for u in history.unfinished)]),
+        ]
+        for history in found
+    ]
+    return ["model", "entries", "verdict", "found"], rows
+
+
+def verdict(found: History) -> dict[str, object]:
+    """A model's audit as JSON values, without the entries."""
+    values = found.model_dump(mode="json", include={"model", "problems", "unfinished"})
+    return {**values, "entries": len(found.entries), "verified": found.holds}
 
 
 def checks(found: Iterable[Check]) -> Rows:

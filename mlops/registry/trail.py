@@ -43,8 +43,11 @@ def compare_trail(entries: Sequence[Entry], versions: Iterable[ModelVersion]) ->
 
     Finds registry changes that bypassed the record, and a record whose newest entries are gone.
     """
-    problems, unfinished = [], []
-    for version in sorted(versions, key=lambda v: v.version):
+    found = sorted(versions, key=lambda v: v.version)
+    lost = sorted({e.version for e in entries} - {v.version for v in found})
+    problems = [f"version {n}: it was decided on, and the registry lost it" for n in lost]
+    unfinished = []
+    for version in found:
         stands = latest(entries, version.version)
         if stands is not None and _is_unfinished(version, stands, entries):
             unfinished.append(

@@ -1,4 +1,4 @@
-"""Every record keeps the same promises: DynamoDB's over the local AWS, and the fake."""
+"""Every record keeps the same promises: DynamoDB's over the local AWS, files, and the fake."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from mlops.aws import Aws
 from mlops.errors import Conflict, NotFound, Refused
 from mlops.registry.dynamodb import DynamoRecords
+from mlops.registry.files import FileRecords
 from mlops.registry.memory import MemoryRecords
-from mlops.registry.record import Decision, Entry, Records, chain, verify
+from mlops.registry.record import Decision, Entry, Records, chain, head_of, read_record, verify
 from mlops.registry.versions import Status
 from tests.approvals import APPROVER, NOW
 
@@ -36,10 +37,12 @@ def table(local_aws: LocalAws) -> str:
     return TABLE
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
+@pytest.fixture(params=["memory", "files", "dynamodb"])
 def records(request: pytest.FixtureRequest) -> Records:
     if request.param == "memory":
         return MemoryRecords()
+    if request.param == "files":
+        return FileRecords(request.getfixturevalue("tmp_path") / "records")
     dynamo: DynamoRecords = request.getfixturevalue("in_dynamodb")
     return dynamo
 
@@ -88,6 +91,29 @@ def test_entries_come_back_in_order_and_unchanged(records: Records, model: str) 
     assert verify(model, records.entries(model)) == []
 
 
+def test_the_head_is_that_of_the_newest_entry_and_there_is_none_before(
+    records: Records, model: str
+) -> None:
+    assert records.head(model) is None
+    first = _entry(model, [])
+    records.append(first)
+    assert records.head(model) == head_of(first)
+    records.append(second := _entry(model, [first]))
+    assert records.head(model) == head_of(second)
+    assert read_record(records, model) == ([first, second], [])
+    assert model in records.models()
+
+
+def test_an_entry_that_does_not_continue_the_newest_finds_no_place(
+    records: Records, model: str
+) -> None:
+    records.append(_entry(model, []))
+    other = _entry(model, [], reason="of another record")
+    with pytest.raises(Conflict):
+        records.append(_entry(model, [other]))
+    assert len(records.entries(model)) == 1
+
+
 def test_models_have_records_of_their_own(records: Records, model: str) -> None:
     records.append(_entry(model, []))
     assert records.entries(f"{model}-other") == []
@@ -122,6 +148,30 @@ def test_of_many_writers_at_once_one_gets_the_place(records: Records, model: str
         won = [e for e, wrote in zip(rivals, pool.map(write, rivals), strict=True) if wrote]
     assert records.entries(model) == won
     assert len(won) == 1
+
+
+def test_an_end_that_was_cut_off_the_table_is_found(
+    in_dynamodb: DynamoRecords, local_aws: LocalAws, model: str
+) -> None:
+    in_dynamodb.append(first := _entry(model, []))
+    in_dynamodb.append(_entry(model, [first]))
+    key = {"model": {"S": model}, "sequence": {"N": "2"}}
+    local_aws.client("dynamodb").delete_item(TableName=TABLE, Key=key)
+    assert read_record(in_dynamodb, model) == (
+        [first],
+        ["entries 2 to 2 are missing from its end"],
+    )
+
+
+def test_a_record_of_a_release_that_wrote_no_heads_is_continued(
+    in_dynamodb: DynamoRecords, local_aws: LocalAws, model: str
+) -> None:
+    in_dynamodb.append(first := _entry(model, []))
+    key = {"model": {"S": model}, "sequence": {"N": "0"}}
+    local_aws.client("dynamodb").delete_item(TableName=TABLE, Key=key)
+    assert read_record(in_dynamodb, model) == ([first], [])
+    in_dynamodb.append(second := _entry(model, [first]))
+    assert in_dynamodb.head(model) == head_of(second)
 
 
 def test_an_entry_that_was_made_unreadable_is_named(
