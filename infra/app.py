@@ -13,10 +13,11 @@ from pathlib import Path
 import aws_cdk as cdk
 
 from infra.stacks.cache import Cache
-from infra.stacks.delivery import ADMINISTERED
+from infra.stacks.delivery import ADMINISTERED, deployed_by
 from infra.stacks.foundation import Foundation
 from infra.stacks.functions import Functions
 from infra.stacks.identity import ACTORS, SERVICES, Identity
+from infra.stacks.images import Images
 from infra.stacks.jobs import Jobs
 from infra.stacks.network import Network
 from infra.stacks.profile import Profile, profile_of
@@ -37,10 +38,12 @@ def build(app: cdk.App, names: Names, profile: Profile) -> dict[str, cdk.Stack]:
     )
     network = Network(app, f"{names.prefix}-network", names=names, profile=profile, env=env)
     stacks["network"] = network
+    stacks["images"] = Images(app, f"{names.prefix}-images", names=names, profile=profile, env=env)
     if profile.cache_node is not None:
-        stacks["cache"] = Cache(
+        cache = Cache(
             app, f"{names.prefix}-cache", names=names, profile=profile, network=network, env=env
         )
+        stacks["cache"] = cache
     stacks["functions"] = Functions(
         app, f"{names.prefix}-functions", names=names, profile=profile, env=env
     )
@@ -50,6 +53,52 @@ def build(app: cdk.App, names: Names, profile: Profile) -> dict[str, cdk.Stack]:
     stacks["storage"] = Storage(
         app, f"{names.prefix}-storage", names=names, profile=profile, env=env
     )
+    if profile.cache_node is not None and profile.tasks is not None:
+        stacks |= _serving(app, names, profile, network, cache.url)
+    return stacks
+
+
+def _serving(
+    app: cdk.App, names: Names, profile: Profile, network: Network, redis_url: str
+) -> dict[str, cdk.Stack]:
+    """What runs all the time, and what watches it; on a laptop they are processes.
+
+    The construct library takes seconds for each of these services, which a laptop can do without.
+    """
+    from infra.stacks.budget import Budget
+    from infra.stacks.flows import Flows
+    from infra.stacks.scaling import Scaling
+    from infra.stacks.services import Services
+    from infra.stacks.watch import Watch
+
+    env = cdk.Environment(account=names.account, region=names.region)
+    services = Services(
+        app,
+        f"{names.prefix}-services",
+        names=names,
+        profile=profile,
+        network=network,
+        redis_url=redis_url,
+        env=env,
+    )
+    stacks: dict[str, cdk.Stack] = {"services": services}
+    for purpose, kind in (("scaling", Scaling), ("watch", Watch)):
+        stacks[purpose] = kind(
+            app,
+            f"{names.prefix}-{purpose}",
+            names=names,
+            profile=profile,
+            services=services,
+            env=env,
+        )
+    stacks["flows"] = Flows(
+        app, f"{names.prefix}-flows", names=names, profile=profile, network=network, env=env
+    )
+    if profile.monthly_budget is not None:
+        dollars = profile.monthly_budget
+        stacks["budget"] = Budget(
+            app, f"{names.prefix}-budget", names=names, dollars=dollars, env=env
+        )
     return stacks
 
 
@@ -72,6 +121,7 @@ def synthesize(names: Names, out: Path) -> None:
             "template": stack.template_file,
             "protected": bool(stack.termination_protection),
             "administered": purpose in ADMINISTERED,
+            "role": deployed_by(purpose).value,
         }
         for purpose, stack in stacks.items()
     ]

@@ -11,6 +11,7 @@ from infra.changes import Change, changes_of_new, changes_of_set
 from infra.synth import Stack
 from mlops.aws import Aws, translated
 from mlops.errors import Conflict, JobFailed, MlopsError, NotFound
+from mlops.names import Role
 
 CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 INLINE_LIMIT = 51_200
@@ -57,8 +58,10 @@ Watch = Callable[[Event], None]
 class CloudFormation:
     """One account's stacks in one region."""
 
-    def __init__(self, aws: Aws, *, role_arn: str, publish: Callable[[Stack], str]) -> None:
-        """role_arn: what CloudFormation acts as, but for stacks that are administered.
+    def __init__(
+        self, aws: Aws, *, role_arn: Callable[[Role], str], publish: Callable[[Stack], str]
+    ) -> None:
+        """role_arn: of what CloudFormation acts as, but for stacks that are administered.
 
         publish: puts a large template into S3 and says at which URL.
         """
@@ -98,7 +101,7 @@ class CloudFormation:
                 for key, value in sorted(parameters.items())
             ],
             **self._template(stack),
-            **({} if stack.administered else {"RoleARN": self._role_arn}),
+            **({} if stack.administered else {"RoleARN": self._role_arn(stack.role)}),
         }
         return self._read(stack, self._create(request))
 

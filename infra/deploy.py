@@ -14,7 +14,7 @@ from infra.packaging import Package
 from infra.synth import CODE_KEY, Stack
 from mlops.aws import Aws, translated
 from mlops.errors import NotFound, Refused, SettingsError
-from mlops.names import Names, Role
+from mlops.names import Names
 
 SETTINGS = {"RedisUrl": "MLOPS_REDIS_URL"}
 """Outputs of the stacks, and the variables that carry them."""
@@ -47,9 +47,7 @@ class Deployer:
     def __init__(self, aws: Aws, names: Names) -> None:
         self._aws, self._names = aws, names
         self._check_account()
-        self._stacks = CloudFormation(
-            aws, role_arn=names.role_arn(Role.INFRASTRUCTURE), publish=self._publish
-        )
+        self._stacks = CloudFormation(aws, role_arn=names.role_arn, publish=self._publish)
 
     def preview(self, stacks: Iterable[Stack], package: Package) -> list[Plan]:
         """What a deployment would do; uploads nothing but a template too large to send."""

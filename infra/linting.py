@@ -27,8 +27,20 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
         "who reads and writes is recorded by CloudTrail's data events, which the account owns"
     ),
     ("CKV_AWS_21", "AWS::S3::Bucket"): "staging holds query results for a week, and nothing else",
+    ("CKV_AWS_26", "AWS::SNS::Topic"): (
+        "CloudWatch cannot publish with AWS's own key, and alarms are names and numbers"
+    ),
+    ("CKV_AWS_51", "AWS::ECR::Repository"): (
+        "jobs and services ask for 'latest', and what it was before is kept by its digest"
+    ),
     ("CKV_AWS_82", "AWS::Athena::WorkGroup"): (
         "an enforced place of results makes Athena refuse every CREATE TABLE AS with a place"
+    ),
+    ("CKV_AWS_91", "AWS::ElasticLoadBalancingV2::LoadBalancer"): (
+        "each request is a line of the proxy's own log, with who asked"
+    ),
+    ("CKV_AWS_111", "AWS::IAM::Role"): (
+        "what AWS offers on all resources only is listed with its reason (permissions.UNSCOPED)"
     ),
     ("CKV_AWS_115", "AWS::Lambda::Function"): (
         "a deployer runs a few times a day; a reserved share would be taken from others"
@@ -36,6 +48,7 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("CKV_AWS_116", "AWS::Lambda::Function"): "what fails goes to the events topic, on_failure",
     ("CKV_AWS_117", "AWS::Lambda::Function"): "it calls AWS alone, and nothing in the network",
     ("CKV_AWS_119", "AWS::DynamoDB::Table"): _OWN_KEY,
+    ("CKV_AWS_136", "AWS::ECR::Repository"): _OWN_KEY,
     ("CKV_AWS_149", "AWS::SecretsManager::Secret"): _OWN_KEY,
     ("CKV_AWS_158", "AWS::Logs::LogGroup"): _OWN_KEY,
     ("CKV_AWS_173", "AWS::Lambda::Function"): "its variables are names, and hold no secret",

@@ -18,7 +18,7 @@ from typing import Any
 
 from infra.stacks.profile import profile_of
 from mlops.errors import JobFailed, SettingsError
-from mlops.names import Names
+from mlops.names import Names, Role
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -37,7 +37,9 @@ class Stack:
     protected: bool = False
     """CloudFormation refuses to delete it until somebody lifts that."""
     administered: bool = False
-    """Deployed with the caller's own rights, not by the role of the infrastructure."""
+    """Deployed with the caller's own rights, not by a role of the infrastructure."""
+    role: Role = Role.INFRASTRUCTURE
+    """As whom CloudFormation deploys it otherwise."""
 
     @cached_property
     def body(self) -> str:
@@ -73,6 +75,7 @@ def _read(out: Path) -> list[Stack]:
             template=json.loads((out / entry["template"]).read_text(encoding="utf-8")),
             protected=entry["protected"],
             administered=entry["administered"],
+            role=Role(entry["role"]),
         )
         for entry in index
     ]

@@ -23,6 +23,7 @@ class Role(StrEnum):
     SERVING = "serving"
     DOWNSYNC = "downsync"
     INFRASTRUCTURE = "infrastructure"
+    SERVICE_INFRASTRUCTURE = "service-infrastructure"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,20 @@ class Names:
     def api_keys_secret(self) -> str:
         """Secrets Manager name of the callers' hashed API keys."""
         return f"{self.prefix}/api-keys"
+
+    def service_logs(self, purpose: str) -> str:
+        """Log group of what runs all the time."""
+        return f"/aws/ecs/{self.prefix}-{purpose}"
+
+    @property
+    def certificate_parameter(self) -> str:
+        """Parameter Store's name of the certificate's ARN that callers of the proxy see."""
+        return f"/{self.prefix}/certificate"
+
+    @property
+    def alarms_topic_arn(self) -> str:
+        """What somebody must look at: alarms, and the budget."""
+        return f"arn:aws:sns:{self.region}:{self.account}:{self.prefix}-alarms"
 
     def function(self, purpose: str) -> str:
         return f"{self.prefix}-{purpose}"

@@ -61,6 +61,7 @@ def choices_of(profile: Profile) -> Choices:
         upsyncs_per_month=_runs(profile.upsync_every) if profile.upsync_enabled else 0.0,
         endpoints=len(ENDPOINTS) * ZONES,
         log_months=profile.log_days / DAYS,
+        least_shards=profile.cache_shards or 1,
     )
 
 

@@ -31,6 +31,8 @@ ENV PATH=/app/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     MLOPS_FEATURE_REPO=/app/feature_repo
 WORKDIR /home/mlops
+# Where the root file system cannot be written to, this can.
+VOLUME ["/tmp"]
 USER 10001:10001
 
 FROM runtime AS proxy

@@ -38,9 +38,8 @@ class Cache(cdk.Stack):
             termination_protection=profile.keep_data,
         )
         group = self._replication_group(names, profile, network)
-        host, port = group.attr_primary_end_point_address, group.attr_primary_end_point_port
-        url = cdk.Fn.join("", ["rediss://", host, ":", port, "/0"])
-        cdk.CfnOutput(self, "RedisUrl", value=url, description="Where clients connect")
+        self.url = _url(group, clustered=profile.cache_shards is not None)
+        cdk.CfnOutput(self, "RedisUrl", value=self.url, description="Where clients connect")
 
     def _replication_group(
         self, names: Names, profile: Profile, network: Network
@@ -53,7 +52,9 @@ class Cache(cdk.Stack):
             engine="redis",
             engine_version="7.1",
             cache_node_type=profile.cache_node,
-            num_cache_clusters=1 + profile.cache_replicas,
+            num_cache_clusters=None if profile.cache_shards else 1 + profile.cache_replicas,
+            num_node_groups=profile.cache_shards,
+            replicas_per_node_group=profile.cache_replicas if profile.cache_shards else None,
             automatic_failover_enabled=profile.highly_available,
             multi_az_enabled=profile.highly_available,
             port=REDIS_PORT,
@@ -62,7 +63,7 @@ class Cache(cdk.Stack):
             at_rest_encryption_enabled=True,
             auth_token=cdk.SecretValue.secrets_manager(names.redis_secret).unsafe_unwrap(),
             cache_subnet_group_name=self._subnets(names, network).ref,
-            cache_parameter_group_name=self._parameters().ref,
+            cache_parameter_group_name=self._parameters(profile).ref,
             security_group_ids=[network.store],
             snapshot_retention_limit=profile.cache_snapshots,
             auto_minor_version_upgrade=True,
@@ -80,11 +81,22 @@ class Cache(cdk.Stack):
             subnet_ids=network.subnets,
         )
 
-    def _parameters(self) -> elasticache.CfnParameterGroup:
+    def _parameters(self, profile: Profile) -> elasticache.CfnParameterGroup:
+        clustered = {} if profile.cache_shards is None else {"cluster-enabled": "yes"}
         return elasticache.CfnParameterGroup(
             self,
             "Parameters",
             cache_parameter_group_family="redis7",
             description="Never evict; keep packed rows compact",
-            properties=PARAMETERS,
+            properties=PARAMETERS | clustered,
         )
+
+
+def _url(group: elasticache.CfnReplicationGroup, *, clustered: bool) -> str:
+    host, port = group.attr_primary_end_point_address, group.attr_primary_end_point_port
+    if clustered:
+        host = group.attr_configuration_end_point_address
+        port = group.attr_configuration_end_point_port
+    return cdk.Fn.join(
+        "", ["rediss://", host, ":", port, "/0", "?cluster=true" if clustered else ""]
+    )

@@ -1,16 +1,24 @@
 """What CloudFormation may do when Jenkins has it deploy: data, functions and the online store.
 
 It may touch neither roles nor the network: whoever can change roles can give itself any right,
-so the stacks of `ADMINISTERED` are deployed by an administrator.
+so the stacks of `ADMINISTERED` are deployed by an administrator. So is the budget: whoever spends
+does not set the limit. What shapes services is in `service_delivery`.
 """
 
 from __future__ import annotations
 
-from infra.stacks.grants import Grant
+from infra.stacks.grants import Grant, arn
 from mlops.names import Names, Role
 
-ADMINISTERED = frozenset({"identity", "service-identity", "network"})
+ADMINISTERED = frozenset({"identity", "service-identity", "network", "flows", "budget"})
 """Stacks that are deployed with the caller's own rights."""
+SERVICES = frozenset({"images", "services", "scaling", "watch"})
+"""Stacks of what runs all the time: CloudFormation deploys them as a role of their own."""
+
+
+def deployed_by(purpose: str) -> Role:
+    """As whom CloudFormation deploys the stack, unless an administrator does."""
+    return Role.SERVICE_INFRASTRUCTURE if purpose in SERVICES else Role.INFRASTRUCTURE
 
 
 def deploy_stacks(names: Names) -> tuple[Grant, ...]:
@@ -96,7 +104,7 @@ def _messages(names: Names) -> tuple[Grant, ...]:
                 "secretsmanager:UntagResource",
                 "secretsmanager:UpdateSecret",
             ),
-            (_arn(names, "secretsmanager", f"secret:{names.prefix}/*"),),
+            (arn(names, "secretsmanager", f"secret:{names.prefix}/*"),),
         ),
         Grant("Passwords", ("secretsmanager:GetRandomPassword",), ("*",)),
     )
@@ -128,7 +136,7 @@ def _functions(names: Names) -> tuple[Grant, ...]:
                 "lambda:UpdateFunctionConfiguration",
                 "lambda:UpdateFunctionEventInvokeConfig",
             ),
-            (_arn(names, "lambda", f"function:{names.prefix}-*"),),
+            (arn(names, "lambda", f"function:{names.prefix}-*"),),
         ),
         Grant(
             "RunFunctionsAsTheirRoles",
@@ -148,7 +156,7 @@ def _functions(names: Names) -> tuple[Grant, ...]:
                 "logs:UntagResource",
             ),
             tuple(
-                _arn(names, "logs", f"log-group:/aws/{kind}/{names.prefix}-*")
+                arn(names, "logs", f"log-group:/aws/{kind}/{names.prefix}-*")
                 for kind in ("lambda", "batch")
             ),
         ),
@@ -166,7 +174,7 @@ def _functions(names: Names) -> tuple[Grant, ...]:
                 "events:TagResource",
                 "events:UntagResource",
             ),
-            (_arn(names, "events", f"rule/{names.prefix}-*"),),
+            (arn(names, "events", f"rule/{names.prefix}-*"),),
         ),
     )
 
@@ -183,10 +191,10 @@ def _catalog(names: Names) -> tuple[Grant, ...]:
                 "glue:UpdateDatabase",
             ),
             (
-                _arn(names, "glue", "catalog"),
-                _arn(names, "glue", f"database/{names.database}"),
-                _arn(names, "glue", f"table/{names.database}/*"),
-                _arn(names, "glue", f"userDefinedFunction/{names.database}/*"),
+                arn(names, "glue", "catalog"),
+                arn(names, "glue", f"database/{names.database}"),
+                arn(names, "glue", f"table/{names.database}/*"),
+                arn(names, "glue", f"userDefinedFunction/{names.database}/*"),
             ),
         ),
         Grant(
@@ -200,7 +208,7 @@ def _catalog(names: Names) -> tuple[Grant, ...]:
                 "athena:UntagResource",
                 "athena:UpdateWorkGroup",
             ),
-            (_arn(names, "athena", f"workgroup/{names.workgroup}"),),
+            (arn(names, "athena", f"workgroup/{names.workgroup}"),),
         ),
     )
 
@@ -274,7 +282,7 @@ def _jobs(names: Names) -> tuple[Grant, ...]:
                 "batch:UpdateComputeEnvironment",
                 "batch:UpdateJobQueue",
             ),
-            tuple(_arn(names, "batch", f"{kind}/{names.prefix}-*") for kind in kinds),
+            tuple(arn(names, "batch", f"{kind}/{names.prefix}-*") for kind in kinds),
         ),
         Grant(
             "FindJobs",
@@ -293,7 +301,7 @@ def _jobs(names: Names) -> tuple[Grant, ...]:
                 "scheduler:GetSchedule",
                 "scheduler:UpdateSchedule",
             ),
-            (_arn(names, "scheduler", f"schedule/default/{names.prefix}-*"),),
+            (arn(names, "scheduler", f"schedule/default/{names.prefix}-*"),),
         ),
         Grant(
             "RunJobsAsTheirRole",
@@ -344,7 +352,7 @@ def _online_store(names: Names) -> tuple[Grant, ...]:
                 "elasticache:ModifyReplicationGroupShardConfiguration",
                 "elasticache:RemoveTagsFromResource",
             ),
-            tuple(_arn(names, "elasticache", f"{kind}:{names.prefix}-*") for kind in kinds),
+            tuple(arn(names, "elasticache", f"{kind}:{names.prefix}-*") for kind in kinds),
         ),
         Grant(
             "FindOnlineStore",
@@ -363,7 +371,3 @@ def _online_store(names: Names) -> tuple[Grant, ...]:
             {"StringEquals": {"iam:AWSServiceName": "elasticache.amazonaws.com"}},
         ),
     )
-
-
-def _arn(names: Names, service: str, resource: str) -> str:
-    return f"arn:aws:{service}:{names.region}:{names.account}:{resource}"

@@ -77,12 +77,12 @@ def query(names: Names) -> tuple[Grant, ...]:
                 "athena:StartQueryExecution",
                 "athena:StopQueryExecution",
             ),
-            (_arn(names, "athena", f"workgroup/{names.workgroup}"),),
+            (arn(names, "athena", f"workgroup/{names.workgroup}"),),
         ),
         Grant(
             "QueryCatalog",
             ("athena:GetDataCatalog", "athena:GetDatabase", "athena:GetTableMetadata"),
-            (_arn(names, "athena", "datacatalog/AwsDataCatalog"),),
+            (arn(names, "athena", "datacatalog/AwsDataCatalog"),),
         ),
         read_objects("ReadResults", names.staging_bucket, ""),
         write_objects("WriteResults", names.staging_bucket, ""),
@@ -134,7 +134,7 @@ def write_logs(names: Names, *groups: str) -> Grant:
     return Grant(
         "WriteLogs",
         ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
-        tuple(_arn(names, "logs", f"log-group:{group}:*") for group in groups),
+        tuple(arn(names, "logs", f"log-group:{group}:*") for group in groups),
     )
 
 
@@ -142,7 +142,7 @@ def read_logs(names: Names, *groups: str) -> Grant:
     return Grant(
         "ReadLogs",
         ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"),
-        tuple(_arn(names, "logs", f"log-group:{group}:*") for group in groups),
+        tuple(arn(names, "logs", f"log-group:{group}:*") for group in groups),
     )
 
 
@@ -173,7 +173,7 @@ LOGGED_TABLES = ("*_served", "*_read", "*_pushed")
 
 def read_secret(sid: str, names: Names, secret: str) -> Grant:
     """Secrets Manager adds six characters of its own to a secret's ARN."""
-    resource = _arn(names, "secretsmanager", f"secret:{secret}-??????")
+    resource = arn(names, "secretsmanager", f"secret:{secret}-??????")
     return Grant(sid, ("secretsmanager:GetSecretValue",), (resource,))
 
 
@@ -198,38 +198,38 @@ def read_records(names: Names) -> Grant:
 
 
 def model_groups(names: Names) -> tuple[str, ...]:
-    return (_arn(names, "sagemaker", f"model-package-group/{names.prefix}-*"),)
+    return (arn(names, "sagemaker", f"model-package-group/{names.prefix}-*"),)
 
 
 def model_packages(names: Names) -> tuple[str, ...]:
-    return (_arn(names, "sagemaker", f"model-package/{names.prefix}-*"),)
+    return (arn(names, "sagemaker", f"model-package/{names.prefix}-*"),)
 
 
 def state_machines(names: Names) -> tuple[str, ...]:
-    return (_arn(names, "states", f"stateMachine:{names.prefix}-*"),)
+    return (arn(names, "states", f"stateMachine:{names.prefix}-*"),)
 
 
 def executions(names: Names) -> tuple[str, ...]:
-    return (_arn(names, "states", f"execution:{names.prefix}-*"),)
+    return (arn(names, "states", f"execution:{names.prefix}-*"),)
 
 
 def jobs(names: Names) -> tuple[str, ...]:
     """SageMaker jobs. Their names start with the workflow's, of which there may be any."""
     return tuple(
-        _arn(names, "sagemaker", f"{kind}/*") for kind in ("processing-job", "training-job")
+        arn(names, "sagemaker", f"{kind}/*") for kind in ("processing-job", "training-job")
     )
 
 
 def run_feature_jobs(names: Names) -> tuple[Grant, ...]:
     """Submit Batch jobs that load features, and wait for them or end them."""
     place = (
-        _arn(names, "batch", f"job-queue/{names.feature_jobs}"),
-        _arn(names, "batch", f"job-definition/{names.feature_jobs}"),
-        _arn(names, "batch", f"job-definition/{names.feature_jobs}:*"),
+        arn(names, "batch", f"job-queue/{names.feature_jobs}"),
+        arn(names, "batch", f"job-definition/{names.feature_jobs}"),
+        arn(names, "batch", f"job-definition/{names.feature_jobs}:*"),
     )
     return (
         Grant("RunFeatureJobs", ("batch:SubmitJob",), place),
-        Grant("EndFeatureJobs", ("batch:TerminateJob",), (_arn(names, "batch", "job/*"),)),
+        Grant("EndFeatureJobs", ("batch:TerminateJob",), (arn(names, "batch", "job/*"),)),
         watch_feature_jobs(),
     )
 
@@ -248,13 +248,14 @@ def pull_images(names: Names) -> tuple[Grant, ...]:
                 "ecr:BatchGetImage",
                 "ecr:GetDownloadUrlForLayer",
             ),
-            (_arn(names, "ecr", f"repository/{names.prefix}-*"),),
+            (arn(names, "ecr", f"repository/{names.prefix}-*"),),
         ),
         Grant("EnterRegistry", ("ecr:GetAuthorizationToken",), ("*",)),
     )
 
 
-def _arn(names: Names, service: str, resource: str) -> str:
+def arn(names: Names, service: str, resource: str) -> str:
+    """Of a resource in the environment's account and region."""
     return f"arn:aws:{service}:{names.region}:{names.account}:{resource}"
 
 
@@ -269,7 +270,7 @@ def _objects(bucket: str, prefixes: tuple[str, ...]) -> tuple[str, ...]:
 def _tables(names: Names, *tables: str) -> tuple[str, ...]:
     """Glue checks the catalog and the database as well as the table."""
     return (
-        _arn(names, "glue", "catalog"),
-        _arn(names, "glue", f"database/{names.database}"),
-        *(_arn(names, "glue", f"table/{names.database}/{table}") for table in tables),
+        arn(names, "glue", "catalog"),
+        arn(names, "glue", f"database/{names.database}"),
+        *(arn(names, "glue", f"table/{names.database}/{table}") for table in tables),
     )

@@ -22,6 +22,7 @@ TRUSTED = {
     Role.SERVING: "ecs-tasks.amazonaws.com",
     Role.DOWNSYNC: "ecs-tasks.amazonaws.com",
     Role.INFRASTRUCTURE: "cloudformation.amazonaws.com",
+    Role.SERVICE_INFRASTRUCTURE: "cloudformation.amazonaws.com",
 }
 """The service that assumes a role; people and Jenkins come from the account itself."""
 
@@ -34,7 +35,7 @@ SOURCED = {
 """Services that say for whom they ask, so that no other account can have them act as ours."""
 
 
-SERVICES = tuple(role for role in TRUSTED if role is not Role.INFRASTRUCTURE)
+SERVICES = tuple(role for role, by in TRUSTED.items() if by != "cloudformation.amazonaws.com")
 """Roles of jobs and services, in a stack of their own: a template that is deployed before there is
 a bucket for templates has at most 51,200 bytes."""
 ACTORS = tuple(role for role in Role if role not in SERVICES)

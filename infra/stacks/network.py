@@ -11,7 +11,8 @@ from infra.stacks.profile import ENDPOINTS, ZONES, Profile
 from mlops.names import Names
 
 VPC_CIDR = "10.64.0.0/16"
-REDIS_PORT = 6379
+CALLERS_CIDR = "10.0.0.0/8"
+REDIS_PORT, PROXY_PORT, INFERENCE_PORT = 6379, 8080, 8081
 
 
 class Network(cdk.Stack):
@@ -39,11 +40,15 @@ class Network(cdk.Stack):
             enable_dns_support=True,
             tags=_named(names.prefix),
         )
+        self.vpc = self._vpc.ref
         self._routes = ec2.CfnRouteTable(self, "Routes", vpc_id=self._vpc.ref)
         self.subnets = [self._subnet(zone, names) for zone in range(ZONES)]
         for service in ("s3", "dynamodb"):
             self._gateway(service)
         self.clients = self._clients(names)
+        self.balancer = self._balancer(names)
+        self.proxy = self._server("Proxy", PROXY_PORT, self.balancer, names)
+        self.inference = self._server("Inference", INFERENCE_PORT, self.proxy, names)
         self._endpoints(names)
         self.store = self._store(names)
         self._tell()
@@ -82,7 +87,10 @@ class Network(cdk.Stack):
             vpc_id=self._vpc.ref,
             group_name=f"{names.prefix}-endpoints",
             group_description="Endpoints of AWS services",
-            security_group_ingress=[self._from_clients(443)],
+            security_group_ingress=[
+                _from(self.clients, 443, "Clients of the online store"),
+                _from(self.inference, 443, "Inference"),
+            ],
             security_group_egress=[_NOWHERE],
         )
         for service in ENDPOINTS:
@@ -96,15 +104,6 @@ class Network(cdk.Stack):
                 security_group_ids=[group.attr_group_id],
                 private_dns_enabled=True,
             )
-
-    def _from_clients(self, port: int) -> ec2.CfnSecurityGroup.IngressProperty:
-        return ec2.CfnSecurityGroup.IngressProperty(
-            ip_protocol="tcp",
-            from_port=port,
-            to_port=port,
-            source_security_group_id=self.clients,
-            description="Clients of the online store",
-        )
 
     def _clients(self, names: Names) -> str:
         """What the proxy, and the jobs that load features, wear."""
@@ -129,8 +128,45 @@ class Network(cdk.Stack):
             vpc_id=self._vpc.ref,
             group_name=f"{names.prefix}-online-store",
             group_description="The online store",
-            security_group_ingress=[self._from_clients(REDIS_PORT)],
+            security_group_ingress=[_from(self.clients, REDIS_PORT, "Clients of the online store")],
             security_group_egress=[_NOWHERE],
+        )
+        return group.attr_group_id
+
+    def _balancer(self, names: Names) -> str:
+        """What callers in the network, and in networks that it is peered with, reach."""
+        group = ec2.CfnSecurityGroup(
+            self,
+            "Balancer",
+            vpc_id=self._vpc.ref,
+            group_name=f"{names.prefix}-balancer",
+            group_description="Load balancer of the proxy",
+            security_group_ingress=[
+                ec2.CfnSecurityGroup.IngressProperty(
+                    ip_protocol="tcp",
+                    from_port=443,
+                    to_port=443,
+                    cidr_ip=CALLERS_CIDR,
+                    description="Callers inside",
+                )
+            ],
+            security_group_egress=[_tcp(PROXY_PORT, VPC_CIDR, "Proxies")],
+        )
+        return group.attr_group_id
+
+    def _server(self, name: str, port: int, callers: str, names: Names) -> str:
+        """A service that one kind of caller reaches, and that reaches inference and AWS."""
+        group = ec2.CfnSecurityGroup(
+            self,
+            name,
+            vpc_id=self._vpc.ref,
+            group_name=f"{names.prefix}-{name.lower()}",
+            group_description=f"Tasks of the {name.lower()} service",
+            security_group_ingress=[_from(callers, port, "Who asks it, and nobody else")],
+            security_group_egress=[
+                _tcp(443, "0.0.0.0/0", "AWS endpoints; no route leads anywhere else"),
+                _tcp(INFERENCE_PORT, VPC_CIDR, "Inference"),
+            ],
         )
         return group.attr_group_id
 
@@ -142,6 +178,16 @@ class Network(cdk.Stack):
 def _tcp(port: int, cidr: str, why: str) -> ec2.CfnSecurityGroup.EgressProperty:
     return ec2.CfnSecurityGroup.EgressProperty(
         ip_protocol="tcp", from_port=port, to_port=port, cidr_ip=cidr, description=why
+    )
+
+
+def _from(group: str, port: int, why: str) -> ec2.CfnSecurityGroup.IngressProperty:
+    return ec2.CfnSecurityGroup.IngressProperty(
+        ip_protocol="tcp",
+        from_port=port,
+        to_port=port,
+        source_security_group_id=group,
+        description=why,
     )
 
 

@@ -36,6 +36,7 @@ from infra.stacks.grants import (
     write_logs,
     write_objects,
 )
+from infra.stacks.service_delivery import deploy_services
 from mlops.names import Names, Role
 
 READABLE = ("raw/", "features/", "imports/", "downsync/tables/")
@@ -54,9 +55,28 @@ UNSCOPED = {
     "sagemaker:ListModelPackageGroups": "SageMaker knows no resource for listing groups",
     "sagemaker:ListModelPackages": "SageMaker knows no resource for listing packages",
     "ecr:GetAuthorizationToken": "a registry's token belongs to no repository",
+    "application-autoscaling:DescribeScalableTargets": "scaling describes on all resources only",
+    "application-autoscaling:DescribeScalingPolicies": "scaling describes on all resources only",
+    "cloudwatch:GetMetricData": "metrics are no resources",
     "ec2:DescribeSecurityGroups": "EC2 describes on all resources only",
     "ec2:DescribeSubnets": "EC2 describes on all resources only",
     "ec2:DescribeVpcs": "EC2 describes on all resources only",
+    "ecs:DeregisterTaskDefinition": "ECS knows no resource for taking a task definition out",
+    "ecs:DescribeTaskDefinition": "ECS knows no resource for describing task definitions",
+    **{
+        f"elasticloadbalancing:Describe{what}": "load balancing describes on all resources only"
+        for what in (
+            *("ListenerAttributes", "Listeners", "LoadBalancerAttributes", "LoadBalancers"),
+            *("Tags", "TargetGroupAttributes", "TargetGroups", "TargetHealth"),
+        )
+    },
+    **{
+        f"servicediscovery:{does}": "a namespace's ARN is of AWS's making"
+        for does in (
+            *("CreateHttpNamespace", "DeleteNamespace", "GetNamespace", "GetOperation"),
+            *("ListTagsForResource", "TagResource", "UntagResource", "UpdateHttpNamespace"),
+        )
+    },
     "elasticache:DescribeEngineDefaultParameters": "engine defaults belong to no resource",
     "logs:DescribeLogGroups": "CloudWatch Logs describes groups on all resources",
     "secretsmanager:GetRandomPassword": "a random password belongs to no secret",
@@ -171,7 +191,7 @@ def _deploy_infrastructure(names: Names) -> tuple[Grant, ...]:
         Grant(
             "DeployAsInfrastructure",
             ("iam:PassRole",),
-            (names.role_arn(Role.INFRASTRUCTURE),),
+            (names.role_arn(Role.INFRASTRUCTURE), names.role_arn(Role.SERVICE_INFRASTRUCTURE)),
             {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
         ),
         read_objects("ReadCode", names.assets_bucket, ""),
@@ -403,6 +423,7 @@ def _serving(names: Names) -> tuple[Grant, ...]:
         read_secret("CheckCallers", names, names.api_keys_secret),
         put_events(names),
         *pull_images(names),
+        write_logs(names, names.service_logs("proxy"), names.service_logs("inference")),
     )
 
 
@@ -419,6 +440,7 @@ def _downsync(names: Names) -> tuple[Grant, ...]:
         read_catalog(names),
         change_catalog(names, *LOGGED_TABLES),
         *pull_images(names),
+        write_logs(names, names.service_logs("downsync")),
     )
 
 
@@ -437,4 +459,5 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.SERVING: _serving,
     Role.DOWNSYNC: _downsync,
     Role.INFRASTRUCTURE: deploy_stacks,
+    Role.SERVICE_INFRASTRUCTURE: deploy_services,
 }

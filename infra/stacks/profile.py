@@ -44,9 +44,15 @@ class Profile:
     upsync_every: str = "1 hour"
     """How often features are loaded: a number and a unit, as EventBridge Scheduler has it."""
     upsync_enabled: bool = True
+    cache_shards: int | None = None
+    """None is one group without cluster mode."""
     cache_replicas: int = 0
     cache_snapshots: int = 0
     """Daily snapshots of the online store that are kept."""
+    tasks: tuple[int, int] | None = None
+    """Least and most tasks of the proxy, and of inference; None where they run elsewhere."""
+    monthly_budget: int | None = None
+    """US dollars: 'mlops cost estimate' says what a load needs."""
 
     @property
     def highly_available(self) -> bool:
@@ -74,6 +80,8 @@ PROFILES = {
         stream_hours=24,
         stream_shards=1,
         cache_node="cache.t4g.small",
+        tasks=(1, 2),
+        monthly_budget=600,
     ),
     "stage": Profile(
         keep_data=True,
@@ -84,6 +92,9 @@ PROFILES = {
         stream_hours=48,
         cache_node="cache.r7g.large",
         job_vcpus=16,
+        tasks=(2, 4),
+        monthly_budget=1500,
+        cache_shards=1,
         cache_replicas=1,
         cache_snapshots=1,
     ),
@@ -96,6 +107,9 @@ PROFILES = {
         stream_hours=168,
         cache_node="cache.r7g.xlarge",
         job_vcpus=64,
+        tasks=(2, 12),
+        monthly_budget=7000,
+        cache_shards=3,
         upsync_every="15 minutes",
         cache_replicas=2,
         cache_snapshots=7,

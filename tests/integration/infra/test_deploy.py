@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,24 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("infra-deploy")
 PROD = Names(project="mlops", env="prod", account="000000000000", region="ap-northeast-2")
+LEFT_OUT = ("scaling", "flows", "budget")
+"""Stacks of types that the local AWS does not know (test_templates.py holds them to that)."""
+PREVIOUS = Path(__file__).parent / "previous"
+"""Templates of an earlier version, as 'mlops infra synth --env prod' wrote them."""
+
+
+def prod_stacks(project: str = "mlops") -> list[Stack]:
+    """What the local AWS can deploy of prod, under another project's name where one is given."""
+    left_out = {f"{PROD.prefix}-{purpose}" for purpose in LEFT_OUT}
+    stacks = [stack for stack in synthesize(PROD) if stack.name not in left_out]
+    return [renamed(stack, project) for stack in stacks]
+
+
+def renamed(stack: Stack, project: str) -> Stack:
+    body = stack.body.replace("mlops-prod", f"{project}-prod")
+    body = body.replace("mlops_prod", f"{project}_prod")
+    name = stack.name.replace("mlops-", f"{project}-")
+    return replace(stack, name=name, template=json.loads(body))
 
 
 @dataclass
@@ -48,7 +67,16 @@ class Watched:
 def deployer(platform: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Deployer:
     for name, value in platform.environment().items():
         monkeypatch.setenv(name, value)
+    name_certificate(platform, PROD)
     return Deployer(Aws(), PROD)
+
+
+def name_certificate(platform: LocalAws, names: Names) -> None:
+    """As an administrator does once."""
+    arn = f"arn:aws:acm:{names.region}:{names.account}:certificate/of-tests"
+    platform.client("ssm").put_parameter(
+        Name=names.certificate_parameter, Value=arn, Type="String", Overwrite=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +183,7 @@ def test_prod_deploys_whole_and_its_stacks_are_protected(
     platform: LocalAws, deployer: Deployer, package: Package
 ) -> None:
     watched = Watched()
-    deployed = deployer.deploy(synthesize(PROD), package, watcher=watched)
+    deployed = deployer.deploy(prod_stacks(), package, watcher=watched)
     stacks = {
         s["StackName"]: s for s in platform.client("cloudformation").describe_stacks()["Stacks"]
     }
@@ -170,7 +198,7 @@ def test_prod_deploys_whole_and_its_stacks_are_protected(
 def test_an_update_keeps_what_was_stored(
     platform: LocalAws, deployer: Deployer, package: Package
 ) -> None:
-    stacks = synthesize(PROD)
+    stacks = prod_stacks()
     deployer.deploy(stacks, package, watcher=Watched())
     s3, dynamodb = platform.client("s3"), platform.client("dynamodb")
     s3.put_object(Bucket=PROD.data_bucket, Key="raw/payment", Body=b"kept")
@@ -194,6 +222,94 @@ def _tagged(stack: Stack) -> Stack:
         if resource["Type"] in {"AWS::S3::Bucket", "AWS::DynamoDB::Table"}:
             resource["Properties"]["Tags"] = [{"Key": "owner", "Value": "payments"}]
     return replace(stack, template=template)
+
+
+def test_an_earlier_version_is_updated_and_keeps_its_data(
+    platform: LocalAws, deployer: Deployer, package: Package
+) -> None:
+    names = replace(PROD, project="past")
+    past = Deployer(Aws(), names)
+    before = [
+        renamed(Stack(path.stem, json.loads(path.read_text())), "past")
+        for path in sorted(PREVIOUS.glob("*.json"))
+    ]
+    past.deploy(before, package, watcher=Watched())
+    s3, dynamodb = platform.client("s3"), platform.client("dynamodb")
+    secrets, kinesis = platform.client("secretsmanager"), platform.client("kinesis")
+    s3.put_object(Bucket=names.data_bucket, Key="raw/payment", Body=b"kept")
+    item = {"model": {"S": "fraud"}, "sequence": {"N": "1"}}
+    dynamodb.put_item(TableName=names.records_table, Item=item)
+    password = secrets.get_secret_value(SecretId=names.redis_secret)["SecretString"]
+    kinesis.put_record(StreamName=names.downsync_stream, Data=b"kept", PartitionKey="1")
+
+    after = [s for s in prod_stacks("past") if s.name in {stack.name for stack in before}]
+    plans = past.preview(after, package)
+    past.deploy(after, package, watcher=Watched())
+
+    assert len(after) == len(before)
+    assert not [change for plan in plans for change in plan.changes if change.loses_data]
+    body = s3.get_object(Bucket=names.data_bucket, Key="raw/payment")["Body"].read()
+    assert body == b"kept"
+    assert dynamodb.get_item(TableName=names.records_table, Key=item)["Item"] == item
+    assert secrets.get_secret_value(SecretId=names.redis_secret)["SecretString"] == password
+    shards = kinesis.list_shards(StreamName=names.downsync_stream)["Shards"]
+    assert shards
+
+
+def test_a_removed_environment_leaves_nothing_behind(
+    platform: LocalAws, deployer: Deployer, package: Package
+) -> None:
+    names = replace(PROD, project="gone")
+    name_certificate(platform, names)
+    gone = Deployer(Aws(), names)
+    stacks = [replace(_disposable(stack), protected=False) for stack in prod_stacks("gone")]
+    gone.deploy(stacks, package, watcher=Watched())
+    assert traces(platform, names)
+    s3 = platform.client("s3")
+    for entry in s3.list_objects_v2(Bucket=names.assets_bucket).get("Contents", ()):
+        s3.delete_object(Bucket=names.assets_bucket, Key=entry["Key"])
+    cloudformation = platform.client("cloudformation")
+    for stack in reversed(stacks):
+        cloudformation.delete_stack(StackName=stack.name)
+        eventually(partial(_is_gone, platform, stack.name), what=f"the end of {stack.name}")
+    assert traces(platform, names) == []
+
+
+def _disposable(stack: Stack) -> Stack:
+    """What an environment that keeps no data has: nothing is retained or protected."""
+    template = deepcopy(dict(stack.template))
+    for resource in template["Resources"].values():
+        resource.pop("DeletionPolicy", None)
+        resource.pop("UpdateReplacePolicy", None)
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            resource["Properties"]["DeletionProtectionEnabled"] = False
+        if resource["Type"] == "AWS::ElasticLoadBalancingV2::LoadBalancer":
+            resource["Properties"]["LoadBalancerAttributes"] = []
+    return replace(stack, template=template)
+
+
+def _is_gone(platform: LocalAws, name: str) -> bool:
+    stacks = platform.client("cloudformation").describe_stacks()["Stacks"]
+    return name not in {s["StackName"] for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"}
+
+
+def traces(platform: LocalAws, names: Names) -> list[str]:
+    """Everything that bears the environment's name."""
+    client = platform.client
+    found = [b["Name"] for b in client("s3").list_buckets()["Buckets"]]
+    found += client("dynamodb").list_tables()["TableNames"]
+    found += [r["RoleName"] for r in client("iam").list_roles()["Roles"]]
+    found += [g["logGroupName"] for g in client("logs").describe_log_groups()["logGroups"]]
+    found += [f["FunctionName"] for f in client("lambda").list_functions()["Functions"]]
+    found += [r["Name"] for r in client("events").list_rules()["Rules"]]
+    found += [t["TopicArn"] for t in client("sns").list_topics()["Topics"]]
+    found += [s["Name"] for s in client("secretsmanager").list_secrets()["SecretList"]]
+    found += client("kinesis").list_streams()["StreamNames"]
+    found += [d["Name"] for d in client("glue").get_databases()["DatabaseList"]]
+    found += [w["Name"] for w in client("athena").list_work_groups()["WorkGroups"]]
+    found += [a["AlarmName"] for a in client("cloudwatch").describe_alarms()["MetricAlarms"]]
+    found += [q["jobQueueName"] for q in client("batch").describe_job_queues()["jobQueues"]]
+    return [name for name in found if names.prefix in name or names.database in name]
 
 
 def test_a_stack_that_fails_names_the_resource_and_is_rolled_back(
@@ -227,7 +343,7 @@ def test_a_stack_that_failed_deploys_once_its_cause_is_gone(
 def test_a_template_too_large_to_send_goes_by_way_of_the_code_bucket(
     platform: LocalAws, deployer: Deployer, package: Package
 ) -> None:
-    deployer.deploy(synthesize(PROD), package, watcher=Watched())
+    deployer.deploy(prod_stacks(), package, watcher=Watched())
     template = {
         "Metadata": {"Notes": "x" * 60_000},
         "Resources": {"One": bucket("mlops-prod-large")},

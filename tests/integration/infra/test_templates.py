@@ -57,10 +57,92 @@ def test_templates_pass_cfn_lint(prod: list[Stack], local: list[Stack], tmp_path
     assert done.returncode == 0, done.stdout
 
 
+def test_what_the_local_aws_does_not_know_stands_in_stacks_of_its_own(prod: list[Stack]) -> None:
+    unknown = {
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+        "AWS::Budgets::Budget",
+        "AWS::EC2::FlowLog",
+    }
+    found = {
+        stack.name.removeprefix("mlops-prod-")
+        for stack in prod
+        for resource in stack.resources.values()
+        if resource["Type"] in unknown
+    }
+    assert found == {"scaling", "flows", "budget"}
+
+
+def test_services_run_behind_tls_and_cannot_be_written_to(prod: list[Stack]) -> None:
+    listener = the(prod, "AWS::ElasticLoadBalancingV2::Listener")
+    assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
+    assert "TLS13" in listener["SslPolicy"]
+    assert the(prod, "AWS::ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internal"
+    for task in of_type(prod, "AWS::ECS::TaskDefinition"):
+        (container,) = task["Properties"]["ContainerDefinitions"]
+        assert container["ReadonlyRootFilesystem"] is True
+        assert container["User"] == "10001:10001"
+        assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+
+
+def test_services_that_do_not_come_up_are_taken_back(prod: list[Stack]) -> None:
+    services = [s["Properties"] for s in of_type(prod, "AWS::ECS::Service")]
+    assert {s["ServiceName"] for s in services} == {
+        "mlops-prod-proxy",
+        "mlops-prod-inference",
+        "mlops-prod-downsync",
+    }
+    for service in services:
+        breaker = service["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
+        assert breaker == {"Enable": True, "Rollback": True}
+        network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
+        assert network["AssignPublicIp"] == "DISABLED"
+
+
+def test_tasks_follow_what_limits_them(prod: list[Stack]) -> None:
+    policies = [
+        p["Properties"] for p in of_type(prod, "AWS::ApplicationAutoScaling::ScalingPolicy")
+    ]
+    followed = {
+        p["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"][
+            "PredefinedMetricType"
+        ]
+        for p in policies
+    }
+    assert followed == {"ECSServiceAverageCPUUtilization", "ALBRequestCountPerTarget"}
+
+
+def test_every_alarm_tells_somebody(prod: list[Stack]) -> None:
+    alarms = [a["Properties"] for a in of_type(prod, "AWS::CloudWatch::Alarm")]
+    assert all(a["AlarmActions"] and a["OKActions"] for a in alarms)
+    names = {a["AlarmName"].removeprefix("mlops-prod-") for a in alarms}
+    assert {"errors", "slow", "proxy-gone", "redis-full", "downsync-late", "upsync-failed"} <= names
+
+
+def test_a_budget_tells_before_it_is_spent(prod: list[Stack]) -> None:
+    budget = the(prod, "AWS::Budgets::Budget")
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": 7000, "Unit": "USD"}
+    told = [n["Notification"] for n in budget["NotificationsWithSubscribers"]]
+    assert [(n["NotificationType"], n["Threshold"]) for n in told] == [
+        ("ACTUAL", 80),
+        ("FORECASTED", 100),
+    ]
+
+
+def test_the_network_says_who_spoke_to_whom(prod: list[Stack]) -> None:
+    assert the(prod, "AWS::EC2::FlowLog")["TrafficType"] == "ALL"
+
+
+def test_a_laptop_has_no_services_in_its_stacks(local: list[Stack]) -> None:
+    types = {r["Type"] for stack in local for r in stack.resources.values()}
+    assert not [kind for kind in types if kind.startswith(("AWS::ECS::", "AWS::ElasticLoad"))]
+
+
 def test_stacks_are_deployed_in_the_order_of_their_needs(prod: list[Stack]) -> None:
     assert [stack.name.removeprefix("mlops-prod-") for stack in prod] == [
-        *("identity", "service-identity", "foundation", "network"),
+        *("identity", "service-identity", "foundation", "network", "images"),
         *("cache", "functions", "jobs", "storage"),
+        *("services", "scaling", "watch", "flows", "budget"),
     ]
 
 
@@ -140,7 +222,7 @@ def test_prod_keeps_data_and_local_does_not(
 
 def test_prods_stacks_with_data_refuse_to_be_deleted(prod: list[Stack], local: list[Stack]) -> None:
     protected = {stack.name.removeprefix("mlops-prod-") for stack in prod if stack.protected}
-    assert protected == {"foundation", "network", "cache", "storage"}
+    assert protected == {"foundation", "network", "images", "cache", "storage"}
     assert not [stack for stack in local if stack.protected]
 
 
@@ -208,8 +290,9 @@ def test_a_deployer_that_fails_is_told_to_the_topic(prod: list[Stack]) -> None:
 
 
 def test_the_topic_is_encrypted_and_refuses_plain_http(prod: list[Stack]) -> None:
-    assert "KmsMasterKeyId" in the(prod, "AWS::SNS::Topic")
-    (policy,) = of_type(prod, "AWS::SNS::TopicPolicy")
+    topics = {t["Properties"]["TopicName"]: t for t in of_type(prod, "AWS::SNS::Topic")}
+    assert "KmsMasterKeyId" in topics["mlops-prod-events"]["Properties"]
+    (policy, _) = of_type(prod, "AWS::SNS::TopicPolicy")
     assert denies(policy)[0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
@@ -308,6 +391,7 @@ def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
         (Role.FEATURE_JOB, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.SCHEDULER, {"Service": "scheduler.amazonaws.com"}),
         (Role.INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
+        (Role.SERVICE_INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
     ],
 )
 def test_a_service_role_is_assumed_by_its_service_alone(

@@ -32,7 +32,45 @@ DEPLOYED = (
     "AWS::SNS::TopicPolicy",
     "AWS::SecretsManager::Secret",
 )
+SERVICES = (
+    "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::ECR::Repository",
+    "AWS::ECS::Cluster",
+    "AWS::ECS::Service",
+    "AWS::ECS::TaskDefinition",
+    "AWS::ElasticLoadBalancingV2::Listener",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    "AWS::ElasticLoadBalancingV2::TargetGroup",
+    "AWS::Logs::LogGroup",
+    "AWS::SNS::Topic",
+    "AWS::SNS::TopicPolicy",
+    "AWS::ServiceDiscovery::HttpNamespace",
+)
+"""What the role of the services deploys."""
 UNUSED = {
+    "AWS::ApplicationAutoScaling::ScalableTarget": (
+        *("cloudwatch:", "iam:", "lambda:", "application-autoscaling:DeleteScheduledAction"),
+        *("application-autoscaling:DescribeScheduledActions",),
+        *("application-autoscaling:PutScheduledAction",),
+    ),
+    "AWS::ECR::Repository": ("kms:", "ecr:DeleteRepositoryPolicy", "ecr:SetRepositoryPolicy"),
+    "AWS::ECS::Cluster": (
+        *("iam:", "kms:", "ecs:PutAccountSetting", "ecs:PutClusterCapacityProviders"),
+    ),
+    "AWS::ECS::TaskDefinition": ("iam:GetRole",),
+    "AWS::ElasticLoadBalancingV2::Listener": ("cognito-idp:",),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": (
+        *("ec2:DescribeIpamPools", "elasticloadbalancing:DescribeCapacityReservation"),
+        *("elasticloadbalancing:ModifyCapacityReservation", "elasticloadbalancing:ModifyIpPools"),
+        "elasticloadbalancing:SetIpAddressType",
+    ),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": (
+        "elasticloadbalancing:DeregisterTargets",
+        "elasticloadbalancing:RegisterTargets",
+    ),
     "AWS::Athena::WorkGroup": ("kms:", "s3:", "iam:"),
     "AWS::DynamoDB::Table": (
         *("kinesis:", "kms:", "logs:", "s3:", "iam:"),
@@ -114,14 +152,24 @@ def handled_by_cloudformation(resource_type: str) -> frozenset[str]:
     return frozenset(need for handler in handlers for need in handler.get("permissions", ()))
 
 
-@pytest.mark.parametrize("resource_type", DEPLOYED)
-def test_cloudformations_role_covers_the_types_own_needs(resource_type: str) -> None:
-    granted = {a for grant in grants_of(Role.INFRASTRUCTURE, NAMES) for a in grant.actions}
+@pytest.mark.parametrize(
+    ("role", "resource_type"),
+    [(Role.INFRASTRUCTURE, kind) for kind in DEPLOYED]
+    + [(Role.SERVICE_INFRASTRUCTURE, kind) for kind in SERVICES],
+)
+def test_cloudformations_role_covers_the_types_own_needs(role: Role, resource_type: str) -> None:
+    granted = {a for grant in grants_of(role, NAMES) for a in grant.actions}
     needed = {
         permission
         for permission in handled_by_cloudformation(resource_type)
         if not permission.startswith(UNUSED.get(resource_type, ()))
     }
-    if resource_type == "AWS::Lambda::Function":
+    if resource_type in {"AWS::Lambda::Function", "AWS::ECS::Service"}:
         assert "iam:PassRole" in needed
     assert needed <= granted
+
+
+def test_the_role_of_services_can_do_nothing_but_what_their_types_need() -> None:
+    needed = {need for kind in SERVICES for need in handled_by_cloudformation(kind)}
+    granted = {a for g in grants_of(Role.SERVICE_INFRASTRUCTURE, NAMES) for a in g.actions}
+    assert granted - needed == {"ssm:GetParameters"}

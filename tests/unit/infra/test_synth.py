@@ -25,6 +25,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         asked.append(out)
         out.mkdir(parents=True)
         entry = {"name": "a", "template": "a.json", "protected": True, "administered": False}
+        entry["role"] = "infrastructure"
         (out / synth.INDEX).write_text(json.dumps([entry]))
         (out / "a.json").write_text(json.dumps({"Resources": {}, "Parameters": {"CodeKey": {}}}))
 

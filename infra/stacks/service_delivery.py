@@ -1,0 +1,231 @@
+"""What CloudFormation may do when Jenkins has it deploy services: images, tasks, balancer, alarms.
+
+A role of its own: a policy has 10,240 bytes at most, and what shapes services touches no data.
+Service-linked roles of ECS, of load balancing and of autoscaling an administrator makes once.
+"""
+
+from __future__ import annotations
+
+from infra.stacks.grants import Grant, arn
+from mlops.names import Names, Role
+
+RUN_AS = (Role.SERVING, Role.DOWNSYNC)
+
+
+def deploy_services(names: Names) -> tuple[Grant, ...]:
+    """The grants of the role that CloudFormation acts as for the services' stacks."""
+    return (
+        *_images(names),
+        *_tasks(names),
+        *_balancer(names),
+        *_scaling(names),
+        *_alarms(names),
+        _logs(names),
+        Grant("FindLogs", ("logs:DescribeLogGroups",), ("*",)),
+        Grant(
+            "ReadCertificate",
+            ("ssm:GetParameters",),
+            (arn(names, "ssm", f"parameter{names.certificate_parameter}"),),
+        ),
+    )
+
+
+def _images(names: Names) -> tuple[Grant, ...]:
+    """Repositories, never their images."""
+    return (
+        Grant(
+            "Repositories",
+            (
+                "ecr:CreateRepository",
+                "ecr:DeleteLifecyclePolicy",
+                "ecr:DeleteRepository",
+                "ecr:DescribeRepositories",
+                "ecr:GetLifecyclePolicy",
+                "ecr:GetRepositoryPolicy",
+                "ecr:ListTagsForResource",
+                "ecr:PutImageScanningConfiguration",
+                "ecr:PutImageTagMutability",
+                "ecr:PutLifecyclePolicy",
+                "ecr:TagResource",
+                "ecr:UntagResource",
+            ),
+            (arn(names, "ecr", f"repository/{names.prefix}-*"),),
+        ),
+    )
+
+
+def _tasks(names: Names) -> tuple[Grant, ...]:
+    own = (
+        arn(names, "ecs", f"cluster/{names.prefix}"),
+        arn(names, "ecs", f"service/{names.prefix}/{names.prefix}-*"),
+        arn(names, "ecs", f"service-deployment/{names.prefix}/{names.prefix}-*"),
+        arn(names, "ecs", f"task-definition/{names.prefix}-*:*"),
+    )
+    return (
+        Grant(
+            "Services",
+            (
+                "ecs:CreateCluster",
+                "ecs:CreateService",
+                "ecs:DeleteCluster",
+                "ecs:DeleteService",
+                "ecs:DescribeClusters",
+                "ecs:DescribeServiceDeployments",
+                "ecs:DescribeServices",
+                "ecs:ListServiceDeployments",
+                "ecs:ListTagsForResource",
+                "ecs:RegisterTaskDefinition",
+                "ecs:StopServiceDeployment",
+                "ecs:TagResource",
+                "ecs:UntagResource",
+                "ecs:UpdateCluster",
+                "ecs:UpdateClusterSettings",
+                "ecs:UpdateService",
+            ),
+            own,
+        ),
+        Grant("Tasks", ("ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"), ("*",)),
+        Grant(
+            "RunServicesAsTheirRoles",
+            ("iam:PassRole",),
+            tuple(names.role_arn(role) for role in RUN_AS),
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+        Grant(
+            "Namespace",
+            (
+                "servicediscovery:CreateHttpNamespace",
+                "servicediscovery:DeleteNamespace",
+                "servicediscovery:GetNamespace",
+                "servicediscovery:GetOperation",
+                "servicediscovery:ListTagsForResource",
+                "servicediscovery:TagResource",
+                "servicediscovery:UntagResource",
+                "servicediscovery:UpdateHttpNamespace",
+            ),
+            ("*",),
+        ),
+    )
+
+
+def _balancer(names: Names) -> tuple[Grant, ...]:
+    kinds = ("loadbalancer/app", "listener/app", "targetgroup")
+    return (
+        Grant(
+            "Balancer",
+            (
+                "elasticloadbalancing:AddTags",
+                "elasticloadbalancing:CreateListener",
+                "elasticloadbalancing:CreateLoadBalancer",
+                "elasticloadbalancing:CreateTargetGroup",
+                "elasticloadbalancing:DeleteListener",
+                "elasticloadbalancing:DeleteLoadBalancer",
+                "elasticloadbalancing:DeleteTargetGroup",
+                "elasticloadbalancing:ModifyListener",
+                "elasticloadbalancing:ModifyListenerAttributes",
+                "elasticloadbalancing:ModifyLoadBalancerAttributes",
+                "elasticloadbalancing:ModifyTargetGroup",
+                "elasticloadbalancing:ModifyTargetGroupAttributes",
+                "elasticloadbalancing:RemoveTags",
+                "elasticloadbalancing:SetSecurityGroups",
+                "elasticloadbalancing:SetSubnets",
+            ),
+            tuple(arn(names, "elasticloadbalancing", f"{k}/{names.prefix}*") for k in kinds),
+        ),
+        Grant(
+            "FindBalancer",
+            (
+                "ec2:DescribeVpcs",
+                "elasticloadbalancing:DescribeListenerAttributes",
+                "elasticloadbalancing:DescribeListeners",
+                "elasticloadbalancing:DescribeLoadBalancerAttributes",
+                "elasticloadbalancing:DescribeLoadBalancers",
+                "elasticloadbalancing:DescribeTags",
+                "elasticloadbalancing:DescribeTargetGroupAttributes",
+                "elasticloadbalancing:DescribeTargetGroups",
+                "elasticloadbalancing:DescribeTargetHealth",
+            ),
+            ("*",),
+        ),
+    )
+
+
+def _scaling(names: Names) -> tuple[Grant, ...]:
+    """Targets have ids of AWS's making; which service they are of is a condition."""
+    return (
+        Grant(
+            "Scaling",
+            (
+                "application-autoscaling:DeleteScalingPolicy",
+                "application-autoscaling:DeregisterScalableTarget",
+                "application-autoscaling:ListTagsForResource",
+                "application-autoscaling:PutScalingPolicy",
+                "application-autoscaling:RegisterScalableTarget",
+                "application-autoscaling:TagResource",
+                "application-autoscaling:UntagResource",
+            ),
+            (arn(names, "application-autoscaling", "scalable-target/*"),),
+            {"StringEqualsIfExists": {"application-autoscaling:service-namespace": "ecs"}},
+        ),
+        Grant(
+            "FindScaling",
+            (
+                "application-autoscaling:DescribeScalableTargets",
+                "application-autoscaling:DescribeScalingPolicies",
+                "cloudwatch:GetMetricData",
+            ),
+            ("*",),
+        ),
+    )
+
+
+def _alarms(names: Names) -> tuple[Grant, ...]:
+    dashboard = f"arn:aws:cloudwatch::{names.account}:dashboard/{names.prefix}"
+    return (
+        Grant(
+            "Alarms",
+            (
+                "cloudwatch:DeleteAlarms",
+                "cloudwatch:DeleteDashboards",
+                "cloudwatch:DescribeAlarms",
+                "cloudwatch:GetDashboard",
+                "cloudwatch:ListTagsForResource",
+                "cloudwatch:PutDashboard",
+                "cloudwatch:PutMetricAlarm",
+                "cloudwatch:TagResource",
+                "cloudwatch:UntagResource",
+            ),
+            (arn(names, "cloudwatch", f"alarm:{names.prefix}-*"), dashboard),
+        ),
+        Grant(
+            "Topic",
+            (
+                "sns:CreateTopic",
+                "sns:DeleteTopic",
+                "sns:GetDataProtectionPolicy",
+                "sns:GetTopicAttributes",
+                "sns:ListSubscriptionsByTopic",
+                "sns:ListTagsForResource",
+                "sns:SetTopicAttributes",
+                "sns:TagResource",
+                "sns:UntagResource",
+            ),
+            (names.alarms_topic_arn,),
+        ),
+    )
+
+
+def _logs(names: Names) -> Grant:
+    return Grant(
+        "Logs",
+        (
+            "logs:CreateLogGroup",
+            "logs:DeleteLogGroup",
+            "logs:DeleteRetentionPolicy",
+            "logs:ListTagsForResource",
+            "logs:PutRetentionPolicy",
+            "logs:TagResource",
+            "logs:UntagResource",
+        ),
+        (arn(names, "logs", f"log-group:{names.service_logs('*')}"),),
+    )
