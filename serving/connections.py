@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import ClassVar
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from mlops.errors import MlopsError
 from serving.answers import error_response
@@ -18,6 +22,12 @@ from serving.errors import Overloaded, RequestTooSlow
 from serving.upgrades import OneProtocol
 
 log = logging.getLogger("serving.connections")
+
+WHOLE = "mlops.whole"
+"""The ASGI extension that takes status, headers and body of an answer at once, and says whether it
+wrote them: one packet, where two messages make two, and wake the caller twice."""
+_COPIED = 16_384
+"""Bytes up to which a body is put behind its head in memory."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,10 @@ class LimitedConnection(OneProtocol):
         self._incomplete = True
         super().on_message_begin()
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.scope["extensions"] = {WHOLE: {"write": partial(write_whole, self.cycle)}}
+
     def on_message_complete(self) -> None:
         self._incomplete = False
         super().on_message_complete()
@@ -105,6 +119,58 @@ class LimitedConnection(OneProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def write_whole(
+    cycle: RequestResponseCycle,
+    status: int,
+    headers: Iterable[tuple[bytes, bytes]],
+    body: bytes,
+) -> bool:
+    """Write an answer at once; False where it is left to uvicorn, message by message.
+
+    headers: names in lower case, the body's length among them.
+    """
+    if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+        return False
+    head = _head(cycle, status, headers, len(body))
+    if head is None:
+        return False
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    if len(body) <= _COPIED:
+        cycle.transport.write(head + body)
+    else:
+        cycle.transport.writelines((head, body))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
+
+
+def _head(
+    cycle: RequestResponseCycle,
+    status: int,
+    headers: Iterable[tuple[bytes, bytes]],
+    length: int,
+) -> bytes | None:
+    """None where there is more to it than a status and plain lines."""
+    if cycle.scope["method"] == "HEAD":
+        return None
+    sent = [*cycle.default_headers, *headers]
+    parts, known = [STATUS_LINE[status]], -1
+    for name, value in sent:
+        if name == b"content-length":
+            known = int(value)
+        elif name in (b"connection", b"transfer-encoding"):
+            return None
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+    head, lines = b"".join(parts), len(sent) + (2 if cycle.keep_alive else 3)
+    # A value that ends its line could say whatever follows: uvicorn refuses it by name.
+    is_sound = head.count(b"\r") == head.count(b"\n") == lines
+    return head if known == length and is_sound else None
 
 
 def _encoded(error: MlopsError) -> bytes:

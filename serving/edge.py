@@ -7,16 +7,16 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.answers import error_response
+from serving.connections import WHOLE
 from serving.errors import BodyTooLarge
-from serving.logs import request_id
+from serving.logs import ACCESS, access, request_id
 from serving.spans import RequestTrace, Tracing
 
 REQUEST_ID = "X-Request-Id"
@@ -37,11 +37,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _CALLER_LEFT = 499
 """The status of a request that nobody waited for, as proxies log it."""
 
-log = logging.getLogger("serving.access")
+log = logging.getLogger(ACCESS)
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(NamedTuple):
     """A finished request, without anything that the caller sent."""
 
     method: str
@@ -78,8 +77,9 @@ class Edge:
             await self.app(scope, receive, send)
             return
         given, length = announced(scope)
-        request_id.set(accept_request_id(given))
-        exchange = _Exchange(scope, receive, send, self._max_body)
+        identity = accept_request_id(given)
+        request_id.set(identity)
+        exchange = _Exchange(scope, receive, send, identity, self._max_body)
         if self._tracing is None or scope["path"] in _QUIET:
             await self._serve(exchange, length, None)
         else:
@@ -88,8 +88,11 @@ class Edge:
 
     async def _serve(self, exchange: _Exchange, length: str, trace: RequestTrace | None) -> None:
         self.under_way += 1
+        app = self.app
+        if length.isdigit() and int(length) > self._max_body:
+            app = error_response(too_large(self._max_body))
         try:
-            await self._answer(exchange, length)
+            await app(exchange.scope, exchange.receive, exchange.send)
         except Exception:
             if not exchange.answering:
                 raise
@@ -102,30 +105,29 @@ class Edge:
                 failed = exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 describe(trace, answered, exchange.facts, failed=failed)
 
-    async def _answer(self, exchange: _Exchange, length: str) -> None:
-        if length.isdigit() and int(length) > self._max_body:
-            refusal = error_response(too_large(self._max_body))
-            await refusal(exchange.scope, exchange.receive, exchange.send)
-        else:
-            await self.app(exchange.scope, exchange.receive, exchange.send)
-
 
 class _Exchange:
     """One request under way: counts what comes in, marks what goes out."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body: int) -> None:
-        scope.setdefault("state", {})["log"] = {}
+    __slots__ = (
+        *("_identity", "_max_body", "_read", "_receive", "_send", "_start", "_started"),
+        *("facts", "scope", "status"),
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, identity: str, max_body: int
+    ) -> None:
+        self.facts: dict[str, Any] = {}
+        """What the app found out about the request: no id, no value, no key."""
+        scope.setdefault("state", {})["log"] = self.facts
         self.scope = scope
         self._receive, self._send = receive, send
+        self._identity = identity.encode()
         self._max_body, self._read = max_body, 0
         self._started = time.perf_counter()
+        self._start: Message | None = None
+        """The answer's head, until there is something to send behind it."""
         self.status: int = _CALLER_LEFT
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the app found out about the request: no id, no value, no key."""
-        found: dict[str, Any] = self.scope["state"]["log"]
-        return found
 
     @property
     def answering(self) -> bool:
@@ -141,17 +143,33 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            identity = (request_id.get() or "").encode()
-            message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, identity)]
+            message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, self._identity)]
+            self._start = message
+            return
+        start, self._start = self._start, None
+        if start is not None:
+            if self._sent_whole(start, message):
+                return
+            await self._send(start)
         await self._send(message)
+
+    def _sent_whole(self, start: Message, message: Message) -> bool:
+        """Whether the server took the answer in one piece."""
+        way = self.scope.get("extensions", {}).get(WHOLE)
+        if way is None or message.get("more_body", False):
+            return False
+        whole: bool = way["write"](start["status"], start["headers"], message.get("body", b""))
+        return whole
 
     def answered(self) -> Answered:
         route = getattr(self.scope.get("route"), "path", "unmatched")
         seconds = time.perf_counter() - self._started
         method = self.scope["method"]
         known = method if method in _METHODS else "other"
-        model, version = self.facts.get("model"), self.facts.get("version")
-        return Answered(known, route, self.status, seconds, model, version)
+        facts = self.facts
+        return Answered(
+            known, route, self.status, seconds, facts.get("model"), facts.get("version")
+        )
 
 
 def record(
@@ -159,18 +177,17 @@ def record(
 ) -> None:
     """Count it, and log a line of it with what the app found out."""
     observe(answered)
-    quiet = answered.route in _QUIET and answered.status in _FINE
-    log.log(
-        logging.DEBUG if quiet else logging.INFO,
-        "request",
-        extra={
-            "method": answered.method,
-            "route": answered.route,
-            "status": answered.status,
-            "ms": round(answered.seconds * 1000, 3),
-            **facts,
-        },
-    )
+    line = {
+        "method": answered.method,
+        "route": answered.route,
+        "status": answered.status,
+        "ms": round(answered.seconds * 1000, 3),
+        **facts,
+    }
+    if answered.route in _QUIET and answered.status in _FINE:
+        log.debug("request", extra=line)
+    else:
+        access.add(line)
 
 
 def describe(

@@ -7,24 +7,30 @@ grows with each deployment for as long as the process lives.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
-
-Metric = TypeVar("Metric", Counter, Histogram, Gauge)
+Bound_co = TypeVar("Bound_co", covariant=True)
 
 KEPT_VERSIONS = 8
 """How many of a model's newest versions keep their series beside those that are deployed."""
 
 
-class Series(Generic[Metric]):
+class Metric(Protocol[Bound_co]):
+    """What has a series for each combination of its labels."""
+
+    def labels(self, *labels: str) -> Bound_co: ...
+
+    def remove(self, *labels: str) -> None: ...
+
+
+class Series(Generic[Bound_co]):
     """A metric with labels."""
 
-    def __init__(self, metric: Metric) -> None:
-        self._metric: Metric = metric
-        self._bound: dict[tuple[str, ...], Metric] = {}
+    def __init__(self, metric: Metric[Bound_co]) -> None:
+        self._metric = metric
+        self._bound: dict[tuple[str, ...], Bound_co] = {}
 
-    def at(self, *labels: str) -> Metric:
+    def at(self, *labels: str) -> Bound_co:
         """The series of these labels, in the metric's order."""
         bound = self._bound.get(labels)
         if bound is None:
@@ -42,7 +48,7 @@ class Series(Generic[Metric]):
 class VersionSeries:
     """Several metrics whose first two labels are model and version."""
 
-    def __init__(self, *series: Series[Counter] | Series[Histogram]) -> None:
+    def __init__(self, *series: Series[Any]) -> None:
         self._series = series
 
     def keep(self, model: str, versions: Collection[int]) -> None:

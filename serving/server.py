@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import resource
 import signal
 import socket
@@ -21,6 +22,8 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than callers and load balancers (60 s) keep an idle connection: they close it, not we,
 so that no request meets a connection that is being closed."""
 _FILES = 65_536
+_GARBAGE = (20_000, 20, 50)
+"""New objects after which the young ones are looked through, and how often older ones are."""
 PARTING_SECONDS = 0.25
 """How long answers say that their connection ends before those that are silent are closed: a
 caller that goes on asking learns of the end by an answer, not by a lost request."""
@@ -53,6 +56,10 @@ def bind(host: str, port: int, *, setting: str) -> socket.socket:
 class _PartingServer(uvicorn.Server):
     """Tells callers that it goes before it closes their connections."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        keep_what_is_loaded()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connections, say so in every answer, and only then close what is silent."""
         state = self.server_state
@@ -80,6 +87,16 @@ class _PartingServer(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
+
+
+def keep_what_is_loaded() -> None:
+    """Let the garbage collector pass over what stays: looking through it takes 0.1 s of silence.
+
+    Requests leave hardly any cycles behind, so it need not look for those so often either.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
 
 
 def _accept_all(listener: socket.socket) -> list[socket.socket]:
@@ -125,6 +142,8 @@ def configure(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
+        ws="none",
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),

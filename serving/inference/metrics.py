@@ -25,39 +25,8 @@ class InferenceMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._requests = self._counter(
-            "requests", "Answered requests, REST and gRPC.", "route", "method", "status"
-        )
-        self._request_seconds = self._histogram(
-            "request_seconds", "From the first byte in to the last byte out.", "route"
-        )
-        self._model_seconds = self._histogram(
-            "model_seconds", "The same, of requests that a version answered.", "model", "version"
-        )
-        versioned = {
-            name: self._histogram(name, says, "model", "version", buckets=buckets)
-            for name, says, buckets in (
-                ("run_seconds", "From a request's tensors to its outputs.", _SECONDS),
-                ("queue_seconds", "How long a request waited for its run.", _SECONDS),
-                ("onnx_seconds", "One run of the graph, for all who were joined.", _SECONDS),
-                ("rows", "Rows per request.", _ROWS),
-                ("batch_rows", "Rows per run.", _ROWS),
-                ("batch_requests", "Requests that were joined into one run.", _BATCHES),
-            )
-        }
-        self._run_seconds, self._queue_seconds = (
-            versioned["run_seconds"],
-            versioned["queue_seconds"],
-        )
-        self._onnx_seconds, self._rows = versioned["onnx_seconds"], versioned["rows"]
-        self._batch_rows, self._batches = versioned["batch_rows"], versioned["batch_requests"]
-        self._errors = self._counter(
-            "errors", "Requests that a model did not answer, by the error's code.", "model", "code"
-        )
-        self._failures = self._counter(
-            "load_failures", "Failed attempts to load a version.", "model", "version"
-        )
-        self._by_version = VersionSeries(self._model_seconds, *versioned.values(), self._failures)
+        self._count_requests()
+        self._count_runs()
         self._under_way = self._gauge(
             "requests_under_way", "Requests that came and are not answered, over REST."
         )
@@ -71,6 +40,45 @@ class InferenceMetrics:
             }
         )
         self.registry.register(self._versions)
+
+    def _count_requests(self) -> None:
+        self._requests = self._counter(
+            "requests", "Answered requests, REST and gRPC.", "route", "method", "status"
+        )
+        self._request_seconds = self._histogram(
+            "request_seconds", "From the first byte in to the last byte out.", "route"
+        )
+        self._errors = self._counter(
+            "errors", "Requests that a model did not answer, by the error's code.", "model", "code"
+        )
+
+    def _count_runs(self) -> None:
+        def versioned(
+            name: str, says: str, buckets: tuple[float, ...] = _SECONDS
+        ) -> Series[Histogram]:
+            return self._histogram(name, says, "model", "version", buckets=buckets)
+
+        self._model_seconds = versioned(
+            "model_seconds",
+            "From the first byte in to the last byte out, of requests that a version answered.",
+        )
+        self._run_seconds = versioned("run_seconds", "From a request's tensors to its outputs.")
+        self._queue_seconds = versioned("queue_seconds", "How long a request waited for its run.")
+        self._onnx_seconds = versioned(
+            "onnx_seconds", "One run of the graph, for all who were joined."
+        )
+        self._rows = versioned("rows", "Rows per request.", _ROWS)
+        self._batch_rows = versioned("batch_rows", "Rows per run.", _ROWS)
+        self._batches = versioned(
+            "batch_requests", "Requests that were joined into one run.", _BATCHES
+        )
+        self._failures = self._counter(
+            "load_failures", "Failed attempts to load a version.", "model", "version"
+        )
+        self._by_version = VersionSeries(
+            *(self._model_seconds, self._run_seconds, self._queue_seconds, self._onnx_seconds),
+            *(self._rows, self._batch_rows, self._batches, self._failures),
+        )
 
     def _counter(self, name: str, says: str, *labels: str) -> Series[Counter]:
         return Series(Counter(f"mlops_inference_{name}", says, labels, registry=self.registry))

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from serving.edge import Answered
 from serving.gauges import VersionGauges
@@ -17,6 +17,7 @@ from serving.proxy.read_counts import ReadCounts
 from serving.proxy.traffic_metrics import TrafficMetrics
 from serving.series import Series, VersionSeries
 from serving.spans import RequestTrace, current
+from serving.tallies import Spread, Spreads, Tallies, Tally
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0015, 0.0025, 0.004, 0.006, 0.01, 0.015, 0.025),
@@ -28,20 +29,51 @@ _ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class ProxyMetrics:
-    """Counters of one process, in a registry of their own."""
+    """Counters of one process, in a registry of their own; for its event loop alone."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._count_requests()
+        self._count_predictions()
+        self._count_redis()
+        self.features = FeatureCounts(
+            "mlops_proxy_features", "Features by the status that they were found with."
+        )
+        self.reads = ReadCounts()
+        self._versions = VersionGauges(
+            {
+                "mlops_proxy_version_active": "1 for the version that answers.",
+                "mlops_proxy_version_behind": "1 where what is deployed is not what answers.",
+            }
+        )
+        for collector in (self.features, self.reads, self._versions):
+            self.registry.register(collector)
+        self.traffic = TrafficMetrics(self.registry)
+        self._shown: set[str] = set()
+
+    def _count_requests(self) -> None:
         self._requests = self._counter(
             "requests", "Answered requests.", "route", "method", "status"
         )
         self._request_seconds = self._histogram(
             "request_seconds", "From the first byte in to the last byte out.", "route"
         )
+        self._under_way = Gauge(
+            "mlops_proxy_requests_under_way",
+            "Requests that came and are not answered.",
+            registry=self.registry,
+        )
+        self._pushes = self._counter(
+            "pushed_rows",
+            "Rows that were pushed, by push source and by what became of them.",
+            *("push_source", "outcome"),
+        )
+
+    def _count_predictions(self) -> None:
         self._model_seconds = self._histogram(
             "model_seconds",
-            "The same, of requests that a version answered.",
+            "From the first byte in to the last byte out, of requests that a version answered.",
             *("model", "version"),
         )
         self._stage_seconds = self._histogram(
@@ -52,70 +84,34 @@ class ProxyMetrics:
         self._instances = self._histogram(
             "instances", "Instances per prediction.", "model", "version", buckets=_ROWS
         )
-        self.features = FeatureCounts(
-            "mlops_proxy_features", "Features by the status that they were found with."
-        )
-        self.registry.register(self.features)
-        self.reads = ReadCounts()
-        self.registry.register(self.reads)
-        self._errors = self._counter(
-            "errors",
-            "Instances, or whole requests, that were not answered, by the error's code.",
-            "model",
-            "code",
-        )
-        self._pushes = self._counter(
-            "pushed_rows",
-            "Rows that were pushed, by push source and by what became of them.",
-            *("push_source", "outcome"),
-        )
-        self._redis = Histogram(
-            "mlops_proxy_redis_seconds",
-            "Round trips to Redis, lost ones too.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._redis_keys = Histogram(
-            "mlops_proxy_redis_keys",
-            "Keys that were asked for in one round trip.",
-            buckets=_ROWS,
-            registry=self.registry,
-        )
-        self._redis_failures = Counter(
-            "mlops_proxy_redis_failures",
-            "Round trips to Redis without an answer.",
-            registry=self.registry,
-        )
         self._scores = self._histogram(
             "score", "Distribution of the scores.", "model", "version", buckets=_SCORES
         )
-        self._under_way = Gauge(
-            "mlops_proxy_requests_under_way",
-            "Requests that came and are not answered.",
-            registry=self.registry,
+        self._errors = self._counter(
+            "errors",
+            "Instances, or whole requests, that were not answered, by the error's code.",
+            *("model", "code"),
         )
         self._by_version = VersionSeries(
             self._model_seconds, self._stage_seconds, self._instances, self._scores
         )
-        self._versions = VersionGauges(
-            {
-                "mlops_proxy_version_active": "1 for the version that answers.",
-                "mlops_proxy_version_behind": "1 where what is deployed is not what answers.",
-            }
-        )
-        self.registry.register(self._versions)
-        self.traffic = TrafficMetrics(self.registry)
-        self._shown: set[str] = set()
 
-    def _counter(self, name: str, says: str, *labels: str) -> Series[Counter]:
-        return Series(Counter(f"mlops_proxy_{name}", says, labels, registry=self.registry))
+    def _count_redis(self) -> None:
+        self._redis = self._histogram("redis_seconds", "Round trips to Redis, lost ones too.").at()
+        self._redis_keys = self._histogram(
+            "redis_keys", "Keys that were asked for in one round trip.", buckets=_ROWS
+        ).at()
+        self._redis_failures = self._counter(
+            "redis_failures", "Round trips to Redis without an answer."
+        ).at()
+
+    def _counter(self, name: str, says: str, *labels: str) -> Series[Tally]:
+        return Series(Tallies(f"mlops_proxy_{name}", says, labels, registry=self.registry))
 
     def _histogram(
         self, name: str, says: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
-    ) -> Series[Histogram]:
-        made = Histogram(
-            f"mlops_proxy_{name}", says, labels, buckets=buckets, registry=self.registry
-        )
+    ) -> Series[Spread]:
+        made = Spreads(f"mlops_proxy_{name}", says, labels, buckets=buckets, registry=self.registry)
         return Series(made)
 
     def watch(self, under_way: Callable[[], float]) -> None:
@@ -173,7 +169,7 @@ class Stage:
 
     __slots__ = ("_model", "_name", "_seconds", "_span", "_started", "_version")
 
-    def __init__(self, seconds: Histogram, model: str, version: str, name: str) -> None:
+    def __init__(self, seconds: Spread, model: str, version: str, name: str) -> None:
         self._seconds = seconds
         self._model, self._version, self._name = model, version, name
 

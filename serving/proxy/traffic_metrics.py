@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from serving.series import Series, VersionSeries
+from serving.tallies import Spreads, Tallies, Tally
 
 _DIFFERENCES = (0.0, 1e-6, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -13,8 +14,8 @@ class TrafficMetrics:
     """Counters of one process, in the proxy's registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, says: str, *labels: str) -> Series[Counter]:
-            return Series(Counter(f"mlops_proxy_{name}", says, labels, registry=registry))
+        def counter(name: str, says: str, *labels: str) -> Series[Tally]:
+            return Series(Tallies(f"mlops_proxy_{name}", says, labels, registry=registry))
 
         self._answers = counter(
             "answers",
@@ -33,7 +34,7 @@ class TrafficMetrics:
             *("model", "version", "outcome"),
         )
         self._differences = Series(
-            Histogram(
+            Spreads(
                 "mlops_proxy_shadow_difference",
                 "How far a shadow's score is from the one that was answered.",
                 ["model", "version"],

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import orjson
 import pytest
 
+from serving.logs import ACCESS, AccessLines, JsonFormatter, request_id
 from tests.json_lines import json_lines
 from tests.serving_examples import INSTANCE
 from tests.serving_processes import Services
@@ -63,3 +72,61 @@ async def test_machines_that_ask_for_health_leave_no_line(services: Services) ->
         await services.proxy.get("/metrics")
         await services.inference.get("/v2/health/live")
     assert lines == []
+
+
+LINE: dict[str, Any] = {"method": "POST", "route": "/r", "status": 200, "ms": 1.5, "caller": "c"}
+
+
+@pytest.fixture
+def lines() -> Iterator[AccessLines]:
+    """Lines that are written together."""
+    made = AccessLines()
+    made.write_to(io.StringIO())
+    yield made
+    made.write_to(None)
+
+
+def written(lines: AccessLines) -> list[dict[str, Any]]:
+    stream = lines._stream
+    assert isinstance(stream, io.StringIO)
+    return [orjson.loads(line) for line in stream.getvalue().splitlines()]
+
+
+async def test_a_line_that_was_gathered_says_what_its_logger_would(lines: AccessLines) -> None:
+    request_id.set("order-17")
+    lines.add(LINE)
+    lines.flush()
+    record = logging.makeLogRecord({"name": ACCESS, "levelname": "INFO", "msg": "request", **LINE})
+    logged = orjson.loads(JsonFormatter().format(record))
+    (gathered,) = written(lines)
+    times = [datetime.fromisoformat(line.pop("time")) for line in (logged, gathered)]
+    assert gathered == logged
+    assert abs((times[1] - times[0]).total_seconds()) < 60
+
+
+async def test_lines_are_written_together_and_by_themselves(
+    lines: AccessLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.logs._GATHERED_SECONDS", 0.0)
+    for status in (200, 503):
+        lines.add(LINE | {"status": status})
+    assert written(lines) == []
+    await asyncio.sleep(0.01)
+    assert [line["status"] for line in written(lines)] == [200, 503]
+
+
+async def test_no_more_lines_wait_than_are_bounded(
+    lines: AccessLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.logs._MOST_GATHERED", 3)
+    for _ in range(4):
+        lines.add(LINE)
+    assert len(written(lines)) == 3
+
+
+async def test_what_waits_is_written_before_the_lines_go_elsewhere(lines: AccessLines) -> None:
+    stream = lines._stream
+    assert isinstance(stream, io.StringIO)
+    lines.add(LINE)
+    lines.write_to(None)
+    assert orjson.loads(stream.getvalue())["route"] == "/r"
