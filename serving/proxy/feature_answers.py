@@ -40,6 +40,15 @@ def write_answer(
     service: str, tables: Sequence[ViewTable], rows: EntityRows, shown: Shown, *, identity: str
 ) -> bytes:
     """The body: a column of values, and of statuses, for each 'view:feature'."""
+    return orjson.dumps(
+        build_answer(service, tables, rows, shown, identity=identity), option=OPTIONS
+    )
+
+
+def build_answer(
+    service: str, tables: Sequence[ViewTable], rows: EntityRows, shown: Shown, *, identity: str
+) -> dict[str, Any]:
+    """The same, not written yet."""
     features: dict[str, Any] = {}
     for table in tables:
         _add_view(features, table, shown)
@@ -52,7 +61,7 @@ def write_answer(
         body["event_times"] = {table.read.view.name: event_times(table) for table in tables}
     if rows.errors:
         body["errors"] = [_error(row, error) for row, error in sorted(rows.errors.items())]
-    return orjson.dumps(body, option=OPTIONS)
+    return body
 
 
 def _error(row: int, error: MlopsError) -> dict[str, Any]:
@@ -91,6 +100,9 @@ def _present(count: int) -> orjson.Fragment:
 def event_times(table: ViewTable) -> Any:
     """Per row the time, null where the row has none."""
     if isinstance(table.events, np.ndarray):
+        first = table.events[0]
+        if (table.events == first).all():
+            return [_time(int(first))] * len(table.events)
         return table.events.view("datetime64[us]")
     if table.is_plain:
         return [_time(event) for event in table.events]

@@ -20,6 +20,7 @@ from mlops.plan import (
 from mlops.stores.online import OnlineReader, OnlineStore
 from serving.errors import FeaturesUnavailable, UnknownFeature, UnknownFeatureService
 from serving.proxy.entity_columns import EntitySchema
+from serving.proxy.plain_answers import PlainAnswers
 from serving.proxy.served import OnDemand
 
 _REMEMBERED = 256
@@ -40,6 +41,7 @@ class ReadableService:
     shown: frozenset[str] | None = None
     """'view:feature' of those that are answered, where others are read to compute them; None
     for all."""
+    answers: PlainAnswers = field(default_factory=PlainAnswers, compare=False)
 
     @cached_property
     def personal(self) -> frozenset[str]:

@@ -20,7 +20,7 @@ from serving.plain import Body, PlainRoute, answer, read_body
 from serving.proxy.callers import Caller
 from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.entity_columns import EntityRows, ReadRequest, parse_read
-from serving.proxy.feature_answers import Shown, spread, write_answer
+from serving.proxy.feature_answers import Shown, spread
 from serving.proxy.feature_services import FeatureServices, ReadableService
 from serving.proxy.read_counts import ReadCounts
 from serving.proxy.read_log import ReadLog
@@ -40,6 +40,7 @@ class Found:
     tables: list[ViewTable]
     """Of all rows; those that were not read are INVALID."""
     rows: EntityRows
+    service: ReadableService
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ class FeatureReads:
             request_id=request_id.get() or "",
             now=now,
         )
-        return Found([spread(table, rows) for table in tables] if rows.errors else tables, rows)
+        if rows.errors:
+            tables = [spread(table, rows) for table in tables]
+        return Found(tables, rows, service)
 
 
 class ReadRoute:
@@ -117,7 +120,8 @@ class ReadRoute:
         found = await reads.read(caller, name, asked)
         log["service"], log["rows"] = name, found.rows.count
         identity = request_id.get() or ""
-        return write_answer(name, found.tables, found.rows, shown, identity=identity), {}
+        write = found.service.answers.write
+        return write(name, found.tables, found.rows, shown, identity=identity), {}
 
 
 def parse_shown(query: bytes) -> Shown:

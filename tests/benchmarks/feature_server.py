@@ -25,7 +25,7 @@ from serving.plain import read_body, send_body
 from serving.proxy.app import create_app
 from serving.proxy.doorkeeper import Doorkeeper, presented
 from serving.proxy.entity_columns import parse_read
-from serving.proxy.feature_answers import OPTIONS, Shown, json_columns, write_answer
+from serving.proxy.feature_answers import OPTIONS, Shown, json_columns
 from serving.proxy.feature_services import FeatureServices
 from serving.proxy.keys import FileKeys
 from serving.proxy.metrics import ProxyMetrics
@@ -66,7 +66,7 @@ class Stages:
             return orjson.dumps(features, option=OPTIONS)
         rows = service.entities.check(parse_read(body, most=1000).columns)
         tables = await service.reader.read_columns(rows.columns, now=SystemClock().now())
-        return write_answer(
+        return service.answers.write(
             "bench", tables, rows, _NOTHING if stage == 1 else Shown(), identity="bench"
         )
 

@@ -11,12 +11,15 @@ import httpx
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops.errors import Unavailable
 from mlops.plan import PlannedField, PlannedView, plan_key, save_plan
 from mlops.stores.online import FeatureStatus, ViewRead, ViewTable
 from serving.proxy.entity_columns import EntityRows, EntitySchema
 from serving.proxy.feature_answers import Shown, write_answer
+from serving.proxy.plain_answers import PlainAnswers
 from tests.serving_examples import NOW
 from tests.serving_processes import Services
 
@@ -304,6 +307,47 @@ def _answer(dtype: str, values: Any, *, is_plain: bool = False) -> Any:
 )
 def test_values_of_every_kind_are_written_as_json(dtype: str, value: Any, expected: Any) -> None:
     assert _answer(dtype, [value, None]) == [expected, None]
+
+
+NUMBERS = {
+    "Int64": st.integers(-(2**63), 2**63 - 1),
+    "Float64": st.floats(allow_nan=False, allow_infinity=False),
+    "Bool": st.booleans(),
+}
+
+
+@st.composite
+def plain_tables(draw: st.DrawFn) -> list[ViewTable]:
+    """What reads find where all is there: in lists, or in arrays."""
+    count, in_arrays = draw(st.integers(1, 20)), draw(st.booleans())
+    tables = []
+    for place in range(draw(st.integers(1, 3))):
+        dtypes = draw(st.lists(st.sampled_from(sorted(NUMBERS)), min_size=1, max_size=3))
+        fields = [PlannedField(name=f'f%"{n}', dtype=dtype) for n, dtype in enumerate(dtypes)]
+        view = PlannedView(
+            name=f"v{place}", join_keys=("k",), features=tuple(fields), ttl_seconds=0
+        )
+        values: list[Any] = [
+            draw(st.lists(NUMBERS[dtype], min_size=count, max_size=count)) for dtype in dtypes
+        ]
+        moments = st.sampled_from([0, 1_533_686_400_000_000, 1_533_686_400_000_001])
+        events: Any = draw(st.lists(moments, min_size=count, max_size=count))
+        if in_arrays:
+            values, events = [np.array(column) for column in values], np.array(events)
+        read = ViewRead(view, tuple(field.name for field in fields))
+        tables.append(ViewTable(read, [FeatureStatus.PRESENT] * count, events, values, {}, True))
+    return tables
+
+
+@given(plain_tables(), st.booleans(), st.booleans())
+def test_what_is_written_from_a_form_is_what_is_written_anew(
+    tables: list[ViewTable], statuses: bool, event_times: bool
+) -> None:
+    rows, shown = EntityRows({}, len(tables[0].statuses), {}), Shown(statuses, event_times)
+    answers = PlainAnswers()
+    for identity in ("a", "b.c:d"):
+        written = answers.write("s", tables, rows, shown, identity=identity)
+        assert written == write_answer("s", tables, rows, shown, identity=identity)
 
 
 def test_arrays_are_written_as_the_numbers_in_them() -> None:
