@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import redis.asyncio
 from redis.exceptions import AuthenticationError
@@ -117,11 +117,65 @@ async def _exchange(reads: SharedConnection, packed: bytes, count: int) -> list[
         return await reads.fetch(packed, count)
 
 
+class _Reading(NamedTuple):
+    """What one caller asks for."""
+
+    asks: Sequence[Ask]
+    done: asyncio.Future[list[Any]]
+
+
+def _leave(readings: Sequence[_Reading]) -> None:
+    """Nobody answers these any more; those that were answered are not touched."""
+    for one in readings:
+        one.done.cancel()
+
+
 @dataclass
 class AsyncClusterLink(_AsyncClientLink):
-    """A Redis in cluster mode: redis-py knows the nodes, and follows keys that move."""
+    """A Redis in cluster mode: redis-py knows the nodes, and follows keys that move.
+
+    Reads that begin together share a pipeline, which is one round trip to each of its nodes.
+    """
+
+    _waiting: list[_Reading] = field(init=False, default_factory=list)
+    _sent: set[asyncio.Task[None]] = field(init=False, default_factory=set)
 
     async def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._send)
+        reading = _Reading(asks, loop.create_future())
+        self._waiting.append(reading)
+        return await reading.done
+
+    async def close(self) -> None:
+        for task in tuple(self._sent):
+            task.cancel()
+        _leave(self._waiting)
+        await super().close()
+
+    def _send(self) -> None:
+        together, self._waiting = self._waiting, []
+        if not together:
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(together))
+        self._sent.add(task)
+        task.add_done_callback(self._sent.discard)
+        task.add_done_callback(lambda _: _leave(together))
+
+    async def _answer(self, together: Sequence[_Reading]) -> None:
+        try:
+            found = await self._read([ask for one in together for ask in one.asks])
+            for one in together:
+                if not one.done.done():  # else its caller left
+                    one.done.set_result(found[: len(one.asks)])
+                found = found[len(one.asks) :]
+        except Exception as exc:  # noqa: BLE001 — it is raised to each of the callers
+            for one in together:
+                if not one.done.done():
+                    one.done.set_exception(exc)
+
+    async def _read(self, asks: Sequence[Ask]) -> list[Any]:
         try:
             pipe = self.client.pipeline()
             for key, fields in asks:

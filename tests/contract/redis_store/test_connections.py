@@ -153,6 +153,19 @@ class TestCluster:
             [None, None],
         ]
 
+    async def test_each_of_many_readers_at_once_gets_its_own(
+        self, link: Link, nodes: list[RedisServer]
+    ) -> None:
+        write(link, view("spend", project="f", amount="Float64"), {str(n): n for n in range(30)})
+        store = RedisFeatures(open_async_link(target_of(nodes[2], is_cluster=True)))
+        plan = plan_of("f", "spend")
+        reader = store.reader(plan, plan.references)
+        found = await asyncio.gather(
+            *(reader.read([{"customer_id": str(n)}], now=NOW) for n in range(30))
+        )
+        await store.close()
+        assert [row["spend:amount"].value for (row,) in found] == list(range(30))
+
     def test_a_view_and_a_project_are_removed_from_all_nodes(self, link: Link) -> None:
         amounts = {str(n): 1.0 for n in range(50)}
         for project in ("c", "team_c"):
