@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -17,6 +17,9 @@ import httpx
 from serving.client.answers import FeatureTable, Predictions, read_predictions, read_table
 from serving.client.errors import InvalidRequest
 from serving.client.exchange import Answer, Late, Lost, Pause, Send, Steps, exchange
+
+Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
+Transport = TypeVar("Transport", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
 _TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 
@@ -54,20 +57,10 @@ class _Options:
         }
 
 
-def _client_options(url: str, connections: int, verify: Any, transport: Any) -> dict[str, Any]:
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return {"base_url": url, "limits": limits, "verify": verify, "transport": transport}
+class _Client(Generic[Http, Transport]):
+    """What the two have in common."""
 
-
-class ProxyClient:
-    """Scores and features, waiting for each answer. Threads may share one.
-
-    url: of the proxy, such as 'https://proxy.example'.
-    api_key, or token: a function that gives a token that has not expired; called for each request.
-    timeout: seconds for a whole call, retries and pauses included; the proxy is told of it.
-    retries: how often more a call is sent where the first time came to nothing.
-    verify: an `ssl.SSLContext` where the system's authorities do not vouch for the proxy.
-    """
+    _open: Callable[..., Http]
 
     def __init__(
         self,
@@ -77,12 +70,29 @@ class ProxyClient:
         token: Callable[[], str] | None = None,
         timeout: float = 1.0,
         retries: int = 2,
-        connections: int = 20,
+        connections: int = 100,
         verify: Any = True,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._options = _Options(api_key, token, timeout, retries)
-        self._http = httpx.Client(**_client_options(url, connections, verify, transport))
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._http: Http = self._open(
+            base_url=url, limits=limits, verify=verify, transport=transport
+        )
+
+
+class ProxyClient(_Client[httpx.Client, httpx.BaseTransport]):
+    """Scores and features, waiting for each answer. Threads may share one.
+
+    url: of the proxy, such as 'https://proxy.example'.
+    api_key, or token: a function that gives a token that has not expired; called for each request.
+    timeout: seconds for a whole call, retries and pauses included; the proxy is told of it.
+    retries: how often more a call is sent where the first time came to nothing.
+    connections: how many are kept at most.
+    verify: an `ssl.SSLContext` where the system's authorities do not vouch for the proxy.
+    """
+
+    _open = httpx.Client
 
     def predict(
         self,
@@ -161,23 +171,10 @@ class ProxyClient:
         return _answer(answer)
 
 
-class AsyncProxyClient:
+class AsyncProxyClient(_Client[httpx.AsyncClient, httpx.AsyncBaseTransport]):
     """The same for asyncio; its arguments are those of `ProxyClient`."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        token: Callable[[], str] | None = None,
-        timeout: float = 1.0,
-        retries: int = 2,
-        connections: int = 100,
-        verify: Any = True,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._options = _Options(api_key, token, timeout, retries)
-        self._http = httpx.AsyncClient(**_client_options(url, connections, verify, transport))
+    _open = httpx.AsyncClient
 
     async def predict(
         self,

@@ -27,16 +27,14 @@ from mlops.stores.redis.link import open_link
 from mlops.stores.redis.target import parse_target
 from mlops.stores.redis.views import stored_view
 from mlops.stores.redis.writing import OnlineWriter
-from pipelines.features.definitions import compile_plan, load_definitions
 from pipelines.fraud.settings import DEFAULTS
 from serving.proxy.keys import ApiKeys, FileKeys
-from tests.benchmarks.servers import ROOT
+from tests.fraud_plan import REPO, fraud_plan
 from tests.integration.serving.conftest import prepare_bucket
 from tests.serving_examples import build_manifest, deploy, publish
 
 NOW = datetime(2018, 8, 8, tzinfo=UTC)
 PEOPLE = 2000
-REPO = ROOT / "feature_repo"
 _FEAST_YAML = """
 project: bench
 provider: local
@@ -99,27 +97,12 @@ def _fill(folder: Path, local: LocalAws, server: RedisServer) -> Place:
         "MLOPS_PROXY_API_KEYS_FILE": str(folder / "keys.json"),
         "OMP_NUM_THREADS": "1",
     }
-    plan, documents = read_plan(), prepare_bucket(local, environment)
+    plan, documents = fraud_plan(), prepare_bucket(local, environment)
     save_plan(documents, plan)
     rows = {view.name: view_rows(plan, view.name) for view in plan.views}
     write_packed(server, plan, rows)
     write_feasts(folder, server, plan, rows)
     return Place(folder, local, server, plan, environment, key, documents)
-
-
-def read_plan() -> FeaturePlan:
-    environment = {
-        "FEAST_REGISTRY": "s3://bucket/registry.db",
-        "FEAST_REGION": "ap-northeast-2",
-        "FEAST_DATABASE": "database",
-        "FEAST_WORKGROUP": "workgroup",
-        "FEAST_STAGING": "s3://staging",
-        "FEAST_CLOCK": "system",
-        "FEAST_REDIS": "redis://127.0.0.1:1",
-    }
-    definitions = load_definitions(REPO, environment)
-    (service,) = [s for s in definitions.services if s.name == DEFAULTS.feature_service]
-    return compile_plan(service, definitions)
 
 
 def view_rows(plan: FeaturePlan, name: str) -> pa.RecordBatch:

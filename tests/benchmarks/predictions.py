@@ -27,8 +27,9 @@ from mlops.cli.console import err
 from pipelines.fraud.settings import DEFAULTS
 from tests.benchmarks.load import Load, Request, closed_loop, open_loop
 from tests.benchmarks.measure import Measurement
-from tests.benchmarks.prediction_place import PEOPLE, REPO, Place, prepared
+from tests.benchmarks.prediction_place import PEOPLE, Place, prepared
 from tests.benchmarks.servers import MLFLOW, ROOT, Server, running
+from tests.fraud_plan import REPO
 from tests.integration.serving.conftest import Service, free_port, wait_for
 
 PART = "serving"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,14 @@ from mlops.manifest import ModelInput
 from mlops.objects import MemoryDocuments
 from mlops.plan import FeaturePlan, load_transformations
 from mlops.stores.online import MemoryOnlineStore
-from pipelines.features.definitions import compile_plan, load_definitions
 from pipelines.fraud.settings import DEFAULTS
 from pipelines.training.dataset import to_matrix as matrix_of_training
 from serving.proxy.features import assemble
 from serving.proxy.features import to_matrix as matrix_of_serving
 from serving.proxy.served import ServedModel, build_served_model
+from tests.fraud_plan import REPO, fraud_plan
 from tests.serving_examples import NOW, build_manifest, onnx_model, publish
 
-REPO = Path(__file__).parents[2] / "feature_repo"
 ROWS = 10_000
 
 
@@ -43,18 +41,7 @@ class StoredRows:
 
 @pytest.fixture(scope="module")
 def plan() -> FeaturePlan:
-    environment = {
-        "FEAST_REGISTRY": "s3://bucket/registry.db",
-        "FEAST_REGION": "ap-northeast-2",
-        "FEAST_DATABASE": "database",
-        "FEAST_WORKGROUP": "workgroup",
-        "FEAST_STAGING": "s3://staging",
-        "FEAST_CLOCK": "system",
-        "FEAST_REDIS": "redis://127.0.0.1:1",
-    }
-    definitions = load_definitions(REPO, environment)
-    (service,) = [s for s in definitions.services if s.name == DEFAULTS.feature_service]
-    return compile_plan(service, definitions)
+    return fraud_plan()
 
 
 def payments() -> pd.DataFrame:
