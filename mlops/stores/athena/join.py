@@ -1,8 +1,8 @@
 """The point-in-time join as one sort per view, written for Athena.
 
 Feature rows and entity rows of one key are laid on one line of time, where a running maximum says
-which feature row was known last; a second window, over entity rows and those feature rows only,
-hands its values on. No feature table is read twice, and no pairs are formed.
+which feature row was known last; the feature rows that entity rows follow are then grouped with
+them, to hand their values on. No feature table is read twice, and no pairs are formed.
 
 The rule. An entity row at time t gets, of the feature rows of its key, the one with the latest
 event time e such that e + publication delay <= t and t - e <= ttl. Of several with that event time
@@ -24,6 +24,7 @@ AT = "entity_at"
 """The entity row's time in microseconds since 1970."""
 _SO_FAR = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 _IS_ENTITY_ROW = "point % 2 <> 0"
+_IS_FEATURE_ROW = "point % 2 = 0"
 _NOT_SORTABLE = ("array", "map", "row", "struct")
 
 
@@ -214,7 +215,7 @@ class _Steps:
             *rows,
             f"v{n}_in_time AS (\n{self._in_time(source)}\n)",
             f"v{n}_latest AS (\n{self._latest(f'v{n}_in_time')}\n)",
-            f"v{n} AS (\n{self._within_ttl(f'v{n}_latest')}\n)",
+            f"v{n} AS (\n{self._answers(f'v{n}_latest')}\n)",
         ]
 
     def _feature_rows(self) -> str:
@@ -254,62 +255,65 @@ class _Steps:
         return f"SELECT {columns}\nFROM {self.join.entities}\nWHERE {conditions}"
 
     def _news(self, source: str) -> str:
-        """Without the feature rows that an older event time made stale before they were known."""
-        columns = ", ".join(self.columns)
-        latest = f"max(event) OVER ({self._by_key('point, event')} {_SO_FAR}) AS latest"
-        inner = f"SELECT {columns}, {latest}\nFROM {source}"
-        return f"SELECT {columns}\nFROM (\n{inner}\n)\nWHERE {_IS_ENTITY_ROW} OR event = latest"
+        """Without the feature rows that an older event time made stale before they were known.
+
+        An entity row's event time is that of the feature row before it.
+        """
+        columns = ", ".join(column for column in self.columns if column != "event")
+        latest = f"max(event) OVER ({self._by_key(['point', 'event'])} {_SO_FAR}) AS latest"
+        inner = f"SELECT {columns}, event, {latest}\nFROM {source}"
+        where = f"{_IS_ENTITY_ROW} OR event = latest"
+        return f"SELECT {columns}, latest AS event\nFROM (\n{inner}\n)\nWHERE {where}"
 
     def _in_time(self, source: str) -> str:
         """The one sort of all rows: each with the point of the last feature row up to it, and with
-        the point that follows.
+        the point that follows. Of feature rows that tie, the one that counts comes last.
         """
-        window = self._by_key("point")
+        features = (f.sortable(f"f{place}") for place, f in enumerate(self.view.features))
+        rising = (f"{column} NULLS FIRST" for column in [*self.times, *features])
+        window = self._by_key(["point", *rising])
         columns = [
             *self.columns,
             f"lead(point) OVER ({window}) AS next_point",
-            f"max(CASE WHEN point % 2 = 0 THEN point END) OVER ({window} {_SO_FAR}) AS known",
+            f"max(CASE WHEN {_IS_FEATURE_ROW} THEN point END) OVER ({window} {_SO_FAR}) AS known",
         ]
         return f"SELECT {', '.join(columns)}\nFROM {source}"
 
     def _latest(self, source: str) -> str:
-        """Entity rows, each with the first of the feature rows that became known last.
+        """Feature rows that an entity row follows, each with the ordinals of all that it answers.
 
-        Of feature rows only those are sorted again that an entity row follows, at an odd point, or
-        that tie with the row behind them.
+        Entity rows that nothing answers any more are of no point at all.
         """
-        falling = [
-            *self.times,
-            *(f.sortable(f"f{place}") for place, f in enumerate(self.view.features)),
-        ]
-        order = ["point", *(f"{column} DESC NULLS LAST" for column in falling)]
-        partition = ", ".join([*self.keys, "known"])
-        window = f"PARTITION BY {partition} ORDER BY {', '.join(order)}"
-        held = ", ".join([*(["event"] if self.by_created else []), *self.features])
-        return (
-            f"SELECT mark, point, known, first_value(ROW({held})) OVER ({window}) AS held\n"
-            f"FROM {source}\n"
-            f"WHERE {_IS_ENTITY_ROW} OR next_point % 2 <> 0 OR next_point = point"
+        known = f"CASE WHEN {_IS_FEATURE_ROW} OR {self._alive()} THEN known END"
+        inner = (
+            f"SELECT {', '.join([*self.keys, 'point', 'mark', *self.features])}, {known} AS known\n"
+            f"FROM {source}\nWHERE {_IS_ENTITY_ROW} OR next_point % 2 <> 0"
         )
+        columns = [
+            f"array_agg(mark) FILTER (WHERE {_IS_ENTITY_ROW}) AS answered",
+            *(f"arbitrary({feature}) AS {feature}" for feature in self.features),
+        ]
+        by = ", ".join([*self.keys, "known"])
+        return f"SELECT {', '.join(columns)}\nFROM (\n{inner}\n)\nGROUP BY {by}"
 
-    def _within_ttl(self, source: str) -> str:
-        first = 2 if self.by_created else 1
-        values = [f"held[{place}]" for place in range(first, first + len(self.features))]
-        if self.view.ttl is not None:
-            alive = f"point - {self._event_point()} <= {self.view.ttl * 2 + 1}"
-            values = [f"CASE WHEN {alive} THEN {value} END" for value in values]
-        features = [f"{value} AS f{n}" for n, value in enumerate(values)]
-        columns = ", ".join([f"mark AS {ROW}", *features])
-        return f"SELECT {columns}\nFROM {source}\nWHERE {_IS_ENTITY_ROW}"
+    def _alive(self) -> str:
+        if self.view.ttl is None:
+            return "known IS NOT NULL"
+        return f"point - {self._event_point()} <= {self.view.ttl * 2 + 1}"
 
     def _event_point(self) -> str:
         if self.by_created:
-            return "held[1] * 2"
+            return "event * 2"
         return f"(known - {self.view.delay * 2})" if self.view.delay else "known"
 
-    def _by_key(self, order: str) -> str:
+    def _answers(self, source: str) -> str:
+        columns = ", ".join([ROW, *self.features])
+        return f"SELECT {columns}\nFROM {source}\nCROSS JOIN UNNEST(answered) AS each ({ROW})"
+
+    def _by_key(self, order: Sequence[str]) -> str:
         return " ".join(
-            [f"PARTITION BY {', '.join(self.keys)}"] * bool(self.keys) + [f"ORDER BY {order}"]
+            [f"PARTITION BY {', '.join(self.keys)}"] * bool(self.keys)
+            + [f"ORDER BY {', '.join(order)}"]
         )
 
 
