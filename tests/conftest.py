@@ -14,7 +14,7 @@ import boto3
 # Before Feast, whose import would make every counter of this process share files with others.
 import prometheus_client  # noqa: F401
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from mlops.names import Role
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 
 # A busy machine is no failure; what is slow is measured by 'make bench'.
-settings.register_profile("default", deadline=None)
-settings.register_profile("soak", deadline=None, max_examples=2_000)
+_PATIENT: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("default", **_PATIENT)
+settings.register_profile("soak", **_PATIENT, max_examples=2_000)
 settings.load_profile("default")
 
 
@@ -38,6 +39,15 @@ def pytest_runtest_setup() -> None:
     first reads it lets every counter of the process share files with others.
     """
     boto3.DEFAULT_SESSION = None
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Workers do not get what Feast left in the environment of the process that starts them.
+
+    It reads conftest.py of the folders that it is given, and some of them read Feast.
+    """
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 

@@ -105,6 +105,8 @@ class Consumer:
 
     def tick(self) -> bool:
         """Look at the shards and take what is this process's to read; whether nothing is left."""
+        # A shard that ends while we look has children that we do not see yet.
+        finished = frozenset(self._finished)
         listed = {shard.id: shard for shard in self.tools.stream.shards()}
         records = self.book.read()
         for name, (record, _) in records.items():
@@ -113,7 +115,7 @@ class Consumer:
         for shard in self._choose(ready, records):
             self._take(shard, records)
         self._warn_of_lost(listed, records)
-        return all(self._is_settled(shard.id, records) for shard in ready)
+        return all(shard.id in finished or self._is_others(shard.id, records) for shard in ready)
 
     def _observe(self, shard: str, record: ShardRecord) -> None:
         known = self._heard.get(shard)
@@ -156,10 +158,8 @@ class Consumer:
             return
         log.info("shard taken", extra={"shard": shard.id, "owner": self.owner})
 
-    def _is_settled(self, shard: str, records: Records) -> bool:
-        """Nothing of it is left to do here: it is read, or somebody else's who is alive."""
-        if shard in self._finished:
-            return True
+    def _is_others(self, shard: str, records: Records) -> bool:
+        """Somebody else reads it who is alive: nothing of it is left to do here."""
         if shard in self.workers or self._owner_of(shard, records) is None:
             return False
         return self._heard[shard].changes > 0

@@ -231,6 +231,33 @@ def test_a_live_readers_shard_is_left_to_it() -> None:
     assert is_done
 
 
+def test_a_parent_that_ends_while_the_shards_are_looked_at_leaves_its_children_to_read() -> None:
+    """Its reader is another thread."""
+    world = World.with_flow(CLICKS)
+    world.stream.send(click("a", 0, 1))
+    world.stream.split(0)
+    world.stream.send(click("a", 1, 2))
+    consumer = world.consumer()
+    consumer.tick()
+    ((parent, worker),) = consumer.workers.items()
+    read = consumer.book.read
+
+    def read_and_then_it_ends() -> Any:
+        records = read()
+        while not worker.is_drained:
+            worker.step()
+        consumer._finished.add(parent)
+        consumer.workers.clear()
+        return records
+
+    consumer.book.read = read_and_then_it_ends  # type: ignore[method-assign]  # once
+    is_done = consumer.tick()
+    consumer.book.read = read  # type: ignore[method-assign]
+    assert not is_done
+    drain(consumer)
+    assert numbers(world.documents) == [1, 2]
+
+
 def test_children_wait_until_their_parents_are_read() -> None:
     world = World.with_flow(CLICKS)
     world.stream.send(click("a", 0, 1))
