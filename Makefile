@@ -52,6 +52,7 @@ soak: setup ## The tests that take minutes: many version swaps under load, many 
 	SOAK_SWAPS=60 $(BIN)/pytest tests/integration/serving/test_processes.py -k under_load
 	SOAK_SECONDS=10 SOAK_MEMORY_SECONDS=600 $(BIN)/pytest tests/integration/serving/test_faults.py
 	SOAK_HISTORIES=40 $(BIN)/pytest tests/contract/upsync -k whatever_happens
+	SOAK_ROWS=100_000 $(BIN)/pytest tests/contract/upsync/test_memory.py
 	SOAK_IMAGES=1 $(BIN)/pytest tests/integration/infra/test_images.py
 	SOAK_EXAMPLES=1 $(BIN)/pytest tests/contract/test_calling_examples.py
 	$(BIN)/pytest -m hypothesis --hypothesis-profile soak

@@ -5,6 +5,7 @@ as `read-…-idle`, on those that fall asleep between two requests. Rows are wri
 their own, which are measured, and are read here.
 
     ONLINE_ENTITIES=1000000 make bench PART=online     writing alone; Feast's is measured on 50,000
+    make bench PART=online WORK=read                   50 features of 5 views, nothing else
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,16 +48,32 @@ ROUNDS = {1: 1000, 10: 500, 50: 100, 100: 100}
 
 
 def measure() -> Iterator[Measurement]:
+    with running() as (server, folder):
+        yield from measure_writing(server, folder)
+        if ENTITIES == FEASTS_ENTITIES:
+            yield from measure_fifty(server, folder)
+            yield from measure_wide(server, folder)
+            yield from measure_grid(server, folder)
+
+
+def measure_reads() -> Iterator[Measurement]:
+    """`read` and `feast-api` alone, of as many entities as are written otherwise."""
+    with running() as (server, folder):
+        load(FIFTY, server, folder, FEASTS_ENTITIES)
+        yield from measure_fifty(server, folder)
+
+
+WORKS = {"read": measure_reads}
+
+
+@contextmanager
+def running() -> Iterator[tuple[RedisServer, Path]]:
+    """A redis-server as ElastiCache runs: without an append-only file."""
     with tempfile.TemporaryDirectory(prefix="mlops-bench-") as text:
         folder = Path(text)
-        # As ElastiCache runs: without an append-only file.
         server = local_redis.start(folder, log=folder / "log", options={"appendonly": "no"})
         try:
-            yield from measure_writing(server, folder)
-            if ENTITIES == FEASTS_ENTITIES:
-                yield from measure_fifty(server, folder)
-                yield from measure_wide(server, folder)
-                yield from measure_grid(server, folder)
+            yield server, folder
         finally:
             server.stop()
 
