@@ -13,6 +13,7 @@ from feast.protos.feast.core.Registry_pb2 import Registry
 
 from mlops.aws import Aws
 from mlops.clock import FixedClock, SystemClock
+from mlops.deletion import deleted_field
 from mlops.feast import REGISTRY_KEY
 from mlops.objects import MemoryDocuments
 from mlops.stores.athena.session import open_session
@@ -108,6 +109,7 @@ class Place:
             join_keys=reading.keys,
             features=reading.features,
             ttl_seconds=int(self.view.ttl.total_seconds()) if self.view.ttl else 0,
+            deleted=deleted_field(self.view),
         )
         return view_of(plan)
 

@@ -56,6 +56,8 @@ class Flow(_Frozen):
     features: tuple[PlannedField, ...]
     ttl_seconds: int = 0
     """0 means that rows never expire online."""
+    deleted: str | None = None
+    """The Bool feature that is true in a deleted row."""
     push_source: str | None = None
     logs: tuple[Kind, ...] = ()
     """What goes to the offline store; nothing where it is empty."""

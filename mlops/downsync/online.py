@@ -53,7 +53,8 @@ class MemoryWriter:
             place = (flow.view, tuple(row.key[field.name] for field in flow.keys))
             known, moment = self.store.rows.get(place), moment_of(row.time_us)
             if known is None or known.event_time <= moment:
-                self.store.put(*place, moment, row.values)
+                is_deleted = flow.deleted is not None and bool(row.values[flow.deleted])
+                self.store.put(*place, moment, row.values, is_deleted=is_deleted)
 
     def close(self) -> None:
         pass

@@ -53,6 +53,7 @@ def _view_of(flow: Flow) -> StoredView:
         join_keys=flow.keys,
         features=flow.features,
         ttl_seconds=flow.ttl_seconds,
+        deleted=flow.deleted,
     )
 
 

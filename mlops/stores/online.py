@@ -152,6 +152,7 @@ def is_outdated(view: PlannedView, event_time: datetime, now: datetime) -> bool:
 class _StoredRow:
     event_time: datetime
     values: Mapping[str, Any]
+    is_deleted: bool = False
 
 
 @dataclass
@@ -163,10 +164,16 @@ class MemoryOnlineStore:
     """Raised by every read and ping while set."""
 
     def put(
-        self, view: str, key: tuple[Any, ...], event_time: datetime, values: Mapping[str, Any]
+        self,
+        view: str,
+        key: tuple[Any, ...],
+        event_time: datetime,
+        values: Mapping[str, Any],
+        *,
+        is_deleted: bool = False,
     ) -> None:
         """Store a row; `key` holds the view's join key values in the view's order."""
-        self.rows[view, key] = _StoredRow(event_time, values)
+        self.rows[view, key] = _StoredRow(event_time, values, is_deleted)
 
     def reader(self, plan: FeaturePlan, references: Sequence[str]) -> OnlineReader:
         return _MemoryReader(self, view_reads(plan, references))
@@ -208,7 +215,7 @@ class _MemoryReader:
 def _value(
     view: PlannedView, feature: str, stored: _StoredRow | None, now: datetime
 ) -> FeatureValue:
-    if stored is None:
+    if stored is None or stored.is_deleted:
         return NOT_FOUND
     if is_outdated(view, stored.event_time, now):
         return FeatureValue(FeatureStatus.OUTSIDE_MAX_AGE, None, stored.event_time)

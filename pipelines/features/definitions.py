@@ -18,6 +18,7 @@ from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.protos.feast.core.Registry_pb2 import Registry
 
+from mlops.deletion import deleted_field
 from mlops.errors import InputError
 from mlops.feast import local_store, read_config
 from mlops.plan import (
@@ -143,6 +144,10 @@ def _wrong_tags(view: Any) -> Iterator[str]:
             field_rule(field.tags, title=f"field {field.name} of {view.name}")
         except InputError as exc:
             yield str(exc).rstrip(".")
+    try:
+        deleted_field(view)
+    except InputError as exc:
+        yield str(exc).rstrip(".")
 
 
 def _lacking(thing: Any) -> list[str]:

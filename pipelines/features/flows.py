@@ -19,6 +19,7 @@ from typing import Any
 from feast import PushSource
 from pydantic import ValidationError
 
+from mlops.deletion import deleted_field
 from mlops.downsync.events import FACTS
 from mlops.downsync.flow import Flow, Kind, Thinning
 from mlops.downsync.values import value_type
@@ -63,6 +64,7 @@ def _flow(view: Any, project: str) -> Flow:
         keys=tuple(planned_field(field) for field in view.entity_columns),
         features=tuple(planned_field(field) for field in view.features),
         ttl_seconds=int(view.ttl.total_seconds()) if view.ttl else 0,
+        deleted=deleted_field(view),
         push_source=source.name if isinstance(source, PushSource) else None,
         logs=tuple(_kinds(view)),
         thinning=Thinning.model_validate(

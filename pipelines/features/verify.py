@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel
 
+from mlops.deletion import deleted_field
 from mlops.errors import InputError
 from mlops.plan import PlannedField
 from mlops.stores.athena import results
@@ -115,6 +116,7 @@ class Verifier:
                 join_keys=reading.keys,
                 features=reading.features,
                 ttl_seconds=int(view.ttl.total_seconds()) if view.ttl else 0,
+                deleted=deleted_field(view),
             )
             sql = statements.current_sql(reading, span, buckets=sample.buckets, seed=sample.seed)
             comparison = _Comparison(
@@ -240,6 +242,8 @@ class _Comparison:
 
     def judge(self, wanted: bytes, found: Any) -> str:
         """What stands online, against the row that should."""
+        if wanted[0] == TOMBSTONE and _is_gone(found):
+            return "same"
         if found == wanted:
             return "same"
         if found is None:
@@ -251,7 +255,7 @@ class _Comparison:
         ours, theirs = HEADER.unpack_from(wanted)[2:], HEADER.unpack_from(found)[2:]
         if theirs > ours or (theirs == ours and found[0] == TOMBSTONE):
             return "ahead" if theirs[0] > to_microseconds(self.horizon) else "newer"
-        if theirs < ours:
+        if theirs < ours or wanted[0] == TOMBSTONE:
             return "missing" if found[0] == TOMBSTONE else "stale"
         return "different"
 
@@ -284,6 +288,13 @@ class _Comparison:
             removed=self.removed,
             **{"checked": 0, **self.counts},
         )
+
+
+def _is_gone(found: Any) -> bool:
+    """Whether a reader finds nothing, as of a row that is deleted."""
+    return found is None or (
+        isinstance(found, bytes) and len(found) == HEADER.size and found[0] == TOMBSTONE
+    )
 
 
 def _offline(unloaded: Unloaded, storage: Any) -> Iterator[pa.RecordBatch]:

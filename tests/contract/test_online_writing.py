@@ -123,6 +123,19 @@ async def test_a_correction_of_the_same_moment_replaces(store: Store) -> None:
     assert (found["f64"], found["text"]) == (2.0, None)
 
 
+async def test_a_row_that_says_it_is_deleted_is_not_found_until_a_newer_one_comes(
+    store: Store,
+) -> None:
+    store.flow = store.flow.model_copy(update={"deleted": "flag"})
+    store.write(f64=1.0)
+    store.write(AT + timedelta(seconds=2), flag=True)
+    assert (await store.read())["f64"] is None
+    store.write(AT + timedelta(seconds=1), f64=2.0)
+    assert (await store.read())["f64"] is None
+    store.write(AT + timedelta(seconds=3), f64=3.0, flag=None)
+    assert (await store.read())["f64"] == 3.0
+
+
 async def test_two_writers_at_once_leave_the_newest_whole(store: Store) -> None:
     def write(first: int) -> None:
         for n in range(first, 100, 2):

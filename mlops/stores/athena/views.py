@@ -15,9 +15,11 @@ from feast.utils import (
     _get_requested_on_demand_feature_views,
 )
 
+from mlops.deletion import deleted_field
 from mlops.errors import InputError
 from mlops.stores.athena.join import Feature, Key, View
 from mlops.stores.athena.relations import ORDER_TAG, Relation
+from mlops.stores.athena.sql import name as quoted
 
 DELAY_TAG = "publication_delay"
 _DELAY = re.compile(r"^(\d+)\s*(us|ms|s|m|h|d)$")
@@ -128,9 +130,11 @@ def request_view(
     columns = [stored.get(feature, feature) for feature in features]
     times = [stored.get(c, c) for c in (source.timestamp_field, source.created_timestamp_column)]
     keys = [stored.get(field.name, field.name) for field in view.entity_columns]
-    relation.require([*keys, *columns, *(c for c in times if c)])
+    deleted = deleted_field(view)
+    deleted = stored.get(deleted, deleted) if deleted else None
+    relation.require([*keys, *columns, *(c for c in [*times, deleted] if c)])
     order = source.tags.get(ORDER_TAG)
-    return View(
+    found = View(
         title=title,
         relation=relation.sql,
         keys=tuple(
@@ -148,6 +152,23 @@ def request_view(
         ttl=view.ttl // timedelta(microseconds=1) if view.ttl else None,
         delay=publication_delay(view) // timedelta(microseconds=1),
     )
+    return without_deleted(found, deleted) if deleted else found
+
+
+def without_deleted(view: View, deleted: str) -> View:
+    """The view with nothing but nulls in rows where a boolean column is true.
+
+    Such a row still is the latest of its key, so that from its event time on there are no values.
+    """
+    times = (view.event_time, view.created, view.order, view.day)
+    kept = [*(key.column for key in view.keys), *(time.column for time in times if time)]
+    features = [feature.column for feature in view.features if feature.column not in kept]
+    is_there = f"NOT coalesce({quoted(deleted)}, false)"
+    columns = [
+        *map(quoted, dict.fromkeys(kept)),
+        *(f"CASE WHEN {is_there} THEN {quoted(f)} END AS {quoted(f)}" for f in features),
+    ]
+    return replace(view, relation=f"(\nSELECT {', '.join(columns)}\nFROM {view.relation}\n)")
 
 
 def key_kind(dtype: Any) -> str:

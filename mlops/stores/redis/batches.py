@@ -39,7 +39,8 @@ class Batch:
     """Column of the same kinds; a row without a value was created before all others. Without a
     column, all rows are created now."""
     deleted: str | None = None
-    """Column of truth values: True is a row that is gone from its event time on."""
+    """Column of truth values: True is a row that is gone from its event time on. Without it, the
+    view's own field says so, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def encode_cells(
 ) -> Encoded:
     """Pack rows whose columns are taken apart already; a key of None has no value."""
     rows = pack_rows(view.schema, cells, event, created)
+    deleted = _deleted_by_field(view, cells) if deleted is None else deleted
     if deleted is not None and deleted.any():
         gone = deleted.nonzero()[0]
         for place, row in zip(gone, pack_tombstones(event[gone], created[gone]), strict=True):
@@ -179,6 +181,16 @@ def _named(refusal: Refusal, batch: Batch, without: Any) -> Refusal:
     if without[refusal.row] and "missing" in refusal.reason:
         return replace(refusal, reason=f"'{batch.event_time}' has no value")
     return refusal
+
+
+def _deleted_by_field(view: StoredView, cells: Sequence[Cells]) -> Mask | None:
+    if view.deleted is None:
+        return None
+    place = [column.name for column in view.schema.columns].index(view.deleted)
+    slots = cells[place].slots
+    assert slots is not None, f"{view.deleted} is Bool"
+    mask: Mask = slots.astype(np.bool_) & ~cells[place].nulls
+    return mask
 
 
 def _deleted(batch: Batch) -> Mask | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mlops.deletion import deleted_field
 from mlops.errors import InputError
 from mlops.plan import PlannedField
 from mlops.stores.redis.keys import KEY_TYPES, NO_ENTITY, EntityKeys, entity_keys, key_text
@@ -23,7 +24,7 @@ _TYPES = {kind: dtype for dtype, kind in _KINDS.items()}
 def online_view(project: str, table: Any) -> StoredView:
     """A feature view, or an on-demand view that is written, as it is kept online.
 
-    Raises Refused where it holds what cannot be kept.
+    Raises Refused where it holds what cannot be kept, InputError for a wrong tag.
     """
     ttl = getattr(table, "ttl", None)
     return stored_view(
@@ -32,6 +33,7 @@ def online_view(project: str, table: Any) -> StoredView:
         join_keys=[field for field in planned(table.entity_columns) if field.name != NO_ENTITY],
         features=planned(table.features),
         ttl_seconds=int(ttl.total_seconds()) if ttl else 0,
+        deleted=deleted_field(table),
     )
 
 

@@ -20,6 +20,8 @@ class StoredView:
     schema: Schema
     ttl_seconds: int
     """0 means that its rows never expire."""
+    deleted: str | None = None
+    """A Bool feature that is true in rows that are deleted: they are kept as tombstones."""
 
     @property
     def field(self) -> bytes:
@@ -34,6 +36,7 @@ def stored_view(
     join_keys: Sequence[PlannedField],
     features: Sequence[PlannedField],
     ttl_seconds: int,
+    deleted: str | None = None,
 ) -> StoredView:
     """Raises Refused naming what cannot be kept online."""
     return StoredView(
@@ -42,4 +45,5 @@ def stored_view(
         entity_keys(project, join_keys),
         build_schema(name, features),
         ttl_seconds,
+        deleted,
     )

@@ -180,4 +180,5 @@ def view_of(plan: RunPlan) -> StoredView:
         join_keys=plan.join_keys,
         features=plan.features,
         ttl_seconds=plan.ttl_seconds,
+        deleted=plan.deleted,
     )

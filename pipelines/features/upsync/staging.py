@@ -11,6 +11,7 @@ from typing import Any
 from feast.feature_view import DUMMY_ENTITY_ID
 
 from mlops.clock import Clock
+from mlops.deletion import deleted_field
 from mlops.objects import Documents
 from mlops.plan import PlannedField
 from mlops.stores.athena.cost import estimate, scan_of_pull
@@ -76,6 +77,7 @@ class Planner:
             join_keys=reading.keys,
             features=reading.features,
             ttl_seconds=int(view.ttl.total_seconds()) if view.ttl else 0,
+            deleted=deleted_field(view),
             now=now,
             started=started,
             span=selection.span,

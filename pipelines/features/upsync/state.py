@@ -68,6 +68,8 @@ class RunPlan(_Frozen):
     join_keys: tuple[PlannedField, ...]
     features: tuple[PlannedField, ...]
     ttl_seconds: int
+    deleted: str | None = None
+    """The Bool feature that is true in a deleted row."""
     now: datetime
     """The platform's clock."""
     started: datetime

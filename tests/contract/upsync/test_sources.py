@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from feast import FeatureView, Field
-from feast.types import Float64
+from feast.types import Bool, Float64, String
 
 from mlops.errors import Refused
 from mlops.stores.athena.staging import split_uri
+from mlops.stores.redis.schema import ROW, TOMBSTONE
 from pipelines.features.upsync import statements
-from tests.feast_athena import SPEND_TYPES, Warehouse, spend_view
+from tests.feast_athena import SPEND_TYPES, Warehouse, environment, spend_view
 from tests.upsync_place import Place, at
 
 
@@ -94,6 +96,73 @@ def test_a_row_that_came_late_within_the_look_back_is_not_missed(place: Place) -
     add(place, spends(("late", "2018-08-07", "2018-08-06T23:30:00", 7.0)))
     place.upsync("2018-08-08T06:00:00")
     assert place.verify("2018-08-08T06:00:00").missing == 0
+
+
+class TestDeleted:
+    """A source whose rows say when they are deleted."""
+
+    @pytest.fixture
+    def place(self, local_aws: Any, warehouse: Warehouse, link: Any) -> Place:
+        warehouse.add("spend", self.rows(FIRST), SPEND_TYPES | {"gone": "boolean"})
+        schema = [
+            Field(name="customer_id", dtype=String),
+            Field(name="amount", dtype=Float64),
+            Field(name="gone", dtype=Bool),
+        ]
+        view = spend_view(warehouse.source("spend"), schema=schema, tags={"deleted_field": "gone"})
+        return Place(local_aws, warehouse, link, view)
+
+    def rows(self, table: pa.Table, *, gone: bool = False) -> pa.Table:
+        return table.append_column("gone", pa.array([gone] * table.num_rows))
+
+    def row(self, place: Place, customer: str) -> bytes:
+        view = place.stored()
+        found = place.link.command("HGET", view.keys.key({"customer_id": customer}), view.field)
+        return bytes(found)
+
+    def test_a_deletion_goes_online_and_an_older_row_does_not_bring_it_back(
+        self, place: Place
+    ) -> None:
+        place.upsync("2018-08-08")
+        assert self.row(place, "c1")[0] == ROW
+        deleted = spends(("c1", "2018-08-07T12:00:00", "2018-08-08", 0.0))
+        add(place, self.rows(deleted, gone=True))
+        now = "2018-08-08T00:00:01"
+        assert place.verify(now).stale == 1
+        assert place.upsync(now).written == 1
+        assert self.row(place, "c1")[0] == TOMBSTONE
+        verdict = place.verify(now)
+        assert (verdict.checked, verdict.faults) == (2, 0)
+        late = {"customer_id": "c1", "amount": 9.0, "event_time": at("2018-08-07T06:00:00")}
+        place.push(now, late | {"gone": False})
+        assert self.row(place, "c1")[0] == TOMBSTONE
+        place.push(now, late | {"gone": False, "event_time": at("2018-08-07T18:00:00")})
+        assert self.row(place, "c1")[0] == ROW
+
+    def test_a_pushed_deletion_is_no_fault_and_offline_there_are_no_values_from_it_on(
+        self, place: Place
+    ) -> None:
+        place.upsync("2018-08-08")
+        place.push(
+            "2018-08-08",
+            {"customer_id": "c2", "amount": 0.0, "gone": True, "event_time": at("2018-08-08")},
+        )
+        assert self.row(place, "c2")[0] == TOMBSTONE
+        verdict = place.verify("2018-08-08")
+        assert (verdict.newer, verdict.faults) == (1, 0)
+        deleted = spends(("c2", "2018-08-08", "2018-08-08", 0.0))
+        add(place, self.rows(deleted, gone=True))
+        entities = pd.DataFrame(
+            {
+                "customer_id": ["c2", "c2"],
+                "event_timestamp": [at("2018-08-07T23:00:00"), at("2018-08-08T01:00:00")],
+            }
+        )
+        with environment(place.aws):
+            job = place.store.get_historical_features(entities, ["spend:amount"])
+            found = job.to_df().sort_values("event_timestamp")["amount"].tolist()
+        assert found[0] == 2.0
+        assert pd.isna(found[1])
 
 
 def test_shards_hold_all_rows_once(place: Place) -> None:

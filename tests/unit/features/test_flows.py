@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from feast import Entity, FeatureView, Field, FileSource, PushSource, ValueType
-from feast.types import Float64, Int64, Map, String
+from feast.types import Bool, Float64, Int64, Map, String
 
 from mlops.downsync.flow import Flow, Kind, Thinning, flow_key, load_flows
 from mlops.errors import InputError
@@ -67,9 +67,20 @@ def test_the_tags_say_what_is_kept() -> None:
     assert [found.table(kind) for kind in found.logs] == ["clicks_served", "clicks_pushed"]
 
 
+GONE = Field(name="is_gone", dtype=Bool)
+
+
+def test_a_tag_names_the_field_that_says_a_row_is_deleted() -> None:
+    found = flows({"deleted_field": "is_gone"}, push=True, schema=[*CLICKS, GONE])["clicks"]
+    assert found.deleted == "is_gone"
+    assert flows({}, push=True)["clicks"].deleted is None
+
+
 @pytest.mark.parametrize(
     ("tags", "reason"),
     [
+        ({"downsync": "served", "deleted_field": "clicks"}, "'clicks', which is Float64"),
+        ({"downsync": "served", "deleted_field": "gone"}, "'gone', which is no feature of it"),
         ({"downsync": "guessed"}, "'guessed'. Use served, read, pushed"),
         ({"downsync": "served", "downsync_ratio": "0"}, "downsync_ratio"),
         ({"downsync": "served", "downsync_ratio": "1.5"}, "downsync_ratio"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mlops.stores.athena.join import AT, ROW, Carried, Feature, Join, Key, View, join_sql
 from mlops.stores.athena.sql import TimeColumn, Window, to_microseconds
+from mlops.stores.athena.views import without_deleted
 from tests.athena_engine import MemoryAthena
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -26,6 +27,7 @@ class FeatureRow:
     minute: int
     created: int | None
     values: tuple[float | None, str | None]
+    gone: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Rules:
     delay: int = 0
     as_of: int | None = None
     by_created: bool = False
+    deletes: bool = False
 
 
 def reference(
@@ -48,6 +51,8 @@ def reference(
     """The definition in words, looked up row by row."""
     if None in entity.key:
         return (None, None)
+    if rules.deletes:
+        rows = [replace(row, values=(None, None)) if row.gone else row for row in rows]
     seen = [
         row
         for row in rows
@@ -78,11 +83,17 @@ VALUES = st.tuples(
     st.sampled_from([None, -0.5, 1.0, 2.5]), st.sampled_from([None, "", "x", "O'Neil"])
 )
 FEATURE_ROWS = st.lists(
-    st.builds(FeatureRow, KEYS, MINUTES, st.none() | MINUTES, VALUES), max_size=14
+    st.builds(FeatureRow, KEYS, MINUTES, st.none() | MINUTES, VALUES, st.none() | st.booleans()),
+    max_size=14,
 )
 ENTITY_ROWS = st.lists(st.builds(EntityRow, KEYS, MINUTES), min_size=1, max_size=8)
 RULES = st.builds(
-    Rules, st.none() | st.integers(0, 5), st.integers(0, 3), st.none() | MINUTES, st.booleans()
+    Rules,
+    st.none() | st.integers(0, 5),
+    st.integers(0, 3),
+    st.none() | MINUTES,
+    st.booleans(),
+    st.booleans(),
 )
 
 
@@ -106,8 +117,9 @@ def _load(athena: MemoryAthena, rows: Sequence[FeatureRow], entities: Sequence[E
         "made": pa.array([_time(r.created) for r in rows], milliseconds),
         "number": pa.array([r.values[0] for r in rows], pa.float64()),
         "text": pa.array([r.values[1] for r in rows], pa.string()),
+        "gone": pa.array([r.gone for r in rows], pa.bool_()),
     }
-    types = dict.fromkeys(columns, "string") | {"number": "double"}
+    types = dict.fromkeys(columns, "string") | {"number": "double", "gone": "boolean"}
     athena.add("features", pa.table(columns), types | {"at": "timestamp", "made": "timestamp"})
     at = [to_microseconds(START) + e.minute * MINUTE for e in entities]
     given = {
@@ -121,7 +133,7 @@ def _load(athena: MemoryAthena, rows: Sequence[FeatureRow], entities: Sequence[E
 
 
 def _view(rules: Rules) -> View:
-    return View(
+    view = View(
         title="v",
         relation='"tests"."features"',
         keys=(Key("left", "string", "varchar", "key0"), Key("right", "string", "varchar", "key1")),
@@ -131,6 +143,7 @@ def _view(rules: Rules) -> View:
         ttl=None if rules.ttl is None else rules.ttl * MINUTE,
         delay=rules.delay * MINUTE,
     )
+    return without_deleted(view, "gone") if rules.deletes else view
 
 
 def _join(rules: Rules, entities: Sequence[EntityRow]) -> Join:
