@@ -191,6 +191,11 @@ class Deployment(_Growing):
         return [(use, version) for use, version in places if version is not None]
 
     @property
+    def is_trying(self) -> bool:
+        """Whether there are versions to compare."""
+        return any((self.canary, self.experiment, self.shadow))
+
+    @property
     def versions(self) -> list[DeployedVersion]:
         """Every version that inference must hold, the stable one first."""
         return list({version.version: version for _, version in self.uses}.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -27,9 +28,10 @@ class Bounds(_Settled):
     """and so many milliseconds more."""
     latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Above which its 95th percentile may not be, whatever the stable version's is."""
-    score_shift: Annotated[float, Field(gt=0)] = 0.25
-    """Population stability index of its scores against its manifest's reference, less the stable
-    version's against its own: what moves both is the traffic's doing."""
+    score_shift: Annotated[float, Field(gt=0, le=1)] = 0.15
+    """By how much the distribution of its scores may differ from its manifest's reference
+    (Kolmogorov-Smirnov), beyond the stable version's from its own: what moves both is the
+    traffic's doing."""
     min_answers: Annotated[int, Field(ge=0)] = 500
     """Fewer allow no verdict on latency and scores, and no step forward."""
     load_seconds: Seconds = 120.0
@@ -52,7 +54,7 @@ class Strategy(_Settled):
 
     @model_validator(mode="after")
     def _rising(self) -> Strategy:
-        if any(one >= other for one, other in zip(self.steps, self.steps[1:], strict=False)):
+        if any(one >= other for one, other in pairwise(self.steps)):
             raise ValueError("steps must rise: a canary that shrinks would change whom it answers")
         return self
 

@@ -22,6 +22,7 @@ from serving.proxy.feature_services import FeatureServices
 from serving.proxy.inference import HttpInference
 from serving.proxy.keys import KeyStore
 from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.observing import Observer
 from serving.proxy.predict import Predictor
 from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
@@ -52,7 +53,7 @@ def build_dependencies(
     pusher = Pusher(flows.current, MemoryWriter(MemoryOnlineStore()), log, clock)
     served = ServedLog(flows.current, log, clock)
     return ProxyDependencies(
-        predictor=Predictor(catalog, inference, clock, metrics, served),
+        predictor=Predictor(catalog, inference, clock, metrics, served, Observer(documents)),
         services=FeatureServices(store, repo or Path()),
         store=store,
         doorkeeper=Doorkeeper(keys),

@@ -38,6 +38,7 @@ from serving.proxy.inference import HttpInference
 from serving.proxy.joined import JoinedInference
 from serving.proxy.keys import ApiKeys
 from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.observing import Observer
 from serving.proxy.predict import Bounds, Predictor
 from serving.proxy.served_log import ServedLog, watch_flows
 from serving.proxy.settings import ProxySettings
@@ -206,6 +207,7 @@ async def serving(
         clock,
         proxy_metrics,
         served,
+        Observer(documents),
         Bounds(**{"timeout_ms": 60_000} | (bounds or {})),
     )
     proxy = create_proxy(

@@ -1,8 +1,9 @@
 """Lambda: an approval or rejection in the registry becomes the endpoint's deployment document.
 
-Invoked by EventBridge with 'SageMaker Model Package State Change'. The event only says where to
-look: what is deployed follows from the approval record and the registry as they are now, so
-duplicated, delayed and reordered events end in the same deployment.
+Invoked by EventBridge with 'SageMaker Model Package State Change', and each minute by schedule.
+The event only says where to look: what is deployed follows from the approval record and the
+registry as they are now, so duplicated, delayed and reordered events end in the same deployment,
+and a lost one is caught up with by the schedule, which also takes the steps of rollouts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.lambdas.rollouts import RolloutDriver
 from mlops.aws import Aws
 from mlops.clock import Clock
 from mlops.deploying.approved import approvals_of, is_what_was_approved
@@ -18,7 +20,7 @@ from mlops.deploying.endpoints import Changed, Endpoints
 from mlops.deploying.telling import facts_of
 from mlops.deployment import Deployment
 from mlops.errors import InputError, Refused
-from mlops.names import Names
+from mlops.names import Names, Role
 from mlops.notices import Notices, SnsNotices, tell
 from mlops.objects import Documents, S3Documents
 from mlops.registry.dynamodb import DynamoRecords
@@ -30,6 +32,9 @@ from mlops.settings import load_settings
 
 SOURCE = "aws.sagemaker"
 DETAIL_TYPE = "SageMaker Model Package State Change"
+SCHEDULE = "aws.events"
+"""The source of the events that a rule sends by its schedule."""
+ROLE = Role.MODEL_DEPLOYER
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
@@ -47,6 +52,11 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
         notices=SnsNotices(aws, names.topic_arn),
         clock=settings.build_clock(),
     )
+    if event.get("source") == SCHEDULE:
+        driver = RolloutDriver(
+            deployer.documents, deployer.notices, deployer.clock, names.role_arn(ROLE)
+        )
+        return driver.drive(deployer.catch_up)
     change = read_event(event, names)
     if change is None:
         return {"action": "ignored"}
@@ -98,6 +108,20 @@ class ModelDeployer:
             return self._tell(done, decided[0])
         action = "unchanged" if decided else "ignored"
         return {"action": action, "model": model, "version": version}
+
+    def catch_up(self, model: str) -> dict[str, Any] | None:
+        """Bring an endpoint up to date with its whole record; None where it is.
+
+        An endpoint without a record is left as it is: nobody decided on it.
+        """
+        entries = self._entries(model)
+        if not entries:
+            return None
+        newest = entries[-1]
+        done = Endpoints(self.documents).change(
+            model, "decide", lambda now: self._rolled_out(now, self._entries(model), newest)
+        )
+        return self._tell(done, newest) if done else None
 
     def _rolled_out(
         self, current: Deployment | None, entries: Sequence[Entry], decided: Entry

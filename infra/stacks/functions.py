@@ -37,7 +37,7 @@ WORKFLOW_DEPLOYER = Deployer(
 MODEL_DEPLOYER = Deployer(
     Role.MODEL_DEPLOYER,
     "infra.lambdas.deploy_model.handler",
-    "Writes the deployment document of a model version that was approved or rejected",
+    "Deploys model versions that were approved or rejected, and drives their rollouts",
 )
 
 
@@ -53,7 +53,9 @@ class Functions(cdk.Stack):
         self._assets = s3.Bucket.from_bucket_name(self, "Assets", names.assets_bucket)
         self._topic = sns.Topic.from_topic_arn(self, "Events", names.topic_arn)
         _allow_uploads(self._function(WORKFLOW_DEPLOYER), names)
-        _on_decisions(self, self._function(MODEL_DEPLOYER), names)
+        model_deployer = self._function(MODEL_DEPLOYER)
+        _on_decisions(self, model_deployer, names)
+        _every_minute(self, model_deployer, names)
 
     def _function(self, deployer: Deployer) -> lambda_.Function:
         name = self._names.function(deployer.role.value)
@@ -128,6 +130,22 @@ def _on_decisions(scope: Construct, function: lambda_.Function, names: Names) ->
         targets=[
             targets.LambdaFunction(
                 function, retry_attempts=10, max_event_age=cdk.Duration.hours(24)
+            )
+        ],
+    )
+
+
+def _every_minute(scope: Construct, function: lambda_.Function, names: Names) -> None:
+    """A minute that is missed is not made up for: the next one comes soon enough."""
+    events.Rule(
+        scope,
+        "Rollouts",
+        rule_name=names.function("rollouts"),
+        description="Takes the steps of rollouts, and takes back what leaves its bounds",
+        schedule=events.Schedule.rate(cdk.Duration.minutes(1)),
+        targets=[
+            targets.LambdaFunction(
+                function, retry_attempts=0, max_event_age=cdk.Duration.minutes(1)
             )
         ],
     )

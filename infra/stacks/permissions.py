@@ -402,11 +402,12 @@ def _workflow_deployer(names: Names) -> tuple[Grant, ...]:
 
 
 def _model_deployer(names: Names) -> tuple[Grant, ...]:
-    """Writes deployment documents from what the registry says."""
+    """Writes deployment documents from what the registry says and what proxies observed."""
     return (
         *read_models(names),
         *change_endpoints(names),
-        read_objects("ReadModelFiles", names.artifact_bucket, "models/"),
+        read_objects("ReadModelFiles", names.artifact_bucket, "models/", "observed/"),
+        delete_objects("ForgetObserved", names.artifact_bucket, "observed/"),
         list_bucket("ListDeployments", names.artifact_bucket),
         read_records(names),
         publish(names),
@@ -418,6 +419,7 @@ def _serving(names: Names) -> tuple[Grant, ...]:
     """Reads plans, models and deployments, and the two secrets; tells what it served."""
     return (
         read_objects("ReadModels", names.artifact_bucket, "feast/", "models/", "deployments/"),
+        write_objects("TellObserved", names.artifact_bucket, "observed/"),
         list_bucket("ListModels", names.artifact_bucket),
         read_secret("ReadFeatures", names, names.redis_secret),
         read_secret("CheckCallers", names, names.api_keys_secret),

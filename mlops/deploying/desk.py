@@ -8,9 +8,11 @@ from typing import Any
 from mlops.aws import Aws
 from mlops.clock import Clock
 from mlops.deploying.endpoints import Changed, Endpoints
+from mlops.deploying.figures import read_observations
 from mlops.deploying.moves import Rule, apply_move
+from mlops.deploying.stepping import assess, look
 from mlops.deploying.telling import describe, facts_of
-from mlops.deployment import list_endpoints
+from mlops.deployment import Deployment, list_endpoints
 from mlops.notices import Notices, SnsNotices, tell
 from mlops.objects import Documents, S3Documents
 from mlops.registry.rules import require_person, require_reason
@@ -34,7 +36,16 @@ class DeployDesk:
     def describe(self, endpoint: str | None) -> list[dict[str, Any]]:
         """What one endpoint serves, or every one. Raises NotFound."""
         names = [endpoint] if endpoint else list_endpoints(self.documents)
-        return [describe(self.endpoints.load(name)) for name in names]
+        return [self._described(self.endpoints.load(name)) for name in names]
+
+    def _described(self, deployment: Deployment) -> dict[str, Any]:
+        told = describe(deployment)
+        if deployment.rollout is None:
+            return told
+        seen = look(deployment, read_observations(self.documents, deployment.endpoint))
+        verdict = assess(deployment.rollout, seen, now=self.clock.now())
+        figures = {"trial": seen.trial.describe(), "stable": seen.stable.describe()}
+        return told | {"verdict": {"says": verdict.says, "out": verdict.out} | figures}
 
     def change(
         self, endpoint: str, action: str, rule: Rule, *, reason: str, dry_run: bool = False

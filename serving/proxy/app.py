@@ -120,6 +120,9 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
         dependencies.services.follow(catalog.plans.current)
         dependencies.metrics.show_endpoints(catalog.state())
 
+    async def observe() -> None:
+        await dependencies.predictor.observer.write(catalog)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         keys = dependencies.doorkeeper.refresh
@@ -127,6 +130,7 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
             repeating(keys, seconds=settings.keys_poll_seconds, name="read API keys"),
             repeating(follow, seconds=settings.poll_seconds, name="follow deployments"),
             repeating(flows, seconds=settings.poll_seconds, name="follow flows"),
+            repeating(observe, seconds=settings.observe_seconds, name="write figures"),
             _grpc(dependencies),
         ):
             yield

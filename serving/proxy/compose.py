@@ -29,6 +29,7 @@ from serving.proxy.inference import HttpInference
 from serving.proxy.joined import JoinedInference
 from serving.proxy.keys import FileKeys, KeyStore, SecretKeys
 from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.observing import Observer
 from serving.proxy.predict import Bounds, Predictor
 from serving.proxy.replicas import ReplicaLimits, ReplicatedInference, build_replicas
 from serving.proxy.served_log import ServedLog, watch_flows
@@ -66,7 +67,9 @@ def compose(settings: Settings, section: ProxySettings) -> ProxyDependencies:
     metrics.registry.register(DownsyncMetrics(log))
     served = ServedLog(flows.current, log, clock)
     return ProxyDependencies(
-        predictor=Predictor(catalog, inference, clock, metrics, served, build_bounds(section)),
+        predictor=Predictor(
+            catalog, inference, clock, metrics, served, Observer(documents), build_bounds(section)
+        ),
         services=FeatureServices(store, settings.feature_repo),
         store=store,
         doorkeeper=build_doorkeeper(open_keys(settings, section, aws), section, clock),

@@ -20,6 +20,7 @@ from serving.proxy.features import assemble, to_tensors
 from serving.proxy.inference import Inference, VersionGone
 from serving.proxy.instances import Instance
 from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.observing import Observer
 from serving.proxy.plain_features import FoundRows, PlainFeatures, all_present
 from serving.proxy.routes import Choice, Route
 from serving.proxy.served import ServedModel
@@ -62,6 +63,7 @@ class Predictor:
     clock: Clock
     metrics: ProxyMetrics
     log: ServedLog
+    observer: Observer
     bounds: Bounds = Bounds()
     admission: Admission = field(init=False)
     shadows: Shadows = field(init=False)
@@ -119,10 +121,11 @@ class Predictor:
             async with asyncio.timeout(deadline.remaining()):
                 work = await self._scored(work, request_id, deadline)
         except TimeoutError as exc:
-            return self._instead(work, deadline.exceeded(), exc)
+            return self._instead(work, deadline.exceeded(), exc, since)
         except Unavailable as exc:
-            return self._instead(work, exc, exc.__cause__)
+            return self._instead(work, exc, exc.__cause__, since)
         answer = _answer(work.choice, work.items())
+        self.observer.count(work.choice, answer.items, time.monotonic() - since)
         if route.shadow is not None:
             self._shade(route, answer, instances, request_id)
         return answer
@@ -186,15 +189,20 @@ class Predictor:
             )
         work.told = tell_rows(model.manifest, scores)
 
-    def _instead(self, work: Work, error: MlopsError, cause: BaseException | None) -> Predictions:
+    def _instead(
+        self, work: Work, error: MlopsError, cause: BaseException | None, since: float
+    ) -> Predictions:
         """The fallback. Raises the error where the model has none."""
         score, model = work.choice.answering.fallback_score, work.model
         if score is None:
+            self.observer.count_failed(work.choice, error.code, len(work.given))
             self.metrics.traffic.count_answer(
                 model.endpoint, model.version, work.choice.use, error.code
             )
             raise error from cause
-        return _answer(work.choice, work.instead(error, score))
+        answer = _answer(work.choice, work.instead(error, score))
+        self.observer.count(work.choice, answer.items, time.monotonic() - since)
+        return answer
 
     def _unread(
         self, endpoint: str, instances: Sequence[Any], error: InferenceUnavailable
@@ -214,18 +222,27 @@ class Predictor:
     ) -> None:
         shadow = route.shadow
         assert shadow is not None
-        work = Work(Choice(shadow, route.stable.answering, "shadow"), instances)
+        choice = Choice(shadow, route.stable.answering, "shadow", revision=route.stable.revision)
+        work = Work(choice, instances)
+
+        def observe(outcome: str) -> None:
+            self.metrics.traffic.count_shadow(shadow.endpoint, shadow.version, outcome)
+            if outcome not in ("scored", "dropped"):
+                self.observer.count_failed(choice, outcome, len(instances))
+
         self.shadows.offer(
             shadow.endpoint,
             route.shadow_share,
             partial(self._compare, work, answer, request_id),
-            partial(self.metrics.traffic.count_shadow, shadow.endpoint, shadow.version),
+            observe,
         )
 
     async def _compare(self, work: Work, answer: Predictions, request_id: str) -> None:
+        since = time.monotonic()
         await self._work(work, request_id, None, logged=False)
-        model = work.model
-        for item, answered in zip(work.items(), answer.items, strict=True):
+        model, items = work.model, work.items()
+        self.observer.count(work.choice, items, time.monotonic() - since)
+        for item, answered in zip(items, answer.items, strict=True):
             if item.score is None:
                 continue
             self.metrics.observe_score(model.endpoint, model.version, item.score)

@@ -22,6 +22,8 @@ class Choice:
     """As in `Deployment.uses`."""
     experiment: str | None = None
     arm: str | None = None
+    revision: int | None = None
+    """Of the document, where it has a version on trial; None where nobody compares."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def build_route(
     stable: what answers now, whether or not it is what is deployed. ready: by version.
     """
     overruling = deployment.answering or Answering()
-    first = Choice(stable, overruling.over(stable.manifest.answering))
+    revision = deployment.revision if deployment.is_trying else None
+    first = Choice(stable, overruling.over(stable.manifest.answering), revision=revision)
     shadow = deployment.shadow
     route = Route(
         first,
@@ -100,7 +103,12 @@ def build_route(
     experiment = deployment.experiment.name if deployment.experiment else None
     choices = {
         share.use: Choice(
-            model, overruling.over(model.manifest.answering), share.use, experiment, share.arm
+            model,
+            overruling.over(model.manifest.answering),
+            share.use,
+            experiment,
+            share.arm,
+            revision,
         )
         for share in split.shares
         if (model := ready.get(share.version.version))

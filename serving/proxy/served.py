@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mlops.deploying.figures import ScoreClasses, score_classes
 from mlops.deployment import DeployedVersion
 from mlops.errors import Refused
 from mlops.manifest import Manifest, ModelInput, check_plan
@@ -89,6 +90,12 @@ class ServedModel:
     @cached_property
     def entity_names(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.plan.entities)
+
+    @cached_property
+    def score_classes(self) -> ScoreClasses | None:
+        """Between the quantiles of its scores in training, where its manifest has them."""
+        reference = self.manifest.reference.get("score")
+        return score_classes(reference) if reference else None
 
     @cached_property
     def is_trained_on_this_plan(self) -> bool:

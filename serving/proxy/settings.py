@@ -38,6 +38,8 @@ class ProxySettings(TracedSection, TlsSection):
     """A JSON file of hashed keys, in place of the secret."""
     poll_seconds: Seconds = 0.5
     """How often deployments and feature plans are looked at."""
+    observe_seconds: Seconds = 10.0
+    """How often figures of versions on trial are written down."""
     keys_poll_seconds: Seconds = 30.0
     """How often the API keys are read again: how long a revoked key still works."""
     rate_per_second: Annotated[float, Field(ge=0, le=1e6)] = 0.0
