@@ -20,6 +20,7 @@ class Role(StrEnum):
     SCHEDULER = "scheduler"
     WORKFLOW_DEPLOYER = "workflow-deployer"
     MODEL_DEPLOYER = "model-deployer"
+    NOTIFIER = "notifier"
     SERVING = "serving"
     DOWNSYNC = "downsync"
     INFRASTRUCTURE = "infrastructure"
@@ -125,6 +126,11 @@ class Names:
     def alarms_topic_arn(self) -> str:
         """What somebody must look at: alarms, and the budget."""
         return f"arn:aws:sns:{self.region}:{self.account}:{self.prefix}-alarms"
+
+    @property
+    def slack_secret(self) -> str:
+        """Secrets Manager name of the address of Slack's incoming webhook; unset is without."""
+        return f"{self.prefix}/slack"
 
     def function(self, purpose: str) -> str:
         return f"{self.prefix}-{purpose}"

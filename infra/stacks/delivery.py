@@ -84,11 +84,15 @@ def _messages(names: Names) -> tuple[Grant, ...]:
                 "sns:CreateTopic",
                 "sns:DeleteTopic",
                 "sns:GetDataProtectionPolicy",
+                "sns:GetSubscriptionAttributes",
                 "sns:GetTopicAttributes",
                 "sns:ListSubscriptionsByTopic",
                 "sns:ListTagsForResource",
+                "sns:SetSubscriptionAttributes",
                 "sns:SetTopicAttributes",
+                "sns:Subscribe",
                 "sns:TagResource",
+                "sns:Unsubscribe",
                 "sns:UntagResource",
             ),
             (names.topic_arn,),
@@ -111,7 +115,7 @@ def _messages(names: Names) -> tuple[Grant, ...]:
 
 
 def _functions(names: Names) -> tuple[Grant, ...]:
-    deployers = (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER)
+    deployers = (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER, Role.NOTIFIER)
     return (
         Grant(
             "Functions",

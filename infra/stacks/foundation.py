@@ -29,7 +29,20 @@ class Foundation(cdk.Stack):
         private_bucket(self, "Assets", bucket_name=names.assets_bucket, profile=profile)
         _topic(self, names)
         _redis_secret(self, names, profile)
-        _api_keys_secret(self, names, profile)
+        _given_secret(
+            self,
+            "ApiKeys",
+            profile,
+            secret=names.api_keys_secret,
+            holds="SHA-256 of the API keys that callers of the proxy hold",
+        )
+        _given_secret(
+            self,
+            "Slack",
+            profile,
+            secret=names.slack_secret,
+            holds="Address of the incoming webhook of the Slack channel that is told of events",
+        )
 
 
 def _topic(scope: Construct, names: Names) -> None:
@@ -56,12 +69,9 @@ def _redis_secret(scope: Construct, names: Names, profile: Profile) -> None:
     )
 
 
-def _api_keys_secret(scope: Construct, names: Names, profile: Profile) -> None:
+def _given_secret(
+    scope: Construct, name: str, profile: Profile, *, secret: str, holds: str
+) -> None:
     """Without a value: one that the template gave could come back with an update of a tag."""
-    secret = secrets.CfnSecret(
-        scope,
-        "ApiKeys",
-        name=names.api_keys_secret,
-        description="SHA-256 of the API keys that callers of the proxy hold",
-    )
-    secret.apply_removal_policy(removal(profile))
+    made = secrets.CfnSecret(scope, name, name=secret, description=holds)
+    made.apply_removal_policy(removal(profile))

@@ -1,4 +1,5 @@
-"""The two Lambdas that deploy: a workflow when it is uploaded, a model when it is approved."""
+"""The Lambdas: a workflow is deployed when it is uploaded, a model when it is approved; and one
+tells Slack."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra.stacks.profile import Profile
@@ -27,6 +29,7 @@ class Deployer:
     role: Role
     handler: str
     does: str
+    tells_of_failures: bool = True
 
 
 WORKFLOW_DEPLOYER = Deployer(
@@ -38,6 +41,13 @@ MODEL_DEPLOYER = Deployer(
     Role.MODEL_DEPLOYER,
     "infra.lambdas.deploy_model.handler",
     "Deploys model versions that were approved or rejected, and drives their rollouts",
+)
+NOTIFIER = Deployer(
+    Role.NOTIFIER,
+    "infra.lambdas.notify_slack.handler",
+    "Tells a Slack channel what the events topic is told",
+    # It would be told of its own failure, for ever.
+    tells_of_failures=False,
 )
 
 
@@ -56,6 +66,7 @@ class Functions(cdk.Stack):
         model_deployer = self._function(MODEL_DEPLOYER)
         _on_decisions(self, model_deployer, names)
         _every_minute(self, model_deployer, names)
+        self._topic.add_subscription(subscriptions.LambdaSubscription(self._function(NOTIFIER)))
 
     def _function(self, deployer: Deployer) -> lambda_.Function:
         name = self._names.function(deployer.role.value)
@@ -75,8 +86,10 @@ class Functions(cdk.Stack):
             timeout=cdk.Duration.seconds(60),
             environment=self._environment(),
             log_group=self._logs(identifier, name),
-            retry_attempts=2,
-            on_failure=destinations.SnsDestination(self._topic),
+            retry_attempts=2 if deployer.tells_of_failures else None,
+            on_failure=destinations.SnsDestination(self._topic)
+            if deployer.tells_of_failures
+            else None,
         )
 
     def _environment(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ TRUSTED = {
     Role.SCHEDULER: "scheduler.amazonaws.com",
     Role.WORKFLOW_DEPLOYER: "lambda.amazonaws.com",
     Role.MODEL_DEPLOYER: "lambda.amazonaws.com",
+    Role.NOTIFIER: "lambda.amazonaws.com",
     Role.SERVING: "ecs-tasks.amazonaws.com",
     Role.DOWNSYNC: "ecs-tasks.amazonaws.com",
     Role.INFRASTRUCTURE: "cloudformation.amazonaws.com",

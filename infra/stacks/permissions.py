@@ -415,6 +415,14 @@ def _model_deployer(names: Names) -> tuple[Grant, ...]:
     )
 
 
+def _notifier(names: Names) -> tuple[Grant, ...]:
+    """Reads where Slack's channel is, and nothing else."""
+    return (
+        read_secret("ReadWebhook", names, names.slack_secret),
+        write_logs(names, f"/aws/lambda/{names.function(Role.NOTIFIER.value)}"),
+    )
+
+
 def _serving(names: Names) -> tuple[Grant, ...]:
     """Reads plans, models and deployments, and the two secrets; tells what it served."""
     return (
@@ -458,6 +466,7 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.SCHEDULER: _scheduler,
     Role.WORKFLOW_DEPLOYER: _workflow_deployer,
     Role.MODEL_DEPLOYER: _model_deployer,
+    Role.NOTIFIER: _notifier,
     Role.SERVING: _serving,
     Role.DOWNSYNC: _downsync,
     Role.INFRASTRUCTURE: deploy_stacks,

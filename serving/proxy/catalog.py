@@ -160,8 +160,9 @@ class Catalog:
         if not self._is_current(served.models.get(version.version), version):
             try:
                 if version.version not in await self.inference.versions(name):
+                    why = await self.inference.failure(name, version.version)
                     problem = f"inference has not loaded version {version.version}"
-                    served.problems[version.version] = problem
+                    served.problems[version.version] = f"{problem}: {why}" if why else problem
                     return
                 served.models[version.version] = await self._made(name, served, version)
             except MlopsError as exc:

@@ -24,6 +24,7 @@ Scores = npt.NDArray[np.float64]
 _REMEDY = "Try again after a second; operators find the cause in the proxy's /readyz and log."
 _UNREADABLE = "Inference's answer cannot be read."
 _OK, _NOT_FOUND = 200, 404
+_JSON = {"Content-Type": "application/json"}
 _HEADER = HEADER_LENGTH.lower().encode()
 _FLOATS: dict[Any, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP64": np.dtype("<f8")}
 """The types of answers that a manifest allows."""
@@ -61,6 +62,9 @@ class Inference(Protocol):
 
     async def versions(self, endpoint: str) -> frozenset[int]:
         """Which versions can score now; none for an unknown endpoint. Raises as `score`."""
+
+    async def failure(self, endpoint: str, version: int) -> str:
+        """Why a version cannot be loaded; '' where none says so. Raises as `score`."""
 
     async def ping(self) -> None:
         """Raises InferenceUnavailable unless every deployed model can score."""
@@ -108,6 +112,16 @@ class HttpInference:
             return frozenset()
         try:
             return frozenset(map(int, orjson.loads(_checked(answer).body)["versions"]))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise InferenceUnavailable(_UNREADABLE, remedy=_REMEDY) from exc
+
+    async def failure(self, endpoint: str, version: int) -> str:
+        answer = await self._ask("POST", "/v2/repository/index", body=b"{}", headers=_JSON)
+        try:
+            index = orjson.loads(_checked(answer).body)
+            wanted = (endpoint, str(version), "UNAVAILABLE")
+            found = (one for one in index if (one["name"], one["version"], one["state"]) == wanted)
+            return next((str(one["reason"]) for one in found), "")
         except (KeyError, TypeError, ValueError) as exc:
             raise InferenceUnavailable(_UNREADABLE, remedy=_REMEDY) from exc
 

@@ -90,6 +90,9 @@ class JoinedInference:
     async def versions(self, endpoint: str) -> frozenset[int]:
         return await self._inference.versions(endpoint)
 
+    async def failure(self, endpoint: str, version: int) -> str:
+        return await self._inference.failure(endpoint, version)
+
     async def ping(self) -> None:
         await self._inference.ping()
 

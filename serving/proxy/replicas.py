@@ -121,6 +121,11 @@ class ReplicatedInference:
         found = await self._look(lambda replica: replica.inference.versions(endpoint))
         return frozenset.intersection(*found)
 
+    async def failure(self, endpoint: str, version: int) -> str:
+        """What the first replica says that has one."""
+        found = await self._look(lambda replica: replica.inference.failure(endpoint, version))
+        return next(filter(None, found), "")
+
     async def ping(self) -> None:
         await self._look(lambda replica: replica.inference.ping())
 

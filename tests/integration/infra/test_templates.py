@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -164,7 +166,7 @@ def test_the_local_online_store_is_no_part_of_the_local_stacks(local: list[Stack
 def test_no_template_needs_a_resource_that_edits_behind_cloudformation(prod: list[Stack]) -> None:
     types = {resource["Type"] for stack in prod for resource in stack.resources.values()}
     assert not [kind for kind in types if "Custom" in kind]
-    assert sum(1 for _ in of_type(prod, "AWS::Lambda::Function")) == 2
+    assert sum(1 for _ in of_type(prod, "AWS::Lambda::Function")) == 3
 
 
 def test_every_bucket_is_encrypted_private_and_owned(prod: list[Stack]) -> None:
@@ -262,23 +264,43 @@ def test_an_uploaded_definition_calls_the_workflow_deployer(prod: list[Stack]) -
     ]
 
 
-def test_only_the_artifact_bucket_and_the_rule_may_call_the_deployers(prod: list[Stack]) -> None:
+def test_only_the_artifact_bucket_the_rules_and_the_topic_may_call_the_functions(
+    prod: list[Stack],
+) -> None:
     permissions = [p["Properties"] for p in of_type(prod, "AWS::Lambda::Permission")]
     callers = {permission["Principal"]: permission for permission in permissions}
-    assert set(callers) == {"s3.amazonaws.com", "events.amazonaws.com"}
+    assert set(callers) == {"s3.amazonaws.com", "events.amazonaws.com", "sns.amazonaws.com"}
+    assert callers["sns.amazonaws.com"]["SourceArn"] == PROD.topic_arn
     assert callers["s3.amazonaws.com"]["SourceAccount"] == PROD.account
     assert callers["s3.amazonaws.com"]["SourceArn"] == f"arn:aws:s3:::{PROD.artifact_bucket}"
     assert "SourceArn" in callers["events.amazonaws.com"]
 
 
 def test_decisions_on_our_models_call_the_model_deployer(prod: list[Stack]) -> None:
-    rule = the(prod, "AWS::Events::Rule")
+    rules = [rule["Properties"] for rule in of_type(prod, "AWS::Events::Rule")]
+    (rule,) = (rule for rule in rules if "EventPattern" in rule)
     assert rule["State"] == "ENABLED"
     assert rule["EventPattern"] == {
         "source": ["aws.sagemaker"],
         "detail-type": ["SageMaker Model Package State Change"],
         "detail": {"ModelPackageGroupName": [{"prefix": "mlops-prod-"}]},
     }
+
+
+def test_rollouts_are_driven_each_minute(prod: list[Stack]) -> None:
+    rules = [rule["Properties"] for rule in of_type(prod, "AWS::Events::Rule")]
+    (rule,) = (rule for rule in rules if "ScheduleExpression" in rule)
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
+    (target,) = rule["Targets"]
+    assert "ModelDeployer" in json.dumps(target["Arn"])
+
+
+def test_who_tells_slack_is_told_of_everything_but_its_own_failures(prod: list[Stack]) -> None:
+    (subscription,) = of_type(prod, "AWS::SNS::Subscription")
+    assert subscription["Properties"]["TopicArn"] == PROD.topic_arn
+    assert "Notifier" in json.dumps(subscription["Properties"]["Endpoint"])
+    configs = of_type(prod, "AWS::Lambda::EventInvokeConfig")
+    assert not [c for c in configs if "Notifier" in json.dumps(c["Properties"]["FunctionName"])]
 
 
 def test_a_deployer_that_fails_is_told_to_the_topic(prod: list[Stack]) -> None:
@@ -386,6 +408,7 @@ def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
         (Role.WORKFLOW, {"Service": "states.amazonaws.com"}),
         (Role.WORKFLOW_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
         (Role.MODEL_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
+        (Role.NOTIFIER, {"Service": "lambda.amazonaws.com"}),
         (Role.SERVING, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.INGESTION, {"Service": "sagemaker.amazonaws.com"}),
         (Role.FEATURE_JOB, {"Service": "ecs-tasks.amazonaws.com"}),

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -21,12 +22,15 @@ from mlops.deployment import Deployment, load_deployment
 from mlops.errors import Conflict, NotFound, Refused
 from mlops.names import Role
 from mlops.objects import Documents, S3Documents
+from mlops.strategy import Bounds, Strategy
 from tests.approvals import model_version, register_package, upload_model
+from tests.slack_channel import channel
 
 if TYPE_CHECKING:
     from infra.local.lifecycle import LocalAws
 
 _NUMBERS = count()
+Found = TypeVar("Found")
 DEADLINE_SECONDS = 30
 
 
@@ -38,9 +42,9 @@ class Company:
     model: str
     documents: Documents
 
-    def register(self, version: int, **changes: Any) -> None:
+    def register(self, version: int, *, by: Strategy | None = None, **changes: Any) -> None:
         """Upload a model's files and register it, as the workflow's last steps do."""
-        written = upload_model(self.documents, version, model=self.model)
+        written = upload_model(self.documents, version, model=self.model, rollout=by)
         wanted = model_version(version, model=self.model, **(written | changes))
         client = self.local.client("sagemaker", Role.WORKFLOW)
         register_package(client, self.local.names, wanted)
@@ -104,7 +108,7 @@ class Answer:
         return json.loads(self.output)
 
 
-def _wait(look: Callable[[], Deployment | None], what: str) -> Deployment:
+def _wait(look: Callable[[], Found | None], what: str) -> Found:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         if (found := look()) is not None:
@@ -134,6 +138,42 @@ def test_approvals_deploy_and_a_rejection_puts_the_one_before_back(company: Comp
     history = company.run("history", company.model, "--json").json
     assert history["verified"]
     assert [e["action"] for e in history["entries"]] == ["approve", "approve", "reject"]
+
+
+def test_an_approved_version_is_rolled_out_by_schedule_as_its_settings_say(
+    company: Company,
+) -> None:
+    company.register(1)
+    company.decide("approve", 1)
+    company.wait_for_stable(1)
+    company.register(2, by=Strategy(steps=(0.5,), bake_seconds=0, bounds=Bounds(min_answers=0)))
+    company.decide("approve", 2)
+    name = company.local.names.function("model-deployer")
+    call = partial(company.local.client("lambda").invoke, FunctionName=name)
+
+    def driven() -> Deployment | None:
+        call(Payload=json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"}))
+        return company._deployed(2)
+
+    deployed = _wait(driven, "the rollout's end")
+    assert [version.version for version in deployed.history] == [1]
+    assert deployed.changed_by == company.local.names.role_arn(Role.MODEL_DEPLOYER)
+    history = company.operate("history", company.model, "--json").json
+    assert [entry["action"] for entry in history["entries"]] == ["decide", "decide", "take over"]
+    assert history["verified"]
+
+
+def test_slack_is_told_of_deployments_where_its_webhook_is_set(company: Company) -> None:
+    secrets = company.local.client("secretsmanager")
+    company.register(1)
+    with channel() as place:
+        name = company.local.names.slack_secret
+        secrets.put_secret_value(SecretId=name, SecretString=place.webhook)
+        company.decide("approve", 1)
+        company.wait_for_stable(1)
+        subject = f"Endpoint '{company.model}' serves version 1, its first."
+        _wait(lambda: subject in [told["text"] for told in place.told] or None, "the message")
+        secrets.put_secret_value(SecretId=name, SecretString=" ")
 
 
 def test_an_operator_rolls_back_freezes_and_finds_all_of_it_on_record(company: Company) -> None:

@@ -154,7 +154,8 @@ def stack(
     ]
     inference = replicas[0]
     proxy_environment = environment | {
-        "MLOPS_PROXY_INFERENCE_URL": ",".join(replica.url for replica in replicas)
+        "MLOPS_PROXY_INFERENCE_URL": ",".join(replica.url for replica in replicas),
+        **getattr(request.module, "PROXY_SETTINGS", {}),
     }
     proxy = Service("proxy", free_port(), proxy_environment, folder / "proxy.log")
     running = Stack(documents, plan, server, folder / "redis", inference, proxy, environment)

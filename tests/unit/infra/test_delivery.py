@@ -28,6 +28,7 @@ DEPLOYED = (
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
     "AWS::SNS::TopicPolicy",
     "AWS::SecretsManager::Secret",

@@ -95,6 +95,7 @@ def test_secrets_are_read_where_they_are_used() -> None:
         Role.JENKINS,
         Role.FEATURE_JOB,
         Role.SERVING,
+        Role.NOTIFIER,
         Role.INFRASTRUCTURE,
     }
 

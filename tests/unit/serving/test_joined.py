@@ -41,6 +41,9 @@ class Endpoint:
     async def versions(self, endpoint: str) -> frozenset[int]:
         return frozenset({1})
 
+    async def failure(self, endpoint: str, version: int) -> str:
+        return ""
+
     async def ping(self) -> None:
         raise InferenceUnavailable("not now")
 

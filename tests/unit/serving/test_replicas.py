@@ -43,6 +43,9 @@ class FakeReplica:
         await self._be()
         return self.holds
 
+    async def failure(self, endpoint: str, version: int) -> str:
+        return ""
+
     async def ping(self) -> None:
         await self._be()
 
