@@ -114,10 +114,9 @@ class ModelDeployer:
 
         An endpoint without a record is left as it is: nobody decided on it.
         """
-        entries = self._entries(model)
-        if not entries:
+        newest = next((e for e in reversed(self._entries(model)) if e.decides), None)
+        if newest is None:
             return None
-        newest = entries[-1]
         done = Endpoints(self.documents).change(
             model, "decide", lambda now: self._rolled_out(now, self._entries(model), newest)
         )
