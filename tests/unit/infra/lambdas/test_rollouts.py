@@ -21,8 +21,7 @@ from mlops.deployment import Deployment
 from mlops.errors import MlopsError, Refused
 from mlops.notices import MemoryNotices
 from mlops.objects import Document, MemoryDocuments
-from mlops.strategy import Strategy
-from tests.approvals import NOW, Office, model_version, upload_model
+from tests.approvals import NOW, Office
 from tests.deploying import CANARY, CHANGE, endpoint
 
 PLATFORM = "arn:aws:iam::000000000000:role/mlops-local-model-deployer"
@@ -160,10 +159,6 @@ class Company(Office):
 
     notices: MemoryNotices = field(default_factory=MemoryNotices)
 
-    def register_with(self, version: int, strategy: Strategy | None) -> None:
-        written = upload_model(self.documents, version, rollout=strategy)
-        self.registry.add(model_version(version, **written))
-
     def drive(self) -> dict[str, Any]:
         clock = FixedClock(NOW)
         deployer = ModelDeployer(self.registry, self.records, self.documents, self.notices, clock)
@@ -183,8 +178,8 @@ class Company(Office):
 @pytest.fixture
 def company() -> Company:
     company = Company()
-    company.register_with(1, None)
-    company.register_with(2, CANARY)
+    company.register_with(1)
+    company.register_with(2, rollout=CANARY)
     company.decide("approve", 1)
     company.deploy(1)
     return company
