@@ -93,6 +93,7 @@ UNUSED = {
         *("glue:CreateConnection", "glue:DeleteConnection"),
         *("glue:GetConnection", "glue:UpdateConnection"),
     ),
+    "AWS::SNS::Subscription": ("iam:",),
     "AWS::Kinesis::Stream": (
         *("kinesis:DisableEnhancedMonitoring", "kinesis:EnableEnhancedMonitoring"),
         *("kinesis:UpdateStreamWarmThroughput", "kinesis:UpdateMaxRecordSize"),
