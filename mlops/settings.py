@@ -46,6 +46,10 @@ class Settings(BaseModel):
     clock: Annotated[str, AfterValidator(_checked_clock)] = "system"
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     mlflow_tracking_uri: str = "sqlite:///.mlops/mlflow.db"
+    registry: Literal["sagemaker", "mlflow"] = "sagemaker"
+    """What holds the model versions; MLflow's is that of the tracking server."""
+    records: Annotated[str, Field(pattern=r"^file:///.+")] | None = None
+    """The folder of the approval record; None is the environment's DynamoDB table."""
     feature_repo: Path = Path("feature_repo")
     cache_dir: Path = Path("~/.cache/feast-mlops")
     """Where this machine keeps files of datasets; below XDG_CACHE_HOME where that is set."""
@@ -82,6 +86,8 @@ class Settings(BaseModel):
     def environment(self) -> dict[str, str]:
         """These settings as the environment of another process; without what is this machine's."""
         own = {"redis_password", "cache_dir", "cache_bytes"}
+        if self.registry == "sagemaker":
+            own |= {"registry"}  # what earlier releases took for granted
         values = self.model_dump(mode="json", exclude_none=True, exclude=own)
         return {PREFIX + name.upper(): str(value) for name, value in values.items()} | {
             "AWS_REGION": self.region,

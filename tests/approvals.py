@@ -155,14 +155,9 @@ class Office:
         return self.approvals.decide(Ask(model, version, action, reason, who, ticket))
 
 
-def register_package(sagemaker: Any, names: Names, version: ModelVersion) -> str:
-    """Create the version's package as the workflow's last step does, and return its ARN."""
-    group = names.model_group(version.model)
-    try:
-        sagemaker.describe_model_package_group(ModelPackageGroupName=group)
-    except ClientError:
-        sagemaker.create_model_package_group(ModelPackageGroupName=group)
-    written = {
+def metadata_of(version: ModelVersion) -> dict[str, str]:
+    """What registration writes of a version."""
+    return {
         "model_prefix": version.model_prefix,
         "manifest_sha256": version.manifest_sha256,
         "trained_by": version.trained_by,
@@ -170,10 +165,19 @@ def register_package(sagemaker: Any, names: Names, version: ModelVersion) -> str
         **version.lineage,
         **{f"metric_{name}": str(value) for name, value in version.metrics.items()},
     }
+
+
+def register_package(sagemaker: Any, names: Names, version: ModelVersion) -> str:
+    """Create the version's package as the workflow's last step does, and return its ARN."""
+    group = names.model_group(version.model)
+    try:
+        sagemaker.describe_model_package_group(ModelPackageGroupName=group)
+    except ClientError:
+        sagemaker.create_model_package_group(ModelPackageGroupName=group)
     answer = sagemaker.create_model_package(
         ModelPackageGroupName=group,
         ModelApprovalStatus="PendingManualApproval",
-        CustomerMetadataProperties=written,
+        CustomerMetadataProperties=metadata_of(version),
         InferenceSpecification={
             "Containers": [
                 {

@@ -23,9 +23,9 @@ from mlops.errors import InputError, Refused
 from mlops.names import Names, Role
 from mlops.notices import Notices, SnsNotices, tell
 from mlops.objects import Documents, S3Documents
-from mlops.registry.dynamodb import DynamoRecords
+from mlops.registry.delivery import SOURCE as MLFLOW_SOURCE
+from mlops.registry.opening import open_records, open_registry
 from mlops.registry.record import Entry, Records, latest, verify
-from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
 from mlops.rollout import Change, roll_out
 from mlops.settings import load_settings
@@ -46,8 +46,8 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     settings = load_settings()
     names, aws = settings.names, Aws(region=settings.region)
     deployer = ModelDeployer(
-        registry=SageMakerRegistry(aws, names),
-        records=DynamoRecords(aws, names.records_table),
+        registry=open_registry(settings, aws),
+        records=open_records(settings, aws),
         documents=S3Documents(aws, names.artifact_bucket),
         notices=SnsNotices(aws, names.topic_arn),
         clock=settings.build_clock(),
@@ -70,7 +70,7 @@ def read_event(event: Mapping[str, Any], names: Names) -> tuple[str, int] | None
     fields hold the status is a decision.
     """
     detail = event.get("detail")
-    if event.get("source") != SOURCE or not isinstance(detail, Mapping):
+    if event.get("source") not in {SOURCE, MLFLOW_SOURCE} or not isinstance(detail, Mapping):
         raise InputError(f"This Lambda takes events of {SOURCE}, '{DETAIL_TYPE}'; not {event}.")
     group, start = detail.get("ModelPackageGroupName", ""), names.model_group("")
     changed = detail.get("UpdatedModelPackageFields") or []

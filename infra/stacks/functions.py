@@ -129,14 +129,14 @@ def _allow_uploads(function: lambda_.Function, names: Names) -> None:
 
 
 def _on_decisions(scope: Construct, function: lambda_.Function, names: Names) -> None:
-    """SageMaker tells when a model package of ours changes its state."""
+    """SageMaker tells when a model package of ours changes its state; for MLflow, our commands."""
     events.Rule(
         scope,
         "Decisions",
         rule_name=names.function("model-decisions"),
         description="A model version was approved or rejected",
         event_pattern=events.EventPattern(
-            source=["aws.sagemaker"],
+            source=["aws.sagemaker", "mlops.registry"],
             detail_type=["SageMaker Model Package State Change"],
             detail={"ModelPackageGroupName": events.Match.prefix(f"{names.prefix}-")},
         ),

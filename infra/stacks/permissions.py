@@ -214,6 +214,12 @@ def _approver(names: Names) -> tuple[Grant, ...]:
         read_records(names),
         Grant("Record", ("dynamodb:PutItem",), (names.records_table_arn,)),
         Grant("Audit", ("dynamodb:Scan",), (names.records_table_arn,)),
+        Grant(
+            "TellOfDecisions",
+            ("events:PutEvents",),
+            (f"arn:aws:events:{names.region}:{names.account}:event-bus/default",),
+            {"StringEquals": {"events:source": "mlops.registry"}},
+        ),
     )
 
 

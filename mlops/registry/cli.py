@@ -12,6 +12,7 @@ from mlops.cli.console import json_option, out, print_json, print_table
 if TYPE_CHECKING:
     from mlops.registry.desk import Desk
 
+_DELIVERED = {"model", "version", "status"}
 _version = click.argument("version", type=click.IntRange(min=1))
 _ticket = click.option("--ticket", default="", help="The ticket it belongs to; kept on record.")
 _reason = click.option("--reason", required=True, help="Why; kept on record for good.")
@@ -262,6 +263,27 @@ def history(model: str, as_json: bool) -> None:
 
 @models.command()
 @json_option
+def deliver(as_json: bool) -> None:
+    """Tell the rollout of every decision again; what it knows already changes nothing.
+
+    For a registry in MLflow, whose decisions no event tells of: 'approve' and 'reject' do, and
+    this makes good for those that were interrupted. Run it on a schedule.
+
+    \b
+    Example:
+      mlops models deliver
+    """
+    delivered = _desk().deliver_decisions()
+    if as_json:
+        print_json(
+            [{"model": v.model, "version": v.version, "status": v.status} for v in delivered]
+        )
+    else:
+        out.print(f"Told of {len(delivered)} versions.", highlight=False)
+
+
+@models.command()
+@json_option
 def audit(as_json: bool) -> None:
     """Hold every model's registry state against its record.
 
@@ -304,6 +326,8 @@ def _decide(
 
     desk = _desk()
     outcome = desk.approvals.decide(Ask(model, version, action, reason, desk.who, ticket))
+    if outcome.entry.decides:
+        desk.tell_rollout(desk.registry.get(model, version))
     if as_json:
         entry = outcome.entry.model_dump(mode="json", by_alias=True)
         print_json({"effect": outcome.effect, "entry": entry})

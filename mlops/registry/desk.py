@@ -13,11 +13,11 @@ from mlops.errors import NotFound
 from mlops.names import Names
 from mlops.objects import Documents, S3Documents
 from mlops.registry.approval import Approvals
-from mlops.registry.dynamodb import DynamoRecords
+from mlops.registry.delivery import deliver
+from mlops.registry.opening import identify, open_records, open_registry
 from mlops.registry.policy import Applied, read_rules
 from mlops.registry.record import Records
-from mlops.registry.sagemaker import SageMakerRegistry
-from mlops.registry.versions import ModelRegistry, ModelVersion
+from mlops.registry.versions import ModelRegistry, ModelVersion, Status
 from mlops.settings import Settings
 
 
@@ -31,12 +31,13 @@ class Desk:
     records: Records
     documents: Documents
     approvals: Approvals
+    settings: Settings
     _deployments: dict[str, Deployment | None] = field(default_factory=dict)
 
     @property
     def who(self) -> str:
-        """The caller's ARN, from STS."""
-        return self.aws.identity
+        """The caller's ARN, from STS or the MLflow server."""
+        return identify(self.settings, self.aws)
 
     def serves(self, version: ModelVersion) -> str:
         """What the version's endpoint uses it for: 'stable', 'canary', 'shadow' or ''."""
@@ -47,6 +48,18 @@ class Desk:
         """The version as JSON values, with what it serves."""
         # A metric that is no number is null here: JSON has no NaN.
         return {**json.loads(version.model_dump_json()), "serves": self.serves(version)}
+
+    def tell_rollout(self, version: ModelVersion) -> None:
+        """Deliver a decision, where the registry does not do so itself."""
+        if self.settings.registry == "mlflow":
+            deliver(self.aws, self.names, [version])
+
+    def deliver_decisions(self) -> list[ModelVersion]:
+        """Tell the rollout of every version that was decided on, again."""
+        found = [v for model in self.registry.models() for v in self.registry.versions(model)]
+        decided = [version for version in found if version.status is not Status.PENDING]
+        deliver(self.aws, self.names, decided)
+        return decided
 
     def rules_of_file(self, model: str, path: Path) -> Applied:
         """The rules that a file has for this environment, as they would be applied now.
@@ -73,12 +86,12 @@ class Desk:
 
 
 def open_desk(settings: Settings) -> Desk:
-    """SageMaker, DynamoDB and S3, as whoever the environment says."""
+    """The registry, the record and the buckets that the settings name, as whoever calls."""
     names, aws = settings.names, Aws(region=settings.region)
-    registry = SageMakerRegistry(aws, names)
-    records = DynamoRecords(aws, names.records_table)
+    registry = open_registry(settings, aws)
+    records = open_records(settings, aws)
     documents = S3Documents(aws, names.artifact_bucket)
     clock = settings.build_clock()
     data = S3Documents(aws, names.data_bucket)
     approvals = Approvals(registry, records, documents, data, names, clock)
-    return Desk(aws, names, registry, records, documents, approvals)
+    return Desk(aws, names, registry, records, documents, approvals, settings)

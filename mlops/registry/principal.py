@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from mlops.errors import InputError
 
+MLFLOW = "mlflow"
+"""The partition of users whom an MLflow server knows: arn:mlflow:iam::<host>:user/<name>."""
+
 
 class Kind(StrEnum):
     ROLE = "role"
@@ -53,6 +56,9 @@ def parse_principal(arn: str) -> Principal:
     if len(parts) != 6 or parts[0] != "arn" or parts[2] not in {"iam", "sts"}:
         raise InputError(f"'{arn}' is not the ARN of an AWS identity (IAM or STS).")
     account, resource = parts[4], parts[5]
+    if parts[1] == MLFLOW:
+        # As a session: a user of MLflow and a person of the same name on AWS count as one.
+        return Principal(Kind.USER, account, MLFLOW, resource.removeprefix("user/"))
     if resource == "root":
         return Principal(Kind.ROOT, account, "root")
     kind, _, name = resource.partition("/")

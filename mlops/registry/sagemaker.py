@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlops.aws import Aws, translated
 from mlops.errors import NotFound
 from mlops.names import Names
+from mlops.registry.metadata import read_metadata
 from mlops.registry.versions import ModelVersion, Status, unknown_version
-
-METRIC = "metric_"
-_FIELDS = ("model_prefix", "manifest_sha256", "trained_by", "submitted_by")
 
 
 class SageMakerRegistry:
@@ -72,17 +69,7 @@ class SageMakerRegistry:
 
 
 def to_version(model: str, package: Mapping[str, Any]) -> ModelVersion:
-    """Read a DescribeModelPackage answer.
-
-    A metric that is no number is NaN here, which no approval lets through.
-    """
-    written = dict(package.get("CustomerMetadataProperties") or {})
-    known = {name: written.pop(name, "") for name in _FIELDS}
-    metrics = {
-        name.removeprefix(METRIC): _number(written.pop(name))
-        for name in list(written)
-        if name.startswith(METRIC)
-    }
+    """Read a DescribeModelPackage answer."""
     return ModelVersion(
         model=model,
         version=package["ModelPackageVersion"],
@@ -91,17 +78,8 @@ def to_version(model: str, package: Mapping[str, Any]) -> ModelVersion:
         created=package["CreationTime"],
         complete=package.get("ModelPackageStatus") == "Completed",
         note=package.get("ApprovalDescription") or "",
-        metrics=metrics,
-        lineage=written,
-        **known,
+        **read_metadata(package.get("CustomerMetadataProperties") or {}),
     )
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def _summaries(page: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from mlops.clock import Clock, parse_instant
 from mlops.errors import InputError, JobFailed, Refused
 from mlops.objects import Documents, S3Documents
 from mlops.plan import FeaturePlan
-from mlops.registry.sagemaker import SageMakerRegistry
+from mlops.registry.opening import open_registry
 from mlops.settings import Settings, load_settings
 from pipelines.data.ledger import load_ledger
 from pipelines.datasets.build import About, Recipe, make_draft, span_of, workspace
@@ -283,9 +283,7 @@ def open_datasets(
         store=store,
         open_features=lambda: _open_features(settings, aws, data),
         cache=FileCache(cache or settings.dataset_cache, settings.cache_bytes),
-        lineages=Lineages(
-            store, SageMakerRegistry(aws, settings.names), lambda: load_ledger(data)[0]
-        ),
+        lineages=Lineages(store, open_registry(settings, aws), lambda: load_ledger(data)[0]),
         clock=settings.build_clock(),
         identity=lambda: aws.identity,
     )

@@ -11,7 +11,7 @@ from mlops.athena import Athena
 from mlops.aws import Aws
 from mlops.names import Names
 from mlops.objects import S3Documents
-from mlops.registry.sagemaker import SageMakerRegistry
+from mlops.registry.opening import open_registry
 from mlops.settings import Settings
 from pipelines.datasets.store import DatasetStore
 from pipelines.features.schemas.consumers import Consumer, Users, find_consumers, load_users
@@ -46,7 +46,7 @@ class Session:
     @cached_property
     def users(self) -> Users:
         """Who may read feature tables, as of now."""
-        registry = SageMakerRegistry(self.aws, self.names)
+        registry = open_registry(self.settings, self.aws)
         datasets = DatasetStore(self.data)
         return load_users(self.artifacts, self.names.artifact_bucket, registry, datasets)
 

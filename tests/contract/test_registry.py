@@ -1,18 +1,22 @@
-"""Every registry keeps the same promises: SageMaker's over the local AWS, and the fake."""
+"""Every registry keeps the same promises: SageMaker's over the local AWS, MLflow's, the fake."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from mlops.aws import Aws
-from mlops.errors import NotFound
+from mlops.errors import MlopsError, NotFound, Refused, Unavailable
 from mlops.registry.memory import MemoryRegistry
+from mlops.registry.mlflow import ALIAS, APPROVAL, MlflowRegistry
+from mlops.registry.mlflow_rest import MlflowServer
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
-from tests.approvals import model_version, register_package
+from tests import mlflow_server as mlflow_server_
+from tests.approvals import NAMES, metadata_of, model_version, register_package
 
 if TYPE_CHECKING:
     from infra.local.lifecycle import LocalAws
@@ -26,13 +30,15 @@ class Register(Protocol):
     def __call__(self, model: str) -> ModelVersion: ...
 
 
-@pytest.fixture(params=["memory", "sagemaker"])
+@pytest.fixture(params=["memory", "sagemaker", "mlflow"])
 def desk(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[ModelRegistry, Register]:
     """A registry, and the way to register in it."""
     if request.param == "memory":
         return _in_memory()
+    if request.param == "mlflow":
+        return _in_mlflow(request.getfixturevalue("mlflow_server"))
     local: LocalAws = request.getfixturevalue("local_aws")
     for name, value in local.environment().items():
         monkeypatch.setenv(name, value)
@@ -63,6 +69,22 @@ def _in_sagemaker(local: LocalAws) -> tuple[ModelRegistry, Register]:
         wanted = model_version(number, model=model)
         register_package(local.client("sagemaker"), local.names, wanted)
         return registry.get(model, number)
+
+    return registry, register
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with mlflow_server_.running(tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+def _in_mlflow(server: MlflowServer) -> tuple[MlflowRegistry, Register]:
+    registry = MlflowRegistry(server, NAMES)
+
+    def register(model: str) -> ModelVersion:
+        number = len(registry.versions(model)) + 1
+        return registry.register(model, metadata_of(model_version(number, model=model)))
 
     return registry, register
 
@@ -125,3 +147,60 @@ def test_changing_the_status_changes_nothing_but_the_status_and_its_note(
     registry.set_status(before, Status.REJECTED, note="no longer")
     assert registry.get(model, 1).status is Status.REJECTED
     assert registry.get(model, 2).status is Status.PENDING
+
+
+def test_the_alias_of_mlflow_follows_the_newest_approved_version(
+    mlflow_server: MlflowServer, model: str
+) -> None:
+    registry, register = _in_mlflow(mlflow_server)
+    first, second = register(model), register(model)
+    place = {"name": NAMES.model_group(model), "alias": ALIAS}
+
+    def approved() -> str:
+        found = mlflow_server.get("registered-models/alias", place)["model_version"]["version"]
+        return str(found)
+
+    registry.set_status(first, Status.APPROVED, note="good")
+    assert approved() == "1"
+    registry.set_status(second, Status.APPROVED, note="better")
+    assert approved() == "2"
+    registry.set_status(second, Status.REJECTED, note="worse")
+    assert approved() == "1"
+    registry.set_status(first, Status.REJECTED, note="worse")
+    with pytest.raises(MlopsError, match=f"alias {ALIAS} not found"):
+        approved()
+
+
+def test_an_execution_is_registered_in_mlflow_once(mlflow_server: MlflowServer, model: str) -> None:
+    registry, _ = _in_mlflow(mlflow_server)
+    metadata = metadata_of(model_version(1, model=model))
+    assert registry.register(model, metadata) == registry.register(model, metadata)
+    assert len(registry.versions(model)) == 1
+
+
+def test_a_tag_of_mlflow_that_was_changed_by_hand_is_named(
+    mlflow_server: MlflowServer, model: str
+) -> None:
+    registry, register = _in_mlflow(mlflow_server)
+    register(model)
+    place = {"name": NAMES.model_group(model), "version": "1"}
+    mlflow_server.post("model-versions/set-tag", place | {"key": APPROVAL, "value": "Approved"})
+    with pytest.raises(Refused, match=f"Version 1 of '{model}': its tag {APPROVAL} was changed"):
+        registry.get(model, 1)
+
+
+def test_more_models_than_a_page_of_mlflow_are_all_listed(
+    mlflow_server: MlflowServer, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.registry.mlflow._PAGE", 2)
+    registry, register = _in_mlflow(mlflow_server)
+    names = [f"{model}-{number}" for number in range(3)]
+    for name in names:
+        register(name)
+    assert set(names) <= set(registry.models())
+
+
+def test_an_mlflow_server_that_is_down_is_named() -> None:
+    registry = MlflowRegistry(MlflowServer("http://127.0.0.1:9"), NAMES)
+    with pytest.raises(Unavailable, match=r"Is the server at http://127\.0\.0\.1:9 up\?"):
+        registry.models()

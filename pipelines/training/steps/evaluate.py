@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlops.aws import Aws
 from mlops.objects import S3Documents
-from mlops.registry.sagemaker import SageMakerRegistry
+from mlops.registry.opening import open_registry
 from mlops.settings import load_settings
 from pipelines.training.approved import ApprovedModel, load_approved
 from pipelines.training.bootstrap import Measure
@@ -41,7 +41,7 @@ def _evaluate(container: Container, measure: Measure, grouping: Grouping) -> Non
     metrics = dict(measure(rows, scores))
     aws, names = Aws(region=settings.region), settings.names
     approved = load_approved(
-        SageMakerRegistry(aws, names),
+        open_registry(settings, aws),
         S3Documents(aws, names.artifact_bucket),
         names.artifact_bucket,
         run.workflow,

@@ -36,7 +36,7 @@ def test_a_role_reaches_its_own_environment_only(role: Role) -> None:
     shared = (
         *("/aws/sagemaker/", "StepFunctionsGetEvents", ":catalog", "datacatalog/AwsDataCatalog"),
         *("aws-service-role/elasticache.amazonaws.com", "aws-service-role/batch.amazonaws.com"),
-        *(":processing-job/*", ":training-job/*", ":scalable-target/*"),
+        *(":processing-job/*", ":training-job/*", ":scalable-target/*", ":event-bus/default"),
         *(f"batch:{NAMES.region}:{NAMES.account}:job/*",),
     )
     ours = (NAMES.prefix, f"/{NAMES.database}")

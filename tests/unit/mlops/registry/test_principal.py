@@ -19,6 +19,7 @@ STS, IAM = "arn:aws:sts::123456789012", "arn:aws:iam::123456789012"
         (f"{IAM}:user/people/ann", Kind.USER, "ann", ""),
         (f"{STS}:federated-user/ann", Kind.FEDERATED, "ann", ""),
         (f"{IAM}:root", Kind.ROOT, "root", ""),
+        ("arn:mlflow:iam::123456789012:user/ann", Kind.USER, "mlflow", "ann"),
     ],
 )
 def test_every_kind_of_identity_is_read(arn: str, kind: Kind, name: str, session: str) -> None:
@@ -45,6 +46,8 @@ def test_what_is_no_identity_is_refused_by_name(arn: str) -> None:
         (f"{IAM}:user/ann", f"{IAM}:user/ben", False),
         (f"{IAM}:user/ann", "arn:aws:iam::999999999999:user/ann", False),
         (f"{IAM}:user/ann", f"{STS}:assumed-role/scientist/ann", False),
+        ("arn:mlflow:iam::ml.internal:user/ann", f"{STS}:assumed-role/scientist/ann", True),
+        ("arn:mlflow:iam::ml.internal:user/ann", "arn:mlflow:iam::ml.internal:user/ben", False),
     ],
 )
 def test_one_person_is_known_by_session_else_by_role_or_user(
