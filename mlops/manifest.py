@@ -66,6 +66,9 @@ class GraphTensor:
     """None where a dimension is open."""
 
 
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+
+
 class Distribution(_Frozen):
     """A column of the training set, in few numbers."""
 
@@ -74,7 +77,7 @@ class Distribution(_Frozen):
     missing: float
     """Share of rows without a value, 0 to 1."""
     quantiles: tuple[float, ...]
-    """At 0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99 and 1."""
+    """At QUANTILES."""
 
 
 class Window(_Frozen):

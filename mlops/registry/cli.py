@@ -94,25 +94,40 @@ def show(model: str, version: int, as_json: bool) -> None:
 @click.argument("model")
 @click.argument("first", type=click.IntRange(min=1))
 @click.argument("second", type=click.IntRange(min=1))
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also write a page with curves and plots; it needs nothing else to be read.",
+)
 @json_option
-def compare(model: str, first: int, second: int, as_json: bool) -> None:
-    """Compare the metrics and the lineage of two versions.
+def compare(model: str, first: int, second: int, html: Path | None, as_json: bool) -> None:
+    """Compare two versions: metrics with 95% intervals, data, inputs, size and latency.
+
+    Which is better is said by the test rows that both were measured on, where there are any.
 
     \b
-    Example:
+    Examples:
       mlops models compare fraud 2 3
+      mlops models compare fraud 2 3 --html fraud-2-3.html
     """
     from mlops.registry import tables
-    from mlops.registry.comparison import compare_versions
+    from mlops.registry.comparison import compare as compare_dossiers
+    from mlops.registry.report import render_report
 
-    registry = _desk().registry
-    found = compare_versions(registry.get(model, first), registry.get(model, second))
+    desk = _desk()
+    one, two = desk.dossier(model, first), desk.dossier(model, second)
+    found = compare_dossiers(one, two)
+    if html is not None:
+        html.write_text(render_report(two, one), encoding="utf-8")
     if as_json:
         print_json(found)
         return
-    print_table(*tables.metrics(found), title=f"{model}: {first} and {second}")
-    if found.changed:
-        print_table(*tables.changes(found), title="Changed between them")
+    for title, rows in tables.comparison(found):
+        print_table(*rows, title=title)
+    for reason in found.missing:
+        out.print(f"not compared: {reason}", highlight=False, markup=False)
+    if html is not None:
+        out.print(f"Written: {html}", highlight=False, markup=False)
 
 
 @models.command()

@@ -14,6 +14,7 @@ from mlops.names import Names
 from mlops.objects import Documents, S3Documents
 from mlops.registry.approval import Approvals
 from mlops.registry.delivery import deliver
+from mlops.registry.dossier import Dossier, read_dossier
 from mlops.registry.opening import identify, open_records, open_registry
 from mlops.registry.policy import Applied, read_rules
 from mlops.registry.record import Records
@@ -48,6 +49,11 @@ class Desk:
         """The version as JSON values, with what it serves."""
         # A metric that is no number is null here: JSON has no NaN.
         return {**json.loads(version.model_dump_json()), "serves": self.serves(version)}
+
+    def dossier(self, model: str, version: int) -> Dossier:
+        """A version with its manifest and scorecard, as far as there are any."""
+        found = self.registry.get(model, version)
+        return read_dossier(self.documents, self.names.artifact_bucket, found)
 
     def tell_rollout(self, version: ModelVersion) -> None:
         """Deliver a decision, where the registry does not do so itself."""

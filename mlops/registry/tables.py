@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mlops.errors import InputError
 from mlops.names import Names
 from mlops.registry.approval import Effect, Outcome
-from mlops.registry.comparison import Comparison
+from mlops.registry.comparison import (
+    Comparison,
+    LineagePair,
+    MetricPair,
+    shown_with_interval,
+)
 from mlops.registry.history import History
 from mlops.registry.policy import Applied, Rules
 from mlops.registry.principal import parse_principal
@@ -18,6 +23,7 @@ Rows = tuple[list[str], list[list[str]]]
 """Column names and rows."""
 
 _SHOWN = 3
+_DRIFTS = 8
 _KNOWN = ("auc_roc", "average_precision", "card_precision_100")
 
 
@@ -58,8 +64,59 @@ def version(found: ModelVersion, serves: str) -> Rows:
     return ["what", "value"], [[name, value] for name, value in facts.items()]
 
 
+def comparison(found: Comparison) -> Iterator[tuple[str, Rows]]:
+    """Titles and tables, as far as there is anything to show; what decides comes first."""
+    both = f"{found.model}: {found.first} and {found.second}"
+    if found.same_rows:
+        yield f"{both}, on the same {found.rows:,} test rows, with 95% intervals", same_rows(found)
+    yield f"{both}, each on its own run's test rows", metrics(found)
+    if found.cost:
+        yield "Size, and latency of one row", pairs(found.cost, found)
+    if found.inputs:
+        yield "Changed inputs", changes(found.inputs, found)
+    if found.drifts:
+        yield "Training data, the farthest apart", drifts(found)
+    if found.changed:
+        yield "Changed between them", changes(found.changed, found)
+
+
+def same_rows(found: Comparison) -> Rows:
+    """One row per metric; the better version is named where its lead is no chance."""
+    better = {"first": str(found.first), "second": str(found.second)}
+    rows = [
+        [
+            pair.metric,
+            shown_with_interval(pair.first, pair.first_interval),
+            shown_with_interval(pair.second, pair.second_interval),
+            shown_with_interval(pair.difference, pair.difference_interval, sign="+"),
+            better.get(pair.better or "", pair.better or ""),
+        ]
+        for pair in found.same_rows
+    ]
+    return _beside(found, "metric", "change", "better"), rows
+
+
+def drifts(found: Comparison) -> Rows:
+    """One row per input of both, the farthest apart first."""
+    rows = [
+        [
+            drift.name,
+            f"{drift.distance:.3f}",
+            *(_number(mean) for mean in drift.mean),
+            " → ".join(f"{share:.1%}" for share in drift.missing),
+        ]
+        for drift in found.drifts[:_DRIFTS]
+    ]
+    labels = [f"mean, version {number}" for number in (found.first, found.second)]
+    return ["input", "KS distance", *labels, "missing"], rows
+
+
 def metrics(found: Comparison) -> Rows:
     """One row per metric, with the better version's number."""
+    return pairs(found.metrics, found)
+
+
+def pairs(shown: Iterable[MetricPair], found: Comparison) -> Rows:
     better = {"first": str(found.first), "second": str(found.second), "equal": "equal"}
     rows = [
         [
@@ -69,14 +126,17 @@ def metrics(found: Comparison) -> Rows:
             "" if pair.difference is None else f"{pair.difference:+.6g}",
             better.get(pair.better or "", ""),
         ]
-        for pair in found.metrics
+        for pair in shown
     ]
-    return ["metric", f"version {found.first}", f"version {found.second}", "change", "better"], rows
+    return _beside(found, "metric", "change", "better"), rows
 
 
-def changes(found: Comparison) -> Rows:
-    columns = ["what", f"version {found.first}", f"version {found.second}"]
-    return columns, [[pair.name, pair.first, pair.second] for pair in found.changed]
+def changes(changed: Iterable[LineagePair], found: Comparison) -> Rows:
+    return _beside(found, "what"), [[pair.name, pair.first, pair.second] for pair in changed]
+
+
+def _beside(found: Comparison, first: str, *last: str) -> list[str]:
+    return [first, f"version {found.first}", f"version {found.second}", *last]
 
 
 def entries(found: Iterable[Entry]) -> Rows:

@@ -16,4 +16,4 @@ def measure(rows: pd.DataFrame, scores: NDArray[np.float64]) -> dict[str, float]
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(measure, label="defaulted")

@@ -14,10 +14,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from mlops.errors import Conflict, InputError, NotFound, Refused
+from mlops.manifest import QUANTILES
 from pipelines.datasets.cache import FileCache
 from pipelines.datasets.files import disk_errors
 from pipelines.datasets.record import Column, DataFile, DatasetRecord
-from pipelines.datasets.statistics import QUANTILES, as_numbers, is_numeric
+from pipelines.datasets.statistics import as_numbers, is_numeric
 from pipelines.datasets.store import DatasetStore
 
 if TYPE_CHECKING:

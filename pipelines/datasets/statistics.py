@@ -11,9 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from mlops.manifest import Distribution
+from mlops.manifest import QUANTILES, Distribution
 
-QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 TOP = 10
 _CATEGORIES = 1_000
 """A column with more values than that, most of them in one row, holds names: none is frequent."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import logging
 
+from mlops.aws import Aws
 from mlops.manifest import MANIFEST, Manifest
+from mlops.objects import S3Documents
+from mlops.registry.opening import open_registry
+from mlops.registry.report import REPORT
 from mlops.registry.scorecard import METADATA, SCORECARD, Examination, Scorecard
 from mlops.settings import load_settings
 from pipelines.training import layout
@@ -23,6 +27,7 @@ from pipelines.training.package import (
     reference,
     sha256,
 )
+from pipelines.training.report import write_report
 from pipelines.training.run import Run, read_run
 from pipelines.training.scorecard import EXAMINATION, time_rows
 from pipelines.training.steps import REGISTRATION
@@ -38,14 +43,16 @@ def _export(container: Container) -> None:
     )
     graph, manifest = _contract(container, run, evaluation)
     card = _scorecard(container, run, graph)
-    files = package_files(graph, manifest) | {SCORECARD: card}
+    settings = load_settings()
+    files = package_files(graph, manifest) | {SCORECARD: card.model_dump_json(indent=1).encode()}
+    aws, bucket = Aws(region=settings.region), settings.names.artifact_bucket
+    registry, documents = open_registry(settings, aws), S3Documents(aws, bucket)
+    files[REPORT] = write_report(run, manifest, card, registry, documents, bucket)
     for name, body in files.items():
         (container.output("model") / name).write_bytes(body)
-    settings = load_settings()
-    bucket = settings.names.artifact_bucket
     prefix = f"s3://{bucket}/{layout.model_prefix(run.workflow, run.name)}"
     registration = customer_metadata(run, prefix, manifest, files[MANIFEST])
-    registration[METADATA] = sha256(card)
+    registration |= {METADATA: sha256(files[SCORECARD]), "report": prefix + REPORT}
     path = container.output("registration") / REGISTRATION
     path.write_text(json.dumps(registration, indent=1), encoding="utf-8")
     new = {k: v for k, v in manifest.metrics.items() if k not in evaluation.metrics}
@@ -78,19 +85,18 @@ def _contract(container: Container, run: Run, evaluation: Evaluation) -> tuple[G
     return graph, build_manifest(run, card, graph, metrics, distributions)
 
 
-def _scorecard(container: Container, run: Run, graph: Graph) -> bytes:
+def _scorecard(container: Container, run: Run, graph: Graph) -> Scorecard:
     """The test of the evaluate job, with what the graph costs to serve."""
     test = Examination.model_validate_json(
         (container.input("evaluation") / EXAMINATION).read_bytes()
     )
     rows = to_matrix(read_rows(container.input("test")), run.model_settings.inputs)
-    card = Scorecard(
+    return Scorecard(
         **dict(test),
         model=run.workflow,
         latency=time_rows(graph, rows),
         model_bytes=len(graph.body),
     )
-    return card.model_dump_json(indent=1).encode()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from mlops.names import Role
 from mlops.objects import MemoryDocuments
 from mlops.plan import load_plan, plan_key
 from mlops.registry.sagemaker import to_version
+from mlops.registry.scorecard import Scorecard
 from mlops.registry.versions import ModelVersion, Status
 from tests.local_aws import eventually
 from tests.recorded_calls import read_calls, uncovered
@@ -130,6 +131,17 @@ def test_the_version_keeps_rules_on_its_parity_its_data_set_and_its_latency(
     check = ("models", "check", "fraud", str(version.version), "--json")
     found = json.loads(site.mlops(*check, role=Role.APPROVER).stdout)
     assert [outcome["passed"] for outcome in found] == [True] * 8
+
+
+def test_the_version_has_a_scorecard_and_a_page_beside_its_model(
+    site: Site, version: ModelVersion
+) -> None:
+    body = site.object("models/fraud/first/scorecard.json")
+    card = Scorecard.model_validate_json(body)
+    assert hashlib.sha256(body).hexdigest() == version.lineage["scorecard_sha256"]
+    assert card.own.metrics.items() <= version.metrics.items()
+    assert len(card.own.replicates["card_precision_100"]) == 200
+    assert b"Precision over recall" in site.object("models/fraud/first/report.html")
 
 
 @pytest.fixture(scope="module")

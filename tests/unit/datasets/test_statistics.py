@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from mlops.manifest import QUANTILES
 from pipelines.datasets.statistics import (
-    QUANTILES,
     Statistics,
     column_statistics,
     describe,

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.fraud.evaluate import measure
+from pipelines.training.report import write_report
 from pipelines.training.scorecard import Grouping, draw_curves, examine
+from tests.approvals import BUCKET, Office, manifest_of, scorecard
 from tests.unit.training import examples
 
 _LABELLED = st.lists(
@@ -50,3 +52,19 @@ def test_a_test_names_its_rows_and_measures_them_whole_and_drawn() -> None:
     other = examine(rows[::-1], scores, None, measure, Grouping())
     assert other.rows_sha256 != found.rows_sha256
     assert other.own.curves is None
+
+
+def test_the_page_of_a_new_version_shows_it_beside_the_one_it_was_tested_with() -> None:
+    office = Office()
+    office.register_with(3, scorecard())
+    card = scorecard(rows="b", approved=(3, 0.8), auc=0.9)
+    manifest = manifest_of("fraud", 4, graph=b"graph")
+    page = write_report(
+        examples.run(), manifest, card, office.registry, office.documents, BUCKET
+    ).decode()
+    assert "beside version 3" in page
+    assert "On the same 100 test rows" in page
+    assert "Not compared" not in page
+    first = card.model_copy(update={"approved": None, "approved_version": None})
+    alone = write_report(examples.run(), manifest, first, office.registry, office.documents, BUCKET)
+    assert b"with nothing to compare it with" in alone

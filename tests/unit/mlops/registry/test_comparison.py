@@ -6,8 +6,14 @@ import math
 
 import pytest
 
-from mlops.registry.comparison import better_direction, compare_versions
+from mlops.registry.comparison import Comparison, better_direction, compare
+from mlops.registry.dossier import from_registry
+from mlops.registry.versions import ModelVersion
 from tests.approvals import model_version
+
+
+def _compare(first: ModelVersion, second: ModelVersion) -> Comparison:
+    return compare(from_registry(first, None, None), from_registry(second, None, None))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +39,7 @@ def test_each_metric_stands_beside_the_other_with_the_better_one_named() -> None
     second = model_version(
         2, metrics={"auc_roc": 0.75, "log_loss": 0.125, "train_rows": 20, "f1": 1}
     )
-    found = {pair.metric: pair for pair in compare_versions(first, second).metrics}
+    found = {pair.metric: pair for pair in _compare(first, second).metrics}
     assert found["auc_roc"].difference == pytest.approx(-0.05)
     assert {name: pair.better for name, pair in found.items()} == {
         "auc_roc": "first",
@@ -45,7 +51,7 @@ def test_each_metric_stands_beside_the_other_with_the_better_one_named() -> None
 
 def test_a_metric_that_one_version_lacks_is_shown_without_a_verdict() -> None:
     first, second = model_version(1, metrics={"auc_roc": 0.8}), model_version(2, metrics={"f1": 1})
-    pairs = compare_versions(first, second).metrics
+    pairs = _compare(first, second).metrics
     assert [(p.metric, p.first, p.second, p.difference, p.better) for p in pairs] == [
         ("auc_roc", 0.8, None, None, None),
         ("f1", None, 1.0, None, None),
@@ -55,11 +61,11 @@ def test_a_metric_that_one_version_lacks_is_shown_without_a_verdict() -> None:
 def test_a_metric_that_is_no_number_is_never_better() -> None:
     first = model_version(1, metrics={"auc_roc": 0.8})
     second = model_version(2, metrics={"auc_roc": math.nan})
-    assert compare_versions(first, second).metrics[0].better is None
+    assert _compare(first, second).metrics[0].better is None
 
 
 def test_only_the_lineage_that_changed_is_shown() -> None:
     first = model_version(1, lineage={"feature_service": "fraud_v1", "code_sha256": "a"})
     second = model_version(2, lineage={"feature_service": "fraud_v1", "code_sha256": "b"})
-    changed = compare_versions(first, second).changed
+    changed = _compare(first, second).changed
     assert [(pair.name, pair.first, pair.second) for pair in changed] == [("code_sha256", "a", "b")]

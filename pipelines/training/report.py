@@ -1,0 +1,43 @@
+"""The page about a new version, beside the one that was approved when it was tested."""
+
+from __future__ import annotations
+
+from mlops.manifest import Manifest
+from mlops.objects import Documents
+from mlops.registry.dossier import Dossier, read_dossier
+from mlops.registry.report import render_report
+from mlops.registry.scorecard import Scorecard
+from mlops.registry.versions import ModelRegistry
+from pipelines.training.run import Run
+
+
+def write_report(
+    run: Run,
+    manifest: Manifest,
+    card: Scorecard,
+    registry: ModelRegistry,
+    documents: Documents,
+    bucket: str,
+) -> bytes:
+    """The bytes of `report.html`. Reads the approved version's files, where there is one."""
+    approved = None
+    if card.approved_version is not None:
+        version = registry.get(run.workflow, card.approved_version)
+        approved = read_dossier(documents, bucket, version)
+    return render_report(unregistered(run, manifest, card), approved).encode()
+
+
+def unregistered(run: Run, manifest: Manifest, card: Scorecard) -> Dossier:
+    """A version on its way to the registry, which will number it."""
+    facts = {
+        "execution": run.execution,
+        "code_sha256": run.code_sha256,
+        "feature_service": manifest.feature_service,
+        "data_snapshot": manifest.data_snapshot,
+        "dataset": manifest.dataset or "",
+        "algorithm": run.model_settings.algorithm,
+        "trained_by": run.trained_by,
+        "submitted_by": run.submitted_by,
+    }
+    label = f"the version of run {run.name}"
+    return Dossier(run.workflow, 0, label, manifest.metrics, facts, manifest, card)
