@@ -80,7 +80,7 @@ class Desk:
             ) from exc
         rules = read_rules(text, env=self.names.env, where=str(path))
         now = self.approvals.clock.now()
-        return Applied(model=model, rules=rules, applied_at=now, applied_by=self.who)
+        return Applied(model=model, rules=rules, applied_at=now, applied_by=self.aws.identity)
 
     def _deployment(self, endpoint: str) -> Deployment | None:
         if endpoint not in self._deployments:

@@ -18,7 +18,7 @@ from pipelines.training.asl import Job, Path, State, Value, formatted, json_text
 from pipelines.training.comparison import EVALUATION
 from pipelines.training.run import RUN
 from pipelines.training.settings import TrainingSettings
-from pipelines.training.steps import REGISTRATION
+from pipelines.training.steps import PACKAGE, REGISTRATION
 
 EXECUTION = "$$.Execution.Name"
 _UNPACK = (
@@ -64,8 +64,8 @@ class Workflow:
         """The state machine, in the Amazon States Language."""
         failed, notify_failure = self._failure()
         refused, notify_refusal = self._refusal()
-        find_group, create_group, register = self._register()
-        after = [self._export(), self._read_registration(), find_group, register, self._announce()]
+        register, create_group = self._registering()
+        after = [self._export(), *register, self._announce()]
         gate = asl.choose("Gate", self._gate(), then=after[0], otherwise=notify_refusal)
         before = [
             self._record_run(),
@@ -74,12 +74,13 @@ class Workflow:
             self._evaluate_job(),
             self._read_evaluation(),
         ]
-        tasks = [*before, *after, create_group, notify_refusal]
+        tasks = [*before, *after, *create_group, notify_refusal]
         asl.catch_all(tasks, then=notify_failure)
         asl.catch_all([notify_failure], then=failed)
+        find_group = register[-2] if create_group else None
         asl.retry_throttled([task for task in [*tasks, notify_failure] if task is not find_group])
         asl.chain(after)
-        asl.chain([create_group, register])
+        asl.chain([*create_group, register[-1]])
         asl.chain([notify_failure, failed])
         asl.chain([notify_refusal, refused])
         return asl.definition(
@@ -185,6 +186,24 @@ class Workflow:
     def _read_registration(self) -> State:
         key = f"registration/{REGISTRATION}"
         return self._read_json("Read registration", key, "metadata", "registration")
+
+    def _registering(self) -> tuple[list[State], list[State]]:
+        """The states that register, and those beside them that make the model's group first."""
+        if self._site.settings.registry == "mlflow":
+            return [self._register_job(), self._read_package()], []
+        find_group, create_group, register = self._register()
+        return [self._read_registration(), find_group, register], [create_group]
+
+    def _register_job(self) -> State:
+        return self._processing(
+            "Register",
+            "pipelines.training.steps.register",
+            inputs={"registration": self._of_run("registration")},
+            outputs={"package": self._of_run("package")},
+        )
+
+    def _read_package(self) -> State:
+        return self._read_json("Read package", f"package/{PACKAGE}", "ModelPackageArn", "package")
 
     def _register(self) -> tuple[State, State, State]:
         group = self._names.model_group(self._name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -15,8 +17,11 @@ from mlops.registry.mlflow import ALIAS, APPROVAL, MlflowRegistry
 from mlops.registry.mlflow_rest import MlflowServer
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
+from pipelines.training.container import Container
+from pipelines.training.steps.register import register
 from tests import mlflow_server as mlflow_server_
 from tests.approvals import NAMES, metadata_of, model_version, register_package
+from tests.unit.training import examples
 
 if TYPE_CHECKING:
     from infra.local.lifecycle import LocalAws
@@ -176,6 +181,31 @@ def test_an_execution_is_registered_in_mlflow_once(mlflow_server: MlflowServer, 
     metadata = metadata_of(model_version(1, model=model))
     assert registry.register(model, metadata) == registry.register(model, metadata)
     assert len(registry.versions(model)) == 1
+
+
+def test_the_register_job_of_a_workflow_names_the_version_that_it_made(
+    mlflow_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = examples.settings(
+        MLOPS_REGISTRY="mlflow", MLOPS_MLFLOW_TRACKING_URI=mlflow_server.url
+    )
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    metadata = metadata_of(model_version(1))
+    files = {"run/run.json": examples.run().model_dump_json()}
+    files["registration/registration.json"] = json.dumps(metadata)
+    container = Container(tmp_path)
+    for name, text in files.items():
+        path = container.input(name)
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+
+    register(container)
+
+    named = json.loads((container.output("package") / "package.json").read_text())
+    (version,) = MlflowRegistry(mlflow_server, settings.names).versions("fraud")
+    assert (version.package_arn, version.status) == (named, Status.PENDING)
+    assert version.lineage["execution"] == metadata["execution"]
 
 
 def test_a_tag_of_mlflow_that_was_changed_by_hand_is_named(

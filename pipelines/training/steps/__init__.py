@@ -2,3 +2,5 @@
 
 REGISTRATION = "registration.json"
 """What the export job hands to the registration: the package's metadata."""
+PACKAGE = "package.json"
+"""What the register job hands back: the name of the version."""

@@ -198,3 +198,21 @@ def test_a_changed_machine_shows_as_a_diff(compiled: Compiled) -> None:
         '+     "MaxAttempts": 9,',
     ]
     assert difference(compiled.definition, compiled.definition) == ""
+
+
+def test_a_registry_in_mlflow_is_written_by_a_job_and_the_rest_stays(
+    states: dict[str, Any],
+) -> None:
+    settings = examples.settings(
+        MLOPS_REGISTRY="mlflow", MLOPS_MLFLOW_TRACKING_URI="https://mlflow.internal"
+    )
+    found = compile_workflow("fraud", settings, bundle=_BUNDLE, submitted_by="me").definition
+    own = found["States"]
+    assert set(own) ^ set(states) == {
+        *("Find group", "Create group", "Read registration"),
+        "Read package",
+    }
+    assert own["Export"]["Next"] == "Register"
+    assert own["Register"]["Next"] == "Read package"
+    assert own["Read package"]["Next"] == "Announce"
+    assert own["Register"]["Parameters"]["Environment"]["MLOPS_REGISTRY"] == "mlflow"
