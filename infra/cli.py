@@ -126,6 +126,23 @@ def deploy(env: str | None, dry_run: bool, allow_delete: bool, as_json: bool) ->
         print_json({"changes": deployed.changes, "outputs": deployed.outputs})
 
 
+@infra.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def report(folder: Path) -> None:
+    """Make one document of what a plan wrote to a folder, for whoever reviews the change.
+
+    A part that is missing is named: the command that makes it failed, or never ran.
+
+    \b
+    Example:
+      mlops infra report build/plan > build/plan/report.md
+    """
+    from infra.report import PARTS, render
+
+    texts = {name: folder / f"{name}.txt" for name in PARTS}
+    click.echo(render({n: p.read_text(encoding="utf-8") for n, p in texts.items() if p.exists()}))
+
+
 @infra.command(name="env")
 @env_option
 @json_option

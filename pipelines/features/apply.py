@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from pipelines.features.definitions import (
     compile_registry,
 )
 from pipelines.features.flows import compile_flows
+from pipelines.features.impact import Impact
 from pipelines.features.removals import Remover, carry_out, deleted_views, put_down, undone
 from pipelines.features.schemas.columns import Column
 from pipelines.features.supply import unsupplied
@@ -42,6 +44,8 @@ class ApplyPlan(BaseModel):
     """How many rows went, by view."""
     warnings: tuple[str, ...] = ()
     """What views ask of feature tables in vain."""
+    impact: Impact | None = None
+    """What it comes to for those who read the features; where it was asked for."""
 
     @property
     def deletions(self) -> list[Change]:
@@ -50,6 +54,26 @@ class ApplyPlan(BaseModel):
     @property
     def empty(self) -> bool:
         return not (self.changes or self.services or self.flows or self.removals)
+
+
+def unshown(shown: ApplyPlan, now: ApplyPlan) -> list[str]:
+    """What applying now would do that a plan did not show, or would not do that it did."""
+    before, after = _deeds(shown), _deeds(now)
+    more = [f"would {deed}, which the plan does not show" for deed in sorted(after - before)]
+    less = [f"would no longer {deed}" for deed in sorted(before - after)]
+    return more + less
+
+
+def _deeds(plan: ApplyPlan) -> set[str]:
+    changes = {
+        f"{c.action} {c.kind} {c.name}"
+        + (f" ({json.dumps(c.fields, default=str)})" * bool(c.fields))
+        for c in plan.changes
+    }
+    compiled = {f"compile the plan of {service}" for service in plan.services}
+    flows = {f"change pushes and logs of {view}" for view in plan.flows}
+    rows = {f"remove the rows of {view} from the online store" for view in plan.removals}
+    return changes | compiled | flows | rows
 
 
 def plan_changes(
@@ -74,22 +98,20 @@ def apply_changes(
     *,
     allow_delete: bool = False,
     remover: Remover | None = None,
+    shown: ApplyPlan | None = None,
 ) -> ApplyPlan:
     """Make the environment what the definitions say; doing it twice writes nothing.
 
     remover: takes deleted views' rows out of the online store, last; without one they stay for the
-    next who has one. The registry is written once and only if nobody changed it meanwhile
+    next who has one. shown: a plan that was looked at; what it does not show is refused. The
+    registry is written once and only if nobody changed it meanwhile
     (Conflict). Raises Refused when something would be deleted and `allow_delete` is false.
     """
     current, document = load_registry(documents)
     desired = _compiled(definitions)
     plan = _plan(definitions, current, desired, documents)
-    if plan.deletions and not allow_delete:
-        names = ", ".join(f"{c.kind} '{c.name}'" for c in plan.deletions)
-        raise Refused(
-            f"Applying would delete {names}. Nothing was changed. If that is meant, run "
-            "'mlops features apply --allow-delete'."
-        )
+    _refuse_unshown(shown, plan)
+    _refuse_deletions(plan, allowed=allow_delete)
     put_down(documents, deleted_views(current, desired.registry))
     if plan.changes:
         _save_registry(documents, merge(current, desired.registry), replacing=document)
@@ -104,6 +126,23 @@ def apply_changes(
         return plan
     removed = carry_out(documents, desired.registry, remover)
     return plan.model_copy(update={"removed": removed})
+
+
+def _refuse_unshown(shown: ApplyPlan | None, plan: ApplyPlan) -> None:
+    if shown is not None and (other := unshown(shown, plan)):
+        raise Refused(
+            f"Applying {'; '.join(other)}. Nothing was changed. Make the plan anew and look at it: "
+            "'mlops features plan --out FILE'."
+        )
+
+
+def _refuse_deletions(plan: ApplyPlan, *, allowed: bool) -> None:
+    if plan.deletions and not allowed:
+        names = ", ".join(f"{c.kind} '{c.name}'" for c in plan.deletions)
+        raise Refused(
+            f"Applying would delete {names}. Nothing was changed. If that is meant, run "
+            "'mlops features apply --allow-delete'."
+        )
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import shlex
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mlops.cli.console import err, json_option, out, print_json, print_table, step_progress
-from mlops.errors import Refused
+from mlops.cli.console import (
+    err,
+    json_option,
+    out,
+    print_json,
+    print_table,
+    step_progress,
+)
+from mlops.errors import InputError, Refused
 from pipelines.features.backup.cli import backup, backups, restore
 from pipelines.features.downsync.cli import downsync
 from pipelines.features.migration.cli import migrate_online
@@ -26,6 +34,8 @@ if TYPE_CHECKING:
 
 CHANGES_EXIT, DELETIONS_EXIT = 10, 11
 _DAY = click.DateTime(["%Y-%m-%d"])
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SIGNS = {"create": "+", "change": "~", "delete": "-"}
 
 
@@ -45,21 +55,38 @@ features.add_command(downsync)
     help=f"Exit {CHANGES_EXIT} when something would change, {DELETIONS_EXIT} when something would "
     "be deleted.",
 )
+@click.option("--out", "target", type=_FILE, help="Write the plan there, for 'apply --plan'.")
 @json_option
-def plan(detailed_exitcode: bool, as_json: bool) -> None:
-    """Say what applying the feature repo would create, change and delete.
+def plan(detailed_exitcode: bool, target: Path | None, as_json: bool) -> None:
+    """Say what applying the feature repo would create, change and delete, and for whom.
+
+    It names the services and models that read what changes, the model versions that
+    would break, what loading it scans and costs, and what it adds to Redis. On a checkout of what
+    was applied last, a plan that is not empty is drift: somebody changed the registry by another
+    way ('--detailed-exitcode' tells a schedule).
 
     \b
     Examples:
       mlops features plan
+      mlops features plan --out build/plan.json
       mlops features plan --detailed-exitcode --json
     """
     from pipelines.features.apply import plan_changes
+    from pipelines.features.definitions import compile_plan
+    from pipelines.features.impact import find_impact
     from pipelines.features.supply import load_columns
+    from pipelines.features.upsync.state import Runs
 
     session = _session()
     tables = load_columns(session.data)
-    found = plan_changes(_definitions(session), session.artifacts, tables=tables)
+    definitions = _definitions(session)
+    found = plan_changes(definitions, session.artifacts, tables=tables)
+    desired = [compile_plan(service, definitions) for service in definitions.services]
+    impact = find_impact(found.changes, desired, session.users, Runs(session.artifacts))
+    found = found.model_copy(update={"impact": impact})
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(found.model_dump_json(indent=1), encoding="utf-8")
     _show_plan(found, as_json=as_json, done=False)
     if detailed_exitcode and not found.empty:
         raise SystemExit(DELETIONS_EXIT if found.deletions else CHANGES_EXIT)
@@ -67,28 +94,43 @@ def plan(detailed_exitcode: bool, as_json: bool) -> None:
 
 @features.command()
 @click.option("--allow-delete", is_flag=True, help="Delete what the repo no longer declares.")
+@click.option("--plan", "shown", type=_READ, help="Refuse what this plan does not show.")
+@click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds, for another's.")
 @json_option
-def apply(allow_delete: bool, as_json: bool) -> None:
+def apply(allow_delete: bool, shown: Path | None, wait: float, as_json: bool) -> None:
     """Make the environment what the feature repo says; doing it twice changes nothing.
 
-    A deleted view's rows go from the online store. Should Redis not answer then, or the command be
-    interrupted, the next 'apply' removes them.
+    One 'apply' runs at a time; another ends with exit code 6, or waits. A deleted view's rows go
+    from the online store. Should Redis not answer then, or the command be interrupted, the next
+    'apply' removes them.
 
     \b
     Examples:
       mlops features apply
-      mlops features apply --allow-delete
+      mlops features apply --plan build/plan.json
+      mlops features apply --allow-delete --wait 60
     """
     from mlops.settings import load_settings
     from pipelines.features.apply import apply_changes
+    from pipelines.features.lease import apply_leases
     from pipelines.features.upsync.site import OnlineSession
 
+    looked_at = None if shown is None else _read_plan(shown)
     session = OnlineSession(load_settings())
-    with step_progress() as report:
-        remover = session.remover(told=lambda view, keys: report(f"keys of {view}", keys, None))
-        done = apply_changes(
-            _definitions(session), session.artifacts, allow_delete=allow_delete, remover=remover
-        )
+    holder = f"{session.aws.identity} ({session.new_id()})"
+    lease = apply_leases(session.artifacts).take(session.names.prefix, holder, wait=wait)
+    try:
+        with lease.kept(), step_progress() as report:
+            remover = session.remover(told=lambda view, keys: report(f"keys of {view}", keys, None))
+            done = apply_changes(
+                _definitions(session),
+                session.artifacts,
+                allow_delete=allow_delete,
+                remover=remover,
+                shown=looked_at,
+            )
+    finally:
+        lease.release()
     _show_plan(done, as_json=as_json, done=True)
 
 
@@ -194,6 +236,19 @@ def env() -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
+def _read_plan(path: Path) -> ApplyPlan:
+    from pydantic import ValidationError
+
+    from pipelines.features.apply import ApplyPlan
+
+    try:
+        return ApplyPlan.model_validate_json(path.read_bytes())
+    except ValidationError as exc:
+        raise InputError(
+            f"{path} is no plan. Make one: 'mlops features plan --out {path}'."
+        ) from exc
+
+
 def _session() -> Session:
     from mlops.settings import load_settings
     from pipelines.features.session import Session
@@ -220,6 +275,22 @@ def _show_plan(found: ApplyPlan, *, as_json: bool, done: bool) -> None:
     if as_json:
         print_json(found)
         return
+    _show_changes(found)
+    if found.empty:
+        out.print("Nothing to change.")
+        return
+    for line in found.impact.words if found.impact else ():
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    counts = {a: sum(c.action == a for c in found.changes) for a in _SIGNS}
+    words = (
+        "created, {change} changed, {delete} deleted"
+        if done
+        else ("to create, {change} to change, {delete} to delete")
+    )
+    out.print(("{create} " + words + ".").format(**counts), highlight=False)
+
+
+def _show_changes(found: ApplyPlan) -> None:
     for change in found.changes:
         _show_change(change)
     for service in found.services:
@@ -229,16 +300,6 @@ def _show_plan(found: ApplyPlan, *, as_json: bool, done: bool) -> None:
     for view in found.removals:
         rows = f"{found.removed[view]:,} rows" if view in found.removed else "rows"
         out.print(f"- {rows} of {view} from the online store", highlight=False)
-    if found.empty:
-        out.print("Nothing to change.")
-        return
-    counts = {a: sum(c.action == a for c in found.changes) for a in _SIGNS}
-    words = (
-        "created, {change} changed, {delete} deleted"
-        if done
-        else ("to create, {change} to change, {delete} to delete")
-    )
-    out.print(("{create} " + words + ".").format(**counts), highlight=False)
 
 
 def _show_change(change: Change) -> None:

@@ -42,6 +42,10 @@ class Claim(BaseModel):
     """What the holder is at, or was when it fell silent."""
 
 
+def lease_key(view: str) -> str:
+    return f"feast/upsync/{view}/lease.json"
+
+
 @dataclass(frozen=True)
 class Leases:
     """The leases of one environment's views."""
@@ -52,6 +56,9 @@ class Leases:
     by_process: bool = True
     """Whether a lease ends with this process; else its holder is more than one process."""
     sleep: Callable[[float], None] = time.sleep
+    key: Callable[[str], str] = lease_key
+    told: str = "View '{}' is being loaded"
+    """What its holder does, for whoever must wait."""
 
     def take(self, view: str, holder: str, *, wait: float = 0.0) -> Lease:
         """Take a view's lease, or go on with it where the holder is the same.
@@ -68,7 +75,7 @@ class Leases:
                     continue
             if self.clock.now() >= deadline:
                 raise Conflict(
-                    f"View '{view}' is being loaded by {claim.holder}, whose lease holds until "
+                    f"{self.told.format(view)} by {claim.holder}, whose lease holds until "
                     f"{claim.until:%Y-%m-%d %H:%M:%S} UTC. Wait for it (--wait SECONDS), or stop "
                     "it."
                 )
@@ -76,7 +83,7 @@ class Leases:
 
     def _read(self, view: str) -> tuple[Claim | None, Document | None]:
         try:
-            document = self.documents.get(lease_key(view))
+            document = self.documents.get(self.key(view))
         except NotFound:
             return None, None
         return Claim.model_validate_json(document.body), document
@@ -97,9 +104,9 @@ class Leases:
         )
         body = mine.model_dump_json().encode()
         if document is None:
-            self.documents.create(lease_key(view), body)
+            self.documents.create(self.key(view), body)
         else:
-            self.documents.put(lease_key(view), body, etag=document.etag)
+            self.documents.put(self.key(view), body, etag=document.etag)
         return Lease(self, view, mine)
 
     def _expiry(self) -> datetime:
@@ -173,15 +180,18 @@ class Lease:
             fresh = self._claim.model_copy(update={"run": run, "holder": holder, "until": until})
             try:
                 body = fresh.model_dump_json().encode()
-                self._leases.documents.put(lease_key(self.view), body, etag=document.etag)
+                self._leases.documents.put(self._leases.key(self.view), body, etag=document.etag)
             except Conflict:
                 continue
             self._claim = fresh
             return
 
 
-def lease_key(view: str) -> str:
-    return f"feast/upsync/{view}/lease.json"
+def apply_leases(documents: Documents) -> Leases:
+    """Who may apply definitions: one at a time, so that of two none writes half."""
+    return Leases(
+        documents, key=lambda _: "feast/apply/lease.json", told="Project '{}' is being applied to"
+    )
 
 
 def _is_dead(claim: Claim) -> bool:

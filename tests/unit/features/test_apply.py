@@ -18,7 +18,7 @@ from mlops.errors import Conflict, InputError, Refused, SettingsError, Unavailab
 from mlops.feast import REGISTRY_KEY, load_registry
 from mlops.objects import Document, MemoryDocuments
 from mlops.plan import FeaturePlan, load_plan, load_transformations, plan_key
-from pipelines.features.apply import apply_changes, plan_changes
+from pipelines.features.apply import ApplyPlan, apply_changes, plan_changes, unshown
 from pipelines.features.definitions import (
     Definitions,
     compile_plan,
@@ -394,3 +394,28 @@ def test_the_registry_can_be_parsed_by_feast_itself(applied: MemoryDocuments) ->
     registry = Registry()
     registry.ParseFromString(applied.stored[REGISTRY_KEY])
     assert registry.projects[0].spec.name == "payments"
+
+
+def test_what_the_plan_showed_is_applied(documents: MemoryDocuments) -> None:
+    shown = plan_changes(load(REPO), documents)
+    assert apply_changes(load(REPO), documents, shown=shown).changes == shown.changes
+
+
+def test_what_the_plan_did_not_show_is_refused(documents: MemoryDocuments) -> None:
+    shown = plan_changes(load(REPO), documents)
+    fewer = shown.model_copy(update={"changes": shown.changes[1:]})
+    with pytest.raises(Refused, match=r"would create .*, which the plan does not show"):
+        apply_changes(load(REPO), documents, shown=fewer)
+    assert not documents.stored
+
+
+def test_a_plan_of_an_environment_that_moved_on_is_refused(applied: MemoryDocuments) -> None:
+    shown = plan_changes(load(REPO), MemoryDocuments())
+    with pytest.raises(Refused, match="would no longer create"):
+        apply_changes(load(REPO), applied, shown=shown)
+
+
+def test_a_plan_that_was_written_down_is_the_same_plan(documents: MemoryDocuments) -> None:
+    shown = plan_changes(load(REPO), documents)
+    read = ApplyPlan.model_validate_json(shown.model_dump_json())
+    assert unshown(read, shown) == []

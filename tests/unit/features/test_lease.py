@@ -9,7 +9,7 @@ import pytest
 
 from mlops.errors import Conflict
 from mlops.objects import MemoryDocuments
-from pipelines.features.lease import Leases
+from pipelines.features.lease import Leases, apply_leases
 from tests.upsync_examples import at
 
 
@@ -114,3 +114,12 @@ def test_a_process_of_this_machine_that_is_gone_holds_nothing(wall: Wall) -> Non
     assert pid in gone
     documents.put("feast/upsync/spend/lease.json", gone.replace(pid, '"pid":99999999').encode())
     leases.take("spend", "second")
+
+
+def test_only_one_applies_at_a_time() -> None:
+    leases = apply_leases(MemoryDocuments())
+    first = leases.take("mlops-dev", "one")
+    with pytest.raises(Conflict, match="Project 'mlops-dev' is being applied to by one"):
+        leases.take("mlops-dev", "two")
+    first.release()
+    leases.take("mlops-dev", "two")

@@ -16,9 +16,11 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 SECTIONS = {"agent", "environment", "options", "parameters", "post", "stages"}
 STAGE_SECTIONS = {"agent", "environment", "options", "post", "steps", "when"}
 CONDITIONS = {"branch", "changeRequest", "expression", "beforeAgent"}
-STEPS = {"archiveArtifacts", "echo", "sh"}
-PLAIN = {"mkdir", "rm", "tail"}
+STEPS = {"archiveArtifacts", "echo", "retry", "sh"}
+PLAIN = {"cat", "mkdir", "rm"}
 READ_ONLY = {
+    "cost estimate",
+    "infra report",
     "infra diff",
     "infra env",
     "features schema diff",
@@ -73,12 +75,17 @@ def test_every_command_is_one_of_ours_or_plain(pipeline: Block) -> None:
         assert words[0] in {"make", "mlops", "."} | PLAIN, words
 
 
-def test_mlops_commands_take_their_arguments(pipeline: Block) -> None:
+def test_mlops_commands_take_their_arguments(
+    pipeline: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("build/plan").mkdir(parents=True)
+    Path("build/plan/features.json").touch()
     commands = mlops_commands(pipeline)
     assert commands
     for words in commands:
         command, arguments = find_command(words)
-        command.make_context(command.name, arguments)
+        command.make_context(command.name, [a.replace("${MLOPS_ENV}", "dev") for a in arguments])
 
 
 def name_of(words: list[str]) -> str:
@@ -106,6 +113,7 @@ def test_main_deploys_infrastructure_then_features_then_workflows(pipeline: Bloc
         "infra deploy",
         "infra env",
         "features schema evolve",
+        "features plan",
         "features apply",
         "workflows deploy",
         "workflows deploy",
@@ -118,6 +126,35 @@ def test_every_workflow_is_planned_deployed_and_run(pipeline: Block) -> None:
         commands = mlops_commands(stages(pipeline)[stage])
         named = [words[2] for words in commands if words[:2] == ["workflows", command]]
         assert named == ["upsync", "fraud"], stage
+
+
+def test_an_environment_is_changed_by_one_build_at_a_time(pipeline: Block) -> None:
+    for name in ("Deploy", "Run"):
+        (lock,) = stages(pipeline)[name].one("options").all("lock")
+        assert lock.arguments[-1] == "mlops-${params.MLOPS_ENV}", name
+
+
+def test_only_what_changes_nothing_is_tried_again(pipeline: Block) -> None:
+    repeated = [words for again in pipeline.all("retry") for words in shell(again)]
+    assert repeated == [["make", "setup"]]
+
+
+def test_only_the_plan_that_was_written_is_applied(pipeline: Block) -> None:
+    commands = mlops_commands(stages(pipeline)["Deploy"])
+    planned, applied = (
+        next(words for words in commands if words[:2] == ["features", name])
+        for name in ("plan", "apply")
+    )
+    assert planned[planned.index("--out") + 1] == applied[applied.index("--plan") + 1]
+
+
+def test_the_report_has_every_part_of_the_plan(pipeline: Block) -> None:
+    from infra.report import PARTS
+
+    text = "\n".join(step.arguments[0] for step in stages(pipeline)["Plan"].all("sh"))
+    assert set(re.findall(r"> build/plan/(\w+)\.txt", text)) == set(PARTS)
+    (archived,) = stages(pipeline)["Plan"].all("archiveArtifacts")
+    assert "build/plan/*" in archived.arguments
 
 
 def test_jenkins_breaks_no_reader_by_itself(pipeline: Block) -> None:

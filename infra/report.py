@@ -1,0 +1,36 @@
+"""The plan of a change as one document: what a reviewer must see first stands first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+PARTS = {
+    "infrastructure": "Infrastructure",
+    "schemas": "Schemas of feature tables",
+    "features": "Features: definitions, who reads them, what loading takes",
+    "upsync": "Workflow upsync",
+    "workflows": "Workflow fraud",
+    "price": "Price of a month",
+}
+"""What a plan consists of, by the name of its file, in the order of the document."""
+ALARMING = ("LOSES ITS DATA", "BREAKS ", "to delete", "to remove", "to replace")
+"""What a reviewer must not miss; a count of none is no alarm."""
+
+
+def render(texts: Mapping[str, str]) -> str:
+    """Markdown: what to look at, then each part as its command printed it."""
+    lines = ["# What this change would do", ""]
+    lines += [f"- **{part}**: {line}" for part, line in _alarming(texts)]
+    lines += [f"- **{PARTS[name]}** is missing" for name in PARTS if name not in texts]
+    for name, title in PARTS.items():
+        if name in texts:
+            lines += ["", f"## {title}", "", "```", texts[name].strip() or "nothing", "```"]
+    return "\n".join(lines)
+
+
+def _alarming(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, title in PARTS.items():
+        for line in texts.get(name, "").splitlines():
+            found = [word for word in ALARMING if word in line and f"0 {word}" not in line]
+            if found:
+                yield title, line.strip()
