@@ -94,7 +94,8 @@ def describe_change(before: Deployment | None, after: Deployment) -> str:
 
 def _describe_trial(before: Deployment | None, after: Deployment) -> str:
     if after.canary:
-        return f", and version {after.canary.version.version} to {after.canary.weight:.4g} of all"
+        canary = after.canary
+        return f", and version {canary.version.version} {canary.weight:.4g} of the traffic"
     if after.shadow:
         return f", with version {after.shadow.version} as its shadow"
     if before and before.rollout and before.rollout.version != after.stable:
