@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from mlops.errors import Unavailable
 
@@ -29,16 +29,9 @@ class Breaker:
         """Whether an attempt would be refused now."""
         return self._count >= self.failures and self.now() < self._again
 
-    @contextmanager
-    def guard(self) -> Iterator[None]:
+    def guard(self) -> Attempt:
         """Around an attempt. Raises Unavailable at once while open; counts those of the attempt."""
-        self.enter()
-        try:
-            yield
-        except Unavailable:
-            self.failed()
-            raise
-        self.succeeded()
+        return Attempt(self)
 
     def enter(self) -> None:
         """Begin an attempt. Raises Unavailable while open, but for one attempt after each pause."""
@@ -60,3 +53,26 @@ class Breaker:
     def succeeded(self) -> None:
         """There was an answer: forget what failed before it."""
         self._count = 0
+
+
+class Attempt:
+    """One attempt under a breaker."""
+
+    __slots__ = ("_breaker",)
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+
+    def __enter__(self) -> None:
+        self._breaker.enter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._breaker.succeeded()
+        elif isinstance(error, Unavailable):
+            self._breaker.failed()

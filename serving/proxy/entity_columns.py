@@ -51,7 +51,9 @@ class ReadRequest:
 def parse_read(body: bytes, *, most: int) -> ReadRequest:
     """Raises InvalidRequest naming what is wrong."""
     request = parse_object(body, remedy=_EXAMPLE)
-    if unknown := sorted(request.keys() - {"entities", "features"}):
+    known = ("entities" in request) + ("features" in request)
+    if len(request) > known:
+        unknown = sorted(request.keys() - {"entities", "features"})
         name = unknown[0][:MAX_TEXT]
         raise InvalidRequest(
             f"The body has an unknown field '{name}'.", field=name, remedy=_EXAMPLE
@@ -72,6 +74,10 @@ def check_features(features: Any) -> tuple[str, ...]:
 
 def check_columns(columns: Any, *, most: int) -> Mapping[str, list[Any]]:
     """Raises InvalidRequest where these are no columns of one length, of 1 to `most` values."""
+    if type(columns) is dict and len(columns) == 1:
+        (only,) = columns.values()
+        if type(only) is list and 0 < len(only) <= most:  # as nearly all are
+            return columns
     if not isinstance(columns, dict) or not all(isinstance(c, list) for c in columns.values()):
         raise InvalidRequest(
             "'entities' must be an object of lists.", field="entities", remedy=_EXAMPLE

@@ -23,7 +23,7 @@ from mlops.stores.online import (
     to_datetime,
 )
 from serving.proxy.input_values import as_number
-from serving.proxy.instances import Instance
+from serving.proxy.instances import MAX_NUMBER, Instance
 from serving.proxy.served import ServedModel
 
 Columns = dict[str, Sequence[Any]]
@@ -128,13 +128,23 @@ def assemble_plain(
         return None
     columns |= computed
     inputs = [columns[name] for _, name in model.inputs]
-    if any(as_number(value) is None for column in inputs for value in column):
+    vectors = list(map(list, zip(*inputs, strict=True)))
+    if not all(map(_are_numbers, vectors)):
         return None
     shown = {name: computed[name] for name in model.computed_names}
     return [
-        (PlainFeatures(model, rows, shown, place), [float(value) for value in vector])
-        for place, vector in enumerate(zip(*inputs, strict=True))
+        (PlainFeatures(model, rows, shown, place), list(map(float, vector)))
+        for place, vector in enumerate(vectors)
     ]
+
+
+def _are_numbers(vector: Sequence[Any]) -> bool:
+    """Whether the model takes each of them; most are float, and quickly told."""
+    for value in vector:
+        is_plain = type(value) is float and -MAX_NUMBER <= value <= MAX_NUMBER
+        if not is_plain and as_number(value) is None:
+            return False
+    return True
 
 
 def _compute(model: ServedModel, columns: Columns, count: int) -> Columns | None:

@@ -18,13 +18,15 @@ class ReadCounts(Collector):
 
     def __init__(self) -> None:
         self._rows: Counter[tuple[str, str]] = Counter()
+        self._plain: Counter[str] = Counter()
+        """Rows that are there with all that is wanted."""
 
     def add(self, tables: Sequence[ViewTable]) -> None:
         """All rows of one read."""
         for table in tables:
             view = table.read.view.name
             if table.is_plain:
-                self._rows[view, _PRESENT] += len(table.statuses)
+                self._plain[view] += len(table.statuses)
             else:
                 for status, number in Counter(table.statuses).items():
                     self._rows[view, status.value] += number
@@ -35,6 +37,7 @@ class ReadCounts(Collector):
             "Rows that feature reads asked for, by view and by the status they were found with.",
             labels=("view", "status"),
         )
-        for labels, number in sorted(self._rows.copy().items()):
+        plain = {(view, _PRESENT): number for view, number in self._plain.items()}
+        for labels, number in sorted((self._rows + Counter(plain)).items()):
             family.add_metric(labels, number)
         yield family

@@ -36,6 +36,8 @@ class ReadLog:
 
         entities: as many values for each join key as the tables have rows.
         """
+        if not self.flows:
+            return
         facts = {"service": service, "read_by": caller, "request_id": request_id}
         for table in tables:
             flow = self.flows.get(table.read.view.name)

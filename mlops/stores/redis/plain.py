@@ -32,15 +32,21 @@ PlainColumns = tuple[Any, list[Any]]
 
 @dataclass(frozen=True)
 class _Run:
-    """Wanted values that lie side by side in each row, all of one type."""
+    """Wanted values of one type that lie at equal distances in each entity."""
 
-    name: str
+    places: tuple[int, ...]
+    """Where they stand among all that is wanted."""
     offset: int
-    """From where the entity begins."""
-    width: int
+    """Of the first, from where the entity begins."""
+    step: int
     dtype: str
     """NumPy's name."""
     is_floating: bool
+
+    def values(self, body: bytes, count: int, size: int) -> Any:
+        """[values, entities], as they lie there."""
+        shape = len(self.places), count
+        return np.ndarray(shape, self.dtype, body, self.offset, (self.step, size))
 
 
 @dataclass(frozen=True)
@@ -131,22 +137,12 @@ class _ManyEntities:
     def __init__(self, views: Sequence[PlainView], sizes: Sequence[int]) -> None:
         offsets = list(itertools.accumulate(sizes, initial=0))
         self._size = offsets.pop()
-        self._runs = list(_runs(views, offsets))
-        fields: list[tuple[str, Any, int]] = [
-            (run.name, (run.dtype, (run.width,)), run.offset) for run in self._runs
-        ]
-        fields += [(f"event{n}", "<i8", at + TAG_SIZE) for n, at in enumerate(offsets)]
-        names, formats, places = zip(*fields, strict=True)
-        self._dtype = np.dtype(
-            {
-                "names": names,
-                "formats": formats,
-                "offsets": places,
-                "itemsize": self._size,
-            }
-        )
-        self._events = [f"event{n}" for n in range(len(views))]
-        self._width = sum(run.width for run in self._runs if run.is_floating)
+        runs = sorted(_runs(views, offsets), key=lambda run: not run.is_floating)
+        self._runs = runs
+        self._width = sum(len(run.places) for run in runs if run.is_floating)
+        found = [place for run in runs for place in run.places]
+        self._in_order = _picked(sorted(range(len(found)), key=found.__getitem__))
+        self._events = [at + TAG_SIZE for at in offsets]
         self._fixed = np.concatenate(
             [
                 np.r_[at : at + TAG_SIZE, at + HEADER.size : at + HEADER.size + bitmap]
@@ -160,33 +156,30 @@ class _ManyEntities:
         table = np.frombuffer(body, np.uint8).reshape(count, self._size)
         if table.take(self._fixed, axis=1).tobytes() != self._expected * count:
             return None
-        rows = np.frombuffer(body, self._dtype)
-        events = np.array([rows[name] for name in self._events])
+        size = self._size
+        events = np.array([np.ndarray(count, "<i8", body, at, (size,)) for at in self._events])
         if not all(map(operator.ge, events.min(axis=1).tolist(), oldest)):
             return None
-        blocks = self._blocks(rows, count)
+        blocks = self._blocks(body, count)
         if blocks is None:
             return None
         if count < FEW:
-            return events.tolist(), list(itertools.chain.from_iterable(b.tolist() for b in blocks))
-        return events, list(itertools.chain.from_iterable(blocks))
+            blocks, events = [block.tolist() for block in blocks], events.tolist()
+        return events, list(self._in_order(list(itertools.chain.from_iterable(blocks))))
 
-    def _blocks(self, rows: Any, count: int) -> list[Any] | None:
-        """[features, rows] by type; float64 for any floating one. None where one is not finite."""
-        floats = np.empty((self._width, count))
-        blocks, start = [], 0
+    def _blocks(self, body: bytes, count: int) -> list[Any] | None:
+        """[values, entities] by type, float64 for any floating; None where one is not finite."""
+        floats, start = np.empty((self._width, count)), 0
+        blocks = [floats]
         for run in self._runs:
-            values = rows[run.name].T
+            values = run.values(body, count, self._size)
             if run.is_floating:
-                block = floats[start : start + run.width]
-                block[:] = values
-                start += run.width
+                end = start + len(run.places)
+                floats[start:end] = values
+                start = end
             else:
-                block = np.ascontiguousarray(values)
-            blocks.append(block)
-        if not np.isfinite(floats).all():
-            return None
-        return [floats] if start == sum(map(len, blocks)) else blocks
+                blocks.append(np.ascontiguousarray(values))
+        return blocks if np.isfinite(floats).all() else None
 
 
 def _starts(views: Sequence[PlainView]) -> list[int]:
@@ -202,25 +195,31 @@ def _layout(view: PlainView) -> str:
 
 
 def _runs(views: Sequence[PlainView], offsets: Sequence[int]) -> Iterator[_Run]:
-    names = map(str, itertools.count())
+    first = 0
     for view, offset in zip(views, offsets, strict=True):
-        for places in _stretches(view):
-            kind, dtype = view.stored.columns[places[0]].dtype, view.stored.dtype
-            at = offset + int(dtype.fields[str(places[0])][1])  # type: ignore[index]  # it has some
-            yield _Run(next(names), at, len(places), SLOTS[kind][1], kind in _FLOATING)
+        fields: Any = view.stored.dtype.fields
+        by_type: dict[str, list[tuple[int, int]]] = {}
+        for place, column in enumerate(view.places, first):
+            at = offset + int(fields[str(column)][1])
+            by_type.setdefault(view.stored.columns[column].dtype, []).append((place, at))
+        for kind, wanted in by_type.items():
+            for part in _evenly(wanted):
+                places, ats = zip(*part, strict=True)
+                step = ats[1] - ats[0] if len(ats) > 1 else 0
+                yield _Run(places, ats[0], step, SLOTS[kind][1], kind in _FLOATING)
+        first += len(view.places)
 
 
-def _stretches(view: PlainView) -> list[list[int]]:
-    """The wanted places, cut where one does not follow the last or is of another type."""
-    found: list[list[int]] = []
-    for place in view.places:
-        columns = view.stored.columns
-        last = found[-1][-1] if found else None
-        if last is not None and last + 1 == place and columns[last].dtype == columns[place].dtype:
-            found[-1].append(place)
+def _evenly(wanted: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Places and offsets, cut where an offset is not as far from the last as that from its own."""
+    parts: list[list[tuple[int, int]]] = []
+    for one in wanted:
+        last = parts[-1] if parts else []
+        if len(last) == 1 or (len(last) > 1 and one[1] - last[-1][1] == last[1][1] - last[0][1]):
+            last.append(one)
         else:
-            found.append([place])
-    return found
+            parts.append([one])
+    return parts
 
 
 def _picked(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:

@@ -82,17 +82,18 @@ class _Exchange(asyncio.Protocol):
     def _hand_out(self) -> None:
         take = self._reader.gets
         while (answer := take()) is not _INCOMPLETE:
-            if isinstance(answer, RedisConnectionError):  # it is loading, or lets nobody in
-                self._end(answer)
+            if type(answer) is not list and isinstance(answer, RedisConnectionError):
+                self._end(answer)  # it is loading, or lets nobody in
                 return
             if not self._waiting:
                 raise InvalidResponse("nobody asked for this")
             first = self._waiting[0]
-            first.answers.append(answer)
-            if len(first.answers) == first.count:
+            answers = first.answers
+            answers.append(answer)
+            if len(answers) == first.count:
                 self._waiting.popleft()
                 if not first.done.done():  # its caller may have left
-                    first.done.set_result(first.answers)
+                    first.done.set_result(answers)
 
     def _check(self) -> None:
         self._timer = None
