@@ -47,7 +47,7 @@ class Machine:
 def sum_up(demand: Demand, machine: Machine) -> dict[str, float]:
     """Cores, workers included that may fail, and GB; of what was measured."""
     works, peak = machine.works, demand.reads_a_second
-    found = {"reads a second at the peak": round(peak)}
+    found: dict[str, float] = {"reads a second at the peak": round(peak)}
     for rows in (1, 10, 100):
         if f"features-{rows}" in works:
             cores = math.ceil(peak / (works[f"features-{rows}"] * HALF)) + 1
