@@ -21,20 +21,20 @@ def approvals_of(
     registry: ModelRegistry,
     documents: Documents,
 ) -> list[Approval]:
-    """The newest approvals that the registry confirmed, now or when they were deployed.
+    """The approvals of what the endpoint has, and the newest others that the registry confirms.
 
     Raises Refused where the manifest of a new one is not the one that was approved.
     """
     known = {(_files(version), version.approval) for version in _known(current)}
     found: list[Approval] = []
+    others = 0
     for entry in standing_approvals(entries):
         version = _deployable(entry)
         if known & {(_files(version), None), (_files(version), version.approval)}:
             found.append(Approval(version))
-        elif _is_confirmed(entry, registry):
+        elif others <= KEPT and _is_confirmed(entry, registry):
             found.append(Approval(version, _strategy(version, documents)))
-        if len(found) > KEPT + len(current.taken_back if current else ()):
-            break
+            others += 1
     return found
 
 

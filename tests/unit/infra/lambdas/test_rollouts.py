@@ -211,6 +211,20 @@ def test_approvals_that_waited_for_a_frozen_endpoint_begin_after_it(company: Com
     assert company.deployment.rollout is not None
 
 
+def test_what_serves_stands_however_many_approvals_came_after_it(company: Company) -> None:
+    for version in range(2, 20):
+        company.register_with(version, rollout=CANARY)
+        company.decide("approve", version)
+        company.deploy(version)
+    for _ in range(3):
+        company.drive()
+    found = company.deployment
+    assert found.stable is not None
+    assert found.rollout is not None
+    assert (found.stable.version, found.rollout.version.version) == (1, 19)
+    assert company.drive()["changed"] == []
+
+
 def test_an_endpoint_that_nobody_decided_on_is_left_as_it_is(company: Company) -> None:
     other = endpoint(7).model_copy(update={"endpoint": "other", "model": "other"})
     Endpoints(company.documents).change("other", "decide", lambda _: other)
