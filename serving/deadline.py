@@ -44,8 +44,8 @@ class Deadline:
     def exceeded(self) -> DeadlineExceeded:
         return DeadlineExceeded(
             f"There is no answer within {self.timeout_ms:g} ms.",
-            remedy=f"Allow more time ({TIMEOUT}), ask for fewer instances at once, or give the "
-            "model a fallback.",
+            remedy=f"Allow more time ({TIMEOUT}) or ask for less at once; a model may have a "
+            "fallback.",
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +16,10 @@ from mlops.clock import Clock
 from mlops.errors import Unavailable
 from mlops.stores.online import ViewTable
 from serving.answers import error_body
+from serving.deadline import TIMEOUT_KEY, Deadline, deadline_of
 from serving.errors import FeaturesUnavailable, InvalidRequest, MethodNotAllowed
 from serving.logs import request_id
-from serving.plain import Body, PlainRoute, answer, read_body
+from serving.plain import Body, PlainRoute, answer, header, read_body
 from serving.proxy.callers import Caller
 from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.entity_columns import EntityRows, ReadRequest, parse_read
@@ -54,18 +57,27 @@ class FeatureReads:
     log: ReadLog
     counts: ReadCounts = field(default_factory=ReadCounts)
 
-    async def read(self, caller: Caller, name: str, asked: ReadRequest) -> Found:
+    async def read(
+        self, caller: Caller, name: str, asked: ReadRequest, deadline: Deadline | None = None
+    ) -> Found:
         """What a caller who may read the service gets of it.
 
+        deadline: the caller's, after which nobody waits.
         Raises UnknownFeatureService, UnknownFeature, NotAllowed where personal features are among
         them, InvalidRequest where an entity is missing or the only row is wrong,
-        FeaturesUnavailable.
+        FeaturesUnavailable, DeadlineExceeded.
         """
         service = self.services.get(name)
         if asked.features is not None:
             service = self.services.choose((name,), asked.features)
         caller.require_pii(service.personal)
-        return await self.read_service(caller, service, asked.columns)
+        if deadline is None:
+            return await self.read_service(caller, service, asked.columns)
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                return await self.read_service(caller, service, asked.columns)
+        except TimeoutError as exc:
+            raise deadline.exceeded() from exc
 
     async def read_service(
         self, caller: Caller, service: ReadableService, columns: Mapping[str, list[Any]]
@@ -111,13 +123,14 @@ class ReadRoute:
     async def _read(self, scope: Scope, receive: Receive, name: str) -> Body:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        reads, log = self._reads, scope["state"]["log"]
+        reads, log, since = self._reads, scope["state"]["log"], time.monotonic()
         caller = await reads.doorkeeper.admit_request(scope)
         caller.require_service(name)
         reads.services.get(name)
         shown = parse_shown(scope["query_string"])
+        deadline = deadline_of(header(scope, TIMEOUT_KEY), since=since)
         asked = parse_read(await read_body(receive), most=reads.max_rows)
-        found = await reads.read(caller, name, asked)
+        found = await reads.read(caller, name, asked, deadline)
         log["service"], log["rows"] = name, found.rows.count
         identity = request_id.get() or ""
         write = found.service.answers.write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from serving.deadline import TIMEOUT, TIMEOUT_SCHEMA
 from serving.proxy.feast_route import FEAST
 from serving.proxy.read_route import READ
 from serving.schema import RETRY_AFTER
@@ -118,6 +119,7 @@ _ERRORS = {
     "422": "The body, or its only row, is wrong; `field` names what.",
     "429": "The caller asks more often than it may.",
     "503": "The online store does not answer now.",
+    "504": "The features were not there in the time that was allowed.",
 }
 
 
@@ -174,6 +176,7 @@ READ_PATHS = {
             {"name": "service", "in": "path", "required": True, "schema": _TEXT},
             _switch("statuses"),
             _switch("event_times"),
+            {"name": TIMEOUT, "in": "header", "schema": TIMEOUT_SCHEMA},
         ],
     ),
     FEAST: _operation(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -215,6 +217,24 @@ async def test_a_redis_that_is_down_is_a_503_that_can_be_tried_again(services: S
     assert answer.json()["error"]["code"] == "features_unavailable"
     assert answer.headers["Retry-After"] == "1"
     assert "secret-host" not in answer.text
+
+
+class Hanging:
+    """A way to features on which nothing comes."""
+
+    async def read_columns(self, *_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+
+async def test_what_is_not_read_in_the_time_that_the_caller_has_is_a_504(
+    services: Services,
+) -> None:
+    known = services.feature_services.current
+    reader: Any = Hanging()
+    known["payments_v1"] = replace(known["payments_v1"], reader=reader)
+    body = {"entities": {"customer_id": ["c1"], "terminal_id": ["t1"]}}
+    answer = await services.proxy.post(URL, json=body, headers={"X-Request-Timeout-Ms": "20"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
 
 
 async def test_a_service_is_read_as_soon_as_its_plan_is_followed(services: Services) -> None:
