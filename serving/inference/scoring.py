@@ -53,12 +53,16 @@ class _Queue:
     """Threads that run it now."""
 
     def take(self, seconds: float) -> list[_Waiting]:
-        """At least one, and more while all of them are expected to run within `seconds`.
+        """At least one, and more while all of them are expected to run within `seconds`; within
+        what stays on the event loop, where the first one does: a thread would cost all of them
+        more than joining them saves.
 
         None where nobody waits any more: who left, or cannot be answered in time, is not run.
         """
         now = time.monotonic()
         self.waiting = [one for one in self.waiting if self._is_worth_it(one, now)]
+        if self.waiting and self.expected_seconds(self.waiting[:1]) <= INLINE_SECONDS:
+            seconds = min(seconds, INLINE_SECONDS)
         room = seconds / max(self.model.seconds_per_row, 1e-9)
         totals = accumulate(one.rows for one in self.waiting)
         count = max(1, sum(1 for total in totals if total <= room))
@@ -151,6 +155,9 @@ class Scorer:
                 break
             if queue.expected_seconds(batch) <= INLINE_SECONDS:
                 self._answer(queue, batch, run_timed(queue.model, queue.outputs, batch))
+                if queue.waiting:  # what was answered leaves first
+                    asyncio.get_running_loop().call_soon(self._run_waiting, queue)
+                    return
             else:
                 queue.running += 1
                 work = partial(run_timed, queue.model, queue.outputs, batch)

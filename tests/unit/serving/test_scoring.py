@@ -106,6 +106,13 @@ async def test_a_run_holds_no_more_than_is_expected_to_end_in_time(build: Any) -
     assert session.runs == [2, 2, 1]
 
 
+async def test_short_requests_are_joined_up_to_what_needs_no_thread(build: Any) -> None:
+    session = Session()
+    model, asked = build(session, seconds_per_row=0.0004), scorer(batch_seconds=1)
+    await asyncio.gather(*(ask(asked, model, n) for n in range(5)))
+    assert session.runs == [2, 2, 1]
+
+
 async def test_a_request_larger_than_the_bound_runs_alone(build: Any) -> None:
     session = Session()
     model, asked = build(session, seconds_per_row=0.0004), scorer(batch_seconds=0.001)
