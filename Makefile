@@ -1,6 +1,7 @@
 # `make demo` and `make test` are the two commands; everything else they need they set up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint-infra test test-jenkins test-torch demo bench soak lock clean
+.PHONY: help setup check lint-infra test test-jenkins test-torch demo bench soak lock clean \
+  soak-faults soak-memory soak-swaps soak-histories soak-rows soak-images soak-examples soak-properties
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -13,6 +14,9 @@ TORCH ?=
 TENSORFLOW ?=
 TIMEZONE ?= UTC
 CURRENCY ?= EUR
+SOAKS := faults memory swaps histories rows images examples properties
+MINUTES ?= 10
+CASES ?= 2000
 export PYTHONHASHSEED := 0
 
 help: ## Show this
@@ -48,14 +52,32 @@ demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
 bench: setup ## Ratios against the peers (PART=…, WORK=…, JSON=1)
 	@$(BIN)/python -m tests.benchmarks $(if $(PART),--part $(PART)) $(if $(WORK),--work $(WORK)) $(if $(JSON),--json)
 
-soak: setup ## The tests that take minutes: many version swaps under load, many more examples
+soak: setup ## The tests that take minutes (PART=faults|memory|swaps|histories|rows|images|examples|properties)
+	@for part in $(or $(PART),$(SOAKS)); do $(MAKE) --no-print-directory soak-$$part || exit 1; done
+
+soak-faults:
+	SOAK_SECONDS=10 $(BIN)/pytest tests/integration/serving/test_faults.py -k "not memory"
+
+soak-memory:
+	SOAK_MEMORY_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/pytest tests/integration/serving/test_faults.py -k memory
+
+soak-swaps:
 	SOAK_SWAPS=60 $(BIN)/pytest tests/integration/serving/test_processes.py -k under_load
-	SOAK_SECONDS=10 SOAK_MEMORY_SECONDS=600 $(BIN)/pytest tests/integration/serving/test_faults.py
+
+soak-histories:
 	SOAK_HISTORIES=40 $(BIN)/pytest tests/contract/upsync -k whatever_happens
+
+soak-rows:
 	SOAK_ROWS=100_000 $(BIN)/pytest tests/contract/upsync/test_memory.py
+
+soak-images:
 	SOAK_IMAGES=1 $(BIN)/pytest tests/integration/infra/test_images.py
+
+soak-examples:
 	SOAK_EXAMPLES=1 $(BIN)/pytest tests/contract/test_calling_examples.py
-	$(BIN)/pytest -m hypothesis --hypothesis-profile soak
+
+soak-properties:
+	SOAK_CASES=$(CASES) $(BIN)/pytest -n 2 --dist loadgroup -m hypothesis --hypothesis-profile soak
 
 GROOVY := npm-groovy-lint-15.2.1
 test-jenkins: setup ## Walk the Jenkinsfile with Groovy, and run every step of both walks (fetches 60 MB; Java where there is none)

@@ -54,13 +54,13 @@ class Place:
     key: str
 
 
-def measure() -> Iterator[Measurement]:
+def measure(rows: Sequence[int] = ROWS) -> Iterator[Measurement]:
     with prepared() as place:
-        feast = measure_server(feast_server(), place)
-        ours = measure_server(our_server(place.key), place)
+        feast = measure_server(feast_server(), place, rows)
+        ours = measure_server(our_server(place.key), place, rows)
         assert ours.answers == feast.answers, "the two do not answer the same"
-        tell_stages(place)
-    for count in ROWS:
+        tell_stages(place, rows)
+    for count in rows:
         (most, half), (feasts, feasts_half) = ours.loads[count], feast.loads[count]
         work = f"features-{count}"
         yield Measurement(PART, work, most.rate, feasts.rate, "1/s", more_is_better=True)
@@ -203,11 +203,11 @@ class Measured:
     answers: dict[int, list[Any]]
 
 
-def measure_server(server: Server, place: Place) -> Measured:
+def measure_server(server: Server, place: Place, rows: Sequence[int]) -> Measured:
     err.print(f"  {server.version()}", style="dim")
     found = Measured({}, {})
     with running(server, place.folder) as port:
-        for count in ROWS:
+        for count in rows:
             requests = [server.ask(ids) for ids in id_lists(count)]
             found.answers[count] = [server.read(post(port, r)) for r in requests[:5]]
             most = maximum(port, requests)
@@ -244,11 +244,11 @@ def tell(what: str, most: Load, half: Load) -> None:
     )
 
 
-def tell_stages(place: Place) -> None:
+def tell_stages(place: Place, rows: Sequence[int]) -> None:
     """What each part costs over a bare function that reads and answers values."""
     server = our_server(place.key)
     with running(server, place.folder) as port:
-        for count in ROWS:
+        for count in rows:
             taken = stage_seconds(port, [server.ask(ids) for ids in id_lists(count)])
             before, parts = taken[0], [f"{STAGES[0]} {taken[0] * 1e6:.0f} µs"]
             for stage, seconds in zip((*STAGES[1:], "proxy"), taken[1:], strict=True):

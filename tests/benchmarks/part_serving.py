@@ -15,10 +15,8 @@ WORKS: dict[str, Callable[[], Iterator[Measurement]]] = {
     "features": feature_reads.measure,
     "predict": predictions.measure,
     "infer": inference_alone.measure,
-    **{
-        f"infer-{count}": partial(inference_alone.measure, (count,))
-        for count in inference_alone.ROWS
-    },
+    **{f"features-{n}": partial(feature_reads.measure, (n,)) for n in feature_reads.ROWS},
+    **{f"infer-{n}": partial(inference_alone.measure, (n,)) for n in inference_alone.ROWS},
 }
 _OF_ALL = ("features", "predict", "infer")
 
