@@ -1,16 +1,18 @@
 """Inference by ours, MLflow's scoring server, MLServer and BentoML on one ONNX file.
 
-A forest of 100 trees with 15 inputs; one worker and one thread each, four connections. Each server
-runs alone with the load beside it. Before anything is timed, its answers are held to ONNX Runtime's
-own. The floor is ONNX Runtime called in a loop.
+A forest of 100 trees with 15 inputs; one worker and one thread each, four connections. All are
+started and take turns, so that a machine that drifts is fair to each; who is not asked sleeps.
+Before anything is timed, answers are held to ONNX Runtime's own. The floor is ONNX Runtime called
+in a loop.
 """
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +24,14 @@ import psutil
 
 from mlops.cli.console import err
 from tests.benchmarks.inference import WIDTH
-from tests.benchmarks.load import Load, closed_loop, open_loop
+from tests.benchmarks.load import Load, Request, closed_loop, open_loop
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.servers import BENTOML, MLFLOW, MLSERVER, OURS, Server, running
 
 PART = "serving"
 ROWS = (1, 10, 100)
 SERVERS = (OURS, MLFLOW, MLSERVER, BENTOML)
-_ROUNDS, _SECONDS = 3, 2.0
+_ROUNDS, _SECONDS = 5, 1.0
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,21 @@ class Asked:
     load: Load
     """The closed loop's median run."""
     cpu: float
-    """Seconds of CPU a request, of all its processes, while that ran."""
+    """Seconds of CPU a request, of all its processes: the median run's."""
     memory: float
     """MiB that they hold at its end."""
 
 
-Found = Mapping[str, Mapping[int, Asked]]
+Found = Mapping[int, Mapping[str, Asked]]
 
 
 def measure(rows: Sequence[int] = ROWS) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory(prefix="mlops-bench-") as name:
         folder = Path(name)
         (folder / "model.onnx").write_bytes(forest())
-        found = {server.name: measure_server(server, folder, rows) for server in SERVERS}
+        with ExitStack() as stack:
+            servers = [stack.enter_context(started(server, folder)) for server in SERVERS]
+            found = {count: ask(servers, folder, count) for count in rows}
         floors = {count: seconds_of_session(folder, count) for count in rows}
     for count in rows:
         yield from compared(found, count, floors[count])
@@ -60,9 +64,9 @@ def measure(rows: Sequence[int] = ROWS) -> Iterator[Measurement]:
 
 def compared(found: Found, count: int, floor: float) -> Iterator[Measurement]:
     """Requests a second and the 99th percentile at that load, by peer."""
-    ours = found[OURS.name][count].load
+    ours = found[count][OURS.name].load
     for peer in SERVERS[1:]:
-        theirs, work = found[peer.name][count].load, f"infer-{count}-{peer.name}"
+        theirs, work = found[count][peer.name].load, f"infer-{count}-{peer.name}"
         yield Measurement(PART, work, ours.rate, theirs.rate, "1/s", 1 / floor, more_is_better=True)
         yield Measurement(
             PART, f"{work}-p99", ours.percentile(99) * 1e3, theirs.percentile(99) * 1e3, "ms"
@@ -71,7 +75,7 @@ def compared(found: Found, count: int, floor: float) -> Iterator[Measurement]:
 
 def costs(found: Found, count: int, floor: float) -> Iterator[Measurement]:
     """What a request takes of a core, all of it and beside the run itself; and the memory."""
-    ours, theirs = found[OURS.name][count], found[MLFLOW.name][count]
+    ours, theirs = found[count][OURS.name], found[count][MLFLOW.name]
     own, peer, least = (seconds * 1e6 for seconds in (ours.cpu, theirs.cpu, floor))
     yield Measurement(PART, f"infer-{count}-cpu", own, peer, "us", least)
     yield Measurement(PART, f"infer-{count}-overhead", own - least, peer - least, "us")
@@ -99,46 +103,63 @@ def batches(rows: int, count: int) -> list[Any]:
     return [rng.normal(size=(rows, WIDTH)).astype(np.float32) for _ in range(count)]
 
 
-def measure_server(server: Server, folder: Path, rows: Sequence[int]) -> dict[int, Asked]:
-    """The closed loop's maximum for each number of rows; the open loop at half of it is told."""
-    err.print(f"  {server.version()}", style="dim")
-    with started(server, folder) as (port, processes):
-        return {count: ask(server, port, processes, folder, count) for count in rows}
+@dataclass(frozen=True)
+class Started:
+    """A server that runs."""
+
+    server: Server
+    port: int
+    processes: Sequence[psutil.Process]
 
 
 @contextmanager
-def started(server: Server, folder: Path) -> Iterator[tuple[int, list[psutil.Process]]]:
-    """Its port, and its processes."""
+def started(server: Server, folder: Path) -> Iterator[Started]:
     before, this = set(psutil.Process().children(recursive=True)), psutil.Process()
     with running(server, folder) as port:
-        yield port, [one for one in this.children(recursive=True) if one not in before]
+        found = [one for one in this.children(recursive=True) if one not in before]
+        err.print(f"  {server.version()}", style="dim")
+        yield Started(server, port, found)
 
 
-def ask(
-    server: Server, port: int, processes: Sequence[psutil.Process], folder: Path, count: int
-) -> Asked:
+def ask(servers: Sequence[Started], folder: Path, count: int) -> dict[str, Asked]:
+    """The closed loop's maximum of each, in turns; the open loop at half of it is told."""
+    err.print(f"  {count} rows", style="dim")
     asked = batches(count, 50)
-    check(server, port, folder, asked[:3])
-    requests = [server.ask(rows) for rows in asked]
-    closed_loop(port, requests, seconds=1)
-    before = cpu_seconds(processes)
-    runs = [closed_loop(port, requests, seconds=_SECONDS) for _ in range(_ROUNDS)]
-    spent = (cpu_seconds(processes) - before) / sum(run.requests for run in runs)
-    most = sorted(runs, key=lambda run: run.rate)[_ROUNDS // 2]
-    half = open_loop(port, requests, rate=most.rate / 2, seconds=_SECONDS)
-    held = sum(one.memory_info().rss for one in processes) / 2**20
-    assert not half.errors + sum(run.errors for run in runs)
-    tell(count, most, half)
-    return Asked(most, spent, held)
+    requests = {one.port: [one.server.ask(rows) for rows in asked] for one in servers}
+    runs: dict[int, list[tuple[Load, float]]] = {one.port: [] for one in servers}
+    for one in servers:
+        check(one.server, one.port, folder, asked[:3])
+        closed_loop(one.port, requests[one.port], seconds=_SECONDS)
+    for _ in range(_ROUNDS):
+        for one in servers:
+            runs[one.port].append(run(one, requests[one.port]))
+    return {one.server.name: told(one, requests[one.port], runs[one.port]) for one in servers}
+
+
+def run(one: Started, requests: Sequence[Request]) -> tuple[Load, float]:
+    """And the seconds of CPU that a request took."""
+    before = cpu_seconds(one.processes)
+    load = closed_loop(one.port, requests, seconds=_SECONDS)
+    assert not load.errors
+    return load, (cpu_seconds(one.processes) - before) / load.requests
+
+
+def told(one: Started, requests: Sequence[Request], runs: Sequence[tuple[Load, float]]) -> Asked:
+    most = sorted((load for load, _ in runs), key=lambda load: load.rate)[_ROUNDS // 2]
+    half = open_loop(one.port, requests, rate=most.rate / 2, seconds=_SECONDS)
+    assert not half.errors
+    tell(one.server.name, most, half)
+    held = sum(process.memory_info().rss for process in one.processes) / 2**20
+    return Asked(most, statistics.median(cpu for _, cpu in runs), held)
 
 
 def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
     return sum(sum(one.cpu_times()[:2]) for one in processes)
 
 
-def tell(count: int, most: Load, half: Load) -> None:
+def tell(name: str, most: Load, half: Load) -> None:
     err.print(
-        f"    {count} rows: {most.rate:,.0f}/s, p99 {most.percentile(99) * 1e3:.2f} ms; at half "
+        f"    {name}: {most.rate:,.0f}/s, p99 {most.percentile(99) * 1e3:.2f} ms; at half "
         f"of it p50 {half.percentile(50) * 1e3:.2f} ms, p99 {half.percentile(99) * 1e3:.2f} ms",
         style="dim",
         highlight=False,
