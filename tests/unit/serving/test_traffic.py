@@ -83,7 +83,8 @@ async def test_a_canary_that_is_not_ready_leaves_its_share_to_the_stable_version
     await services.follow()
     assert set((await versions(services)).values()) == {1}
     (shown,) = traffic(services)
-    assert (shown["share"], shown["problem"]) == (0.0, "inference has not loaded version 2")
+    why = "inference has not loaded version 2: nowhere/manifest.json does not exist"
+    assert (shown["share"], shown["problem"]) == (0.0, why)
 
 
 async def test_a_canary_that_is_taken_back_answers_nobody(services: Services) -> None:
