@@ -92,10 +92,12 @@ _ATHENA = {
 
 _JOBS = {
     "sagemaker": """
-        AddTags CreateModelPackage CreateModelPackageGroup CreateProcessingJob CreateTrainingJob
-        DeleteModelPackage DeleteModelPackageGroup DeleteTags DescribeModelPackage
+        AddTags CreateHyperParameterTuningJob CreateModelPackage CreateModelPackageGroup
+        CreateProcessingJob CreateTrainingJob DeleteModelPackage DeleteModelPackageGroup DeleteTags
+        DescribeHyperParameterTuningJob DescribeModelPackage
         DescribeModelPackageGroup DescribeProcessingJob DescribeTrainingJob ListModelPackageGroups
-        ListModelPackages ListProcessingJobs ListTags ListTrainingJobs StopProcessingJob
+        ListModelPackages ListProcessingJobs ListTags ListTrainingJobs
+        ListTrainingJobsForHyperParameterTuningJob StopHyperParameterTuningJob StopProcessingJob
         StopTrainingJob UpdateModelPackage""",
 }
 

@@ -216,7 +216,8 @@ def executions(names: Names) -> tuple[str, ...]:
 def jobs(names: Names) -> tuple[str, ...]:
     """SageMaker jobs. Their names start with the workflow's, of which there may be any."""
     return tuple(
-        arn(names, "sagemaker", f"{kind}/*") for kind in ("processing-job", "training-job")
+        arn(names, "sagemaker", f"{kind}/*")
+        for kind in ("hyper-parameter-tuning-job", "processing-job", "training-job")
     )
 
 

@@ -299,10 +299,14 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
             "RunJobs",
             (
                 "sagemaker:AddTags",
+                "sagemaker:CreateHyperParameterTuningJob",
                 "sagemaker:CreateProcessingJob",
                 "sagemaker:CreateTrainingJob",
+                "sagemaker:DescribeHyperParameterTuningJob",
                 "sagemaker:DescribeProcessingJob",
                 "sagemaker:DescribeTrainingJob",
+                "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+                "sagemaker:StopHyperParameterTuningJob",
                 "sagemaker:StopProcessingJob",
                 "sagemaker:StopTrainingJob",
             ),
@@ -316,6 +320,7 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
         ),
         _await_jobs(names),
         *run_feature_jobs(names),
+        Grant("SeeWhoseTurn", ("states:DescribeExecution",), executions(names)),
         read_objects("ReadMetrics", names.artifact_bucket, "runs/", "feast/upsync/"),
         write_objects("RecordRun", names.artifact_bucket, "runs/"),
         list_bucket("ListRuns", names.artifact_bucket),
@@ -338,6 +343,7 @@ def _await_jobs(names: Names) -> Grant:
     rules = (
         "StepFunctionsGetEventsForBatchJobsRule",
         "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
+        "StepFunctionsGetEventsForSageMakerTuningJobsRule",
     )
     return Grant(
         "AwaitJobs",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from mlops.manifest import ModelInput
-from pipelines.training.settings import Hyperparameter, TrainingSettings
+from pipelines.training.search import Range, Search
+from pipelines.training.settings import Hyperparameter, TrainingSettings, Turns
 
 
 class CreditSettings(TrainingSettings):
@@ -20,6 +21,14 @@ class CreditSettings(TrainingSettings):
             "min_child_samples": 20,
         },
     }
+    turns: ClassVar[Turns] = "refuse"
+    search: ClassVar[Search | None] = Search(
+        space={
+            "learning_rate": Range(low=0.02, high=0.2, log=True),
+            "num_leaves": Range(low=7, high=63, log=True),
+            "min_child_samples": Range(low=5, high=60),
+        }
+    )
 
 
 def _asked(*names: str) -> list[ModelInput]:

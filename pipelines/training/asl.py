@@ -124,6 +124,9 @@ class _Retry(sdk.Retry):
         return [*super().allowed_fields(), _Field.MAX_DELAY, _Field.JITTER]
 
 
+EXECUTION = "$$.Execution.Name"
+
+
 class Path(Placeholder):
     """A JSONPath or an intrinsic function, wherever a value goes; its key gets the '.$'."""
 
@@ -158,6 +161,8 @@ class Job:
     instance_type: Path
     volume_gb: Path
     max_seconds: Path
+    spot: Path
+    """Whether a training job may run on spot instances; processing jobs cannot."""
     environment: Mapping[str, str]
     tags: Sequence[Mapping[str, Any]]
 
@@ -239,7 +244,10 @@ def training(
     result_selector: Mapping[str, str],
     result_path: str,
 ) -> State:
-    """A training job in script mode. hyperparameters: JSON texts, as the toolkit reads them."""
+    """A training job in script mode. hyperparameters: JSON texts, as the toolkit reads them.
+
+    Its stopping condition lies at $.stopping, for only spot instances take a time to wait.
+    """
     with _contained():
         return _Training(
             name,
@@ -254,7 +262,8 @@ def training(
                     "InstanceType": job.instance_type,
                     "VolumeSizeInGB": job.volume_gb,
                 },
-                "StoppingCondition": {"MaxRuntimeInSeconds": job.max_seconds},
+                "StoppingCondition": Path("$.stopping"),
+                "EnableManagedSpotTraining": job.spot,
                 "Environment": dict(job.environment),
                 "Tags": list(job.tags),
             },
@@ -353,6 +362,23 @@ def positive(variable: str) -> Any:
 
 def is_true(variable: str) -> Any:
     return choice_rule.ChoiceRule.BooleanEquals(variable=variable, value=True)
+
+
+def is_present(variable: str) -> Any:
+    return choice_rule.ChoiceRule.IsPresent(variable=variable, value=True)
+
+
+def equals(variable: str, text: str) -> Any:
+    return choice_rule.ChoiceRule.StringEquals(variable=variable, value=text)
+
+
+def same(variable: str, path: str) -> Any:
+    """Whether two texts of the state are the same."""
+    return choice_rule.ChoiceRule.StringEqualsPath(variable=variable, value=path)
+
+
+def wait(name: str, seconds: int) -> State:
+    return sdk.Wait(name, seconds=seconds)
 
 
 def choose(name: str, rules: Sequence[Any], *, then: State, otherwise: State) -> State:

@@ -13,6 +13,7 @@ from pipelines.training.following import logs, report, status, tell, watch
 if TYPE_CHECKING:
     from pipelines.training.compiler import Compiled
     from pipelines.training.desk import Desk
+    from pipelines.training.executions import Execution
 
 _name = click.argument("workflow")
 
@@ -28,6 +29,7 @@ def workflows() -> None:
       mlops workflows deploy fraud
       mlops workflows run fraud --set test_end=2018-08-15 --wait
       mlops workflows watch fraud
+      mlops workflows redrive fraud
       mlops workflows logs fraud Train
     """
 
@@ -149,6 +151,7 @@ def deploy(workflow: str, wait: bool, timeout: float, as_json: bool) -> None:
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--algorithm", help="Short for --set algorithm=…")
 @click.option("--name", help="Name of the execution; the same name twice runs once.")
+@click.option("--force", is_flag=True, help="Train, even where a run made this very model.")
 @click.option("--wait", is_flag=True, help="Follow it to its end; fail when it fails.")
 @click.option("--timeout", type=float, default=7200, show_default=True, help="Seconds to wait.")
 @json_option
@@ -157,11 +160,15 @@ def run(
     pairs: tuple[str, ...],
     algorithm: str | None,
     name: str | None,
+    force: bool,
     wait: bool,
     timeout: float,
     as_json: bool,
 ) -> None:
     """Start an execution of the deployed workflow.
+
+    A model that an earlier run trained with the same code, image, rows and parameters is taken
+    from that run.
 
     \b
     Examples:
@@ -171,10 +178,58 @@ def run(
     """
     desk = _desk()
     changes = _pairs(pairs) | ({"algorithm": algorithm} if algorithm else {})
-    execution = desk.run(workflow, changes, name=name)
+    execution = desk.run(workflow, changes, name=name, force=force)
     if not as_json:
         out.print(f"{workflow}: execution {execution.name}", highlight=False)
-    if wait:
+    _go_on(desk, execution, timeout=timeout if wait else None, as_json=as_json)
+
+
+@workflows.command()
+@_name
+@click.argument("execution", required=False)
+@click.option(
+    "--set", "pairs", multiple=True, metavar="instances.KEY=VALUE", help="Change what it runs on."
+)
+@click.option("--wait", is_flag=True, help="Follow it to its end; fail when it fails.")
+@click.option("--timeout", type=float, default=7200, show_default=True, help="Seconds to wait.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take and do; start nothing.")
+@json_option
+def redrive(
+    workflow: str,
+    execution: str | None,
+    pairs: tuple[str, ...],
+    wait: bool,
+    timeout: float,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Go on with a failed execution, the newest without a name, from the step that failed.
+
+    A new execution with the same settings takes the rows and the model that the failed one made.
+    What the deployed code says differently since is done anew, but for the rows.
+
+    \b
+    Examples:
+      mlops workflows redrive fraud --dry-run
+      mlops workflows redrive fraud weekly-33 --set instances.training=ml.m5.4xlarge --wait
+    """
+    desk = _desk()
+    plan = desk.plan_redrive(workflow, execution, _pairs(pairs))
+    if dry_run:
+        if as_json:
+            print_json(plan)
+        else:
+            out.print(f"{workflow}: would start {plan.name}: {plan.words}", highlight=False)
+        return
+    started = desk.executions.start(workflow, plan.name, plan.document)
+    if not as_json:
+        out.print(f"{workflow}: execution {plan.name}: {plan.words}", highlight=False)
+    _go_on(desk, started, timeout=timeout if wait else None, as_json=as_json)
+
+
+def _go_on(desk: Desk, execution: Execution, *, timeout: float | None, as_json: bool) -> None:
+    """Follow what was started, where there is a timeout, and end as it ends."""
+    if timeout is not None:
         execution = desk.executions.wait(execution, told=tell, timeout_seconds=timeout)
     report(desk, execution, as_json=as_json)
     if (error := execution.outcome()) is not None:

@@ -34,6 +34,8 @@ class DatasetCard(BaseModel):
     train_positives: int
     test_rows: int
     test_positives: int
+    inputs_sha256: str = ""
+    """Of the model's inputs: which columns it sees of the rows, and what a missing value is."""
 
 
 def write_rows(rows: pd.DataFrame, folder: Path) -> None:

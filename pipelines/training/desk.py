@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -11,13 +12,15 @@ from functools import cached_property
 from typing import Any
 
 from mlops.aws import Aws
-from mlops.errors import InputError, NotFound
+from mlops.errors import InputError, NotFound, Refused
 from mlops.objects import S3Documents
 from mlops.prices import Prices, load_prices
 from mlops.settings import Settings, load_settings
 from pipelines.training.compiler import Compiled, bundle_code, compile_workflow
 from pipelines.training.deploy import WorkflowDeployment
 from pipelines.training.executions import Execution, Executions
+from pipelines.training.redriving import Redrive, plan_redrive
+from pipelines.training.settings import chosen_fields, list_models, load_defaults, with_overrides
 from pipelines.training.workflows import input_settings, list_workflows
 
 _NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,35}")
@@ -52,14 +55,44 @@ class Desk:
         bundle = bundle_code(self.settings.feature_repo)
         return compile_workflow(workflow, self.settings, bundle=bundle, submitted_by=submitted_by)
 
-    def run(self, workflow: str, changes: Mapping[str, str], *, name: str | None) -> Execution:
-        """Start an execution with changed settings. Raises InputError, NotFound, Conflict."""
+    def run(
+        self, workflow: str, changes: Mapping[str, str], *, name: str | None, force: bool = False
+    ) -> Execution:
+        """Start an execution with changed settings. Raises InputError, NotFound, Conflict.
+
+        force: train, even where an earlier run made this very model.
+        """
         today = self.settings.build_clock().now().date()
         document = {
             "settings": input_settings(workflow, changes, today=today),
             "submitted_by": self.aws.identity,
+            **({"force": True} if force else {}),
         }
         return self.executions.start(workflow, checked_name(name) or new_name(), document)
+
+    def plan_redrive(self, workflow: str, name: str | None, changes: Mapping[str, str]) -> Redrive:
+        """How to go on with an execution that failed; starts nothing.
+
+        Raises Refused for a workflow that trains no model, and as `redriving.plan_redrive` does.
+        """
+        if workflow not in list_models():
+            raise Refused(
+                f"Workflow '{workflow}' goes on by itself with what a failed run left: "
+                f"mlops workflows run {workflow}"
+            )
+        failed = self.execution(workflow, name)
+        given = self.executions.given(failed)
+        ran_on = given.get("settings", {}).get("instances", {})
+        kept = {f"instances.{key}": json.dumps(value) for key, value in ran_on.items()}
+        settings = with_overrides(load_defaults(workflow), kept | dict(changes))
+        return plan_redrive(
+            failed,
+            self.executions.steps(failed),
+            given=given,
+            chosen=chosen_fields(settings, changes),
+            submitted_by=self.aws.identity,
+            is_taken=lambda attempt: self.executions.exists(workflow, attempt),
+        )
 
     def execution(self, workflow: str, name: str | None) -> Execution:
         """The named execution, or the newest. Raises NotFound."""

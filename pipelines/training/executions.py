@@ -16,7 +16,8 @@ from mlops.errors import Conflict, JobFailed, MlopsError, NotFound, Refused
 from mlops.names import Names
 from pipelines.training.history import BATCH, Step, readable_cause, to_steps
 
-GATE_REFUSED = "GateRefused"
+GATE_REFUSED, BUSY = "GateRefused", "Busy"
+"""Errors by which a workflow ends itself: at the gate, and because another run is in its way."""
 _DESCRIBED = 100
 """Batch describes at most so many jobs at once."""
 _ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
@@ -52,6 +53,8 @@ class Execution(_Frozen):
         text = f"Execution '{self.name}' of '{self.workflow}' {self.status.lower()}: {self.cause}"
         if self.error == GATE_REFUSED:
             return Refused(text)
+        if self.error == BUSY:
+            return Conflict(f"{text} Start it again when that one has ended.")
         logs = f"mlops workflows logs {self.workflow} --name {self.name}"
         return JobFailed(f"{text.rstrip('.')}. Read what its jobs logged: '{logs}'.")
 
@@ -94,6 +97,20 @@ class Executions:
     def get(self, workflow: str, name: str) -> Execution:
         """Raises NotFound."""
         return to_execution(workflow, self._describe(workflow, name))
+
+    def exists(self, workflow: str, name: str) -> bool:
+        try:
+            self._describe(workflow, name)
+        except NotFound:
+            return False
+        return True
+
+    def given(self, execution: Execution) -> dict[str, Any]:
+        """What an execution was started with."""
+        found: dict[str, Any] = json.loads(
+            self._describe(execution.workflow, execution.name).get("input") or "{}"
+        )
+        return found
 
     def newest(self, workflow: str, *, limit: int = 20) -> list[Execution]:
         """The newest executions, newest first. Raises NotFound when it is not deployed."""
@@ -184,7 +201,7 @@ class Executions:
         pages = (
             self.aws.client("logs")
             .get_paginator("describe_log_streams")
-            .paginate(logGroupName=step.log_group, logStreamNamePrefix=f"{step.job}/")
+            .paginate(logGroupName=step.log_group, logStreamNamePrefix=str(step.log_streams))
         )
         names = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
         return [(str(step.log_group), name) for name in names]

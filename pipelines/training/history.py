@@ -16,9 +16,11 @@ TAKES = {"Take preprocess": "preprocess", "Take training": "training"}
 _FAILURE = {"Give back", "Tell failure", "Failed"}
 """The states that a failure without an answer leads to."""
 _JOBS = {
-    "TrainingJobName": "/aws/sagemaker/TrainingJobs",
-    "ProcessingJobName": "/aws/sagemaker/ProcessingJobs",
+    "TrainingJobName": ("/aws/sagemaker/TrainingJobs", "/"),
+    "ProcessingJobName": ("/aws/sagemaker/ProcessingJobs", "/"),
+    "HyperParameterTuningJobName": ("/aws/sagemaker/TrainingJobs", "-"),
 }
+"""By the field that names a job: its log group, and what follows the name in its streams' names."""
 
 
 class Machine(BaseModel):
@@ -47,6 +49,8 @@ class Step(BaseModel):
     seconds: float | None = None
     job: str | None = None
     log_group: str | None = None
+    log_streams: str | None = None
+    """How the names of the job's streams begin."""
     machine: Machine | None = None
     taken_from: str | None = None
     """The run whose outcome it is."""
@@ -112,15 +116,25 @@ def _taken(step: Step, details: Mapping[str, Any]) -> Step:
 def _scheduled(step: Step, details: Mapping[str, Any]) -> Step:
     """A retried task is scheduled again: what failed before is no longer its outcome."""
     parameters = json.loads(details.get("parameters") or "{}")
-    for key, group in _JOBS.items():
+    for key, (group, end) in _JOBS.items():
         if key in parameters:
-            job = {"job": parameters[key], "log_group": group, "machine": _machine(parameters)}
+            job = {
+                "job": parameters[key],
+                "log_group": group,
+                "log_streams": parameters[key] + end,
+                "machine": _machine(parameters),
+            }
             return step.model_copy(update={"cause": None, **job})
     return step.model_copy(update={"cause": None})
 
 
 def _machine(parameters: Mapping[str, Any]) -> Machine | None:
-    """What a SageMaker job asks for."""
+    """What a SageMaker job asks for; of a search, what its trials ask for side by side."""
+    if "TrainingJobDefinition" in parameters:
+        trial = _machine(parameters["TrainingJobDefinition"])
+        limits = parameters["HyperParameterTuningJobConfig"]["ResourceLimits"]
+        side_by_side = {"count": limits["MaxParallelTrainingJobs"]}
+        return trial and trial.model_copy(update=side_by_side)
     resources = parameters.get("ResourceConfig") or parameters.get("ProcessingResources", {}).get(
         "ClusterConfig", {}
     )

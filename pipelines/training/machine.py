@@ -1,7 +1,8 @@
 """A training workflow as a state machine: the steps that every model has, and their order.
 
-The state carries `run` (what the execution was started with), `training` (where the model is),
-`evaluation.verdict` and `registration.metadata`. Rows and models go through S3, never through it.
+The state carries `run` (what the execution was started with), `preprocess.run` (whose rows they
+are), `training` (where the model is), `evaluation.verdict` and `registration.metadata`. Rows and
+models go through S3, never through it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import Any
 from mlops.names import Names, Role
 from mlops.settings import Settings
 from pipelines.training import asl, layout
-from pipelines.training.asl import Job, Path, State, Value, formatted, json_text
+from pipelines.training.asl import EXECUTION, Job, Path, State, Value, formatted, json_text
 from pipelines.training.comparison import EVALUATION
 from pipelines.training.run import RUN
+from pipelines.training.searching import Searching
 from pipelines.training.settings import TrainingSettings
 from pipelines.training.steps import PACKAGE, REGISTRATION
+from pipelines.training.taking import Taking
+from pipelines.training.turns import Turn
 
-EXECUTION = "$$.Execution.Name"
 _UNPACK = (
     "set -e; cd /opt/ml/processing/input/code; tar -xzf source.tar.gz; "
     'module=$1; shift; exec python3 -m "$module" "$@"'
@@ -67,15 +70,13 @@ class Workflow:
         register, create_group = self._registering()
         after = [self._export(), *register, self._announce()]
         gate = asl.choose("Gate", self._gate(), then=after[0], otherwise=notify_refusal)
-        before = [
-            self._record_run(),
-            self._preprocess_job(),
-            self._training_job(),
-            self._evaluate_job(),
-            self._read_evaluation(),
-        ]
-        tasks = [*before, *after, *create_group, notify_refusal]
-        asl.catch_all(tasks, then=notify_failure)
+        evaluate = [self._evaluate_job(), self._read_evaluation()]
+        rows, making, looking = self._rows_and_model(then=evaluate[0])
+        record = self._record_run()
+        first, waiting, answered = self._turn(record)
+        tasks = [record, *making, looking, *evaluate, *after, *create_group, notify_refusal]
+        tasks += waiting
+        asl.catch_all([*tasks, *answered], then=notify_failure)
         asl.catch_all([notify_failure], then=failed)
         find_group = register[-2] if create_group else None
         asl.retry_throttled([task for task in [*tasks, notify_failure] if task is not find_group])
@@ -83,11 +84,99 @@ class Workflow:
         asl.chain([*create_group, register[-1]])
         asl.chain([notify_failure, failed])
         asl.chain([notify_refusal, refused])
+        asl.chain([record, rows])
+        asl.chain([*evaluate, gate])
         return asl.definition(
-            [*self._read_input(), *before, gate],
+            [*self._read_input(), *self._stopping(then=first)],
             comment=f"Trains, judges and registers model '{self._name}'.",
             region=self._names.region,
         )
+
+    def _turn(self, record: State) -> tuple[State, list[State], list[State]]:
+        """What comes before the run is recorded: nothing, or its turn among the model's runs."""
+        if self._defaults.turns == "together":
+            return record, [], []
+        key = layout.turn_key(self._name)
+        turn = Turn(self._name, self._names.artifact_bucket, key, self._defaults.turns)
+        return turn.states(record)
+
+    def _rows_and_model(self, *, then: State) -> tuple[State, list[State], State]:
+        """Rows and a model from them, each made or taken from an earlier run.
+
+        The first state, those that do the work, and the look-up whose failure is an answer.
+        """
+        taking = Taking(
+            self._name,
+            self._names.artifact_bucket,
+            self._site.code_sha256,
+            self._site.image("training"),
+        )
+        preprocess, read, train = (
+            self._preprocess_job(),
+            taking.read_dataset(),
+            self._training_job(),
+        )
+        tuned, searching = self._tuning(then=train)
+        find, note, model = taking.find(), taking.note(), taking.model()
+        take = taking.rows()
+        rows = asl.choose(
+            "Which rows",
+            [asl.is_present("$.merged.input.taken.preprocess")],
+            then=take,
+            otherwise=preprocess,
+        )
+        forced = asl.choose(
+            "Which model", [asl.is_true("$.merged.input.force")], then=tuned, otherwise=find
+        )
+        asl.catch_refused(find, then=tuned)
+        asl.chain([take, read])
+        asl.chain([preprocess, read, taking.identify(), forced])
+        asl.chain([find, model, then])
+        asl.chain([train, note, then])
+        return rows, [preprocess, read, *searching, train, note], find
+
+    def _tuning(self, *, then: State) -> tuple[State, list[State]]:
+        """The best hyperparameters of a search at $.search.tuned, none without one.
+
+        The first state, and those that may fail.
+        """
+        nothing = asl.constant("Search nothing", {"tuned": {}}, result_path="$.search")
+        asl.chain([nothing, then])
+        if self._defaults.search is None:
+            return nothing, []
+        searching = Searching(
+            self._name,
+            self._names.artifact_bucket,
+            self._defaults.search,
+            self._job("search", "training"),
+            hyperparameters=self._hyperparameters,
+            channels=self._channels,
+            output=self._of_run("search"),
+        ).states()
+        asl.chain([*searching, then])
+        whether = asl.choose(
+            "Whether to search",
+            [asl.positive("$.run.settings.trials")],
+            then=searching[0],
+            otherwise=nothing,
+        )
+        return whether, searching
+
+    def _stopping(self, *, then: State) -> list[State]:
+        """Only a job on spot instances may be told how long to wait for them."""
+        instances = "$.run.settings.instances"
+        ends = {"MaxRuntimeInSeconds.$": f"{instances}.max_seconds"}
+        total = f"States.MathAdd({instances}.max_seconds, {instances}.spot_wait_seconds)"
+        on_demand = asl.assemble("Stop in time", ends, result_path="$.stopping")
+        waits = ends | {"MaxWaitTimeInSeconds.$": total}
+        on_spot = asl.assemble("Stop in time on spot", waits, result_path="$.stopping")
+        asl.chain([on_demand, then])
+        asl.chain([on_spot, then])
+        return [
+            asl.choose(
+                "On spot", [asl.is_true(f"{instances}.spot")], then=on_spot, otherwise=on_demand
+            )
+        ]
 
     def _read_input(self) -> list[State]:
         """The compiled defaults, with what the execution's input says differently."""
@@ -96,6 +185,7 @@ class Workflow:
             "input": {
                 "settings": {},
                 "submitted_by": self._names.role_arn(Role.WORKFLOW),
+                "force": False,
             },
         }
         merged = {"input.$": "States.JsonMerge($.defaults.input, $$.Execution.Input, false)"}
@@ -113,6 +203,7 @@ class Workflow:
             asl.constant("Defaults", defaults, result_path="$.defaults"),
             asl.assemble("Read input", merged, result_path="$.merged"),
             asl.assemble("Settle run", run, result_path="$.run"),
+            asl.assemble("Settle rows", {"run.$": EXECUTION}, result_path="$.preprocess"),
         ]
 
     def _record_run(self) -> State:
@@ -130,30 +221,39 @@ class Workflow:
         return self._processing("Preprocess", self._preprocess, inputs={}, outputs=outputs)
 
     def _training_job(self) -> State:
-        """The hyperparameters are JSON texts; what is a map goes as the text of its JSON text."""
-        source = layout.source_key(self._name, self._site.code_sha256)
-        chosen = "$.run.settings"
+        tuned = {"tuned": Path(json_text(json_text("$.search.tuned")))}
         return asl.training(
             "Train",
             self._job("train", "training"),
-            hyperparameters={
-                "sagemaker_program": json.dumps(self._train),
-                "sagemaker_submit_directory": json.dumps(self._artifact(source)),
-                "algorithm": Path(json_text(f"{chosen}.algorithm")),
-                "hyperparameters": Path(json_text(json_text(f"{chosen}.hyperparameters"))),
-                "seed": Path(json_text(f"{chosen}.seed")),
-            },
-            channels={"train": self._of_run("train"), "run": self._of_run("run")},
+            hyperparameters=self._hyperparameters | tuned,
+            channels=self._channels,
             output=self._of_run("training"),
             result_selector={"model.$": "$.ModelArtifacts.S3ModelArtifacts"},
             result_path="$.training",
         )
 
+    @property
+    def _hyperparameters(self) -> dict[str, Value]:
+        """JSON texts; what is a map goes as the text of its JSON text."""
+        source = layout.source_key(self._name, self._site.code_sha256)
+        chosen = "$.run.settings"
+        return {
+            "sagemaker_program": json.dumps(self._train),
+            "sagemaker_submit_directory": json.dumps(self._artifact(source)),
+            "algorithm": Path(json_text(f"{chosen}.algorithm")),
+            "hyperparameters": Path(json_text(json_text(f"{chosen}.hyperparameters"))),
+            "seed": Path(json_text(f"{chosen}.seed")),
+        }
+
+    @property
+    def _channels(self) -> dict[str, Value]:
+        return {"train": self._rows("train"), "run": self._of_run("run")}
+
     def _evaluate_job(self) -> State:
         return self._processing(
             "Evaluate",
             self._evaluate,
-            inputs={"test": self._of_run("test"), "model": Path("$.training.model")},
+            inputs={"test": self._rows("test"), "model": Path("$.training.model")},
             outputs={"evaluation": self._of_run("evaluation")},
         )
 
@@ -174,12 +274,12 @@ class Workflow:
         return [*reached, *not_worse]
 
     def _export(self) -> State:
-        names = ("train", "test", "dataset", "evaluation")
+        rows = {name: self._rows(name) for name in ("train", "test", "dataset")}
+        made = {"evaluation": self._of_run("evaluation"), "model": Path("$.training.model")}
         return self._processing(
             "Export",
             "pipelines.training.steps.export",
-            inputs={name: self._of_run(name) for name in names}
-            | {"model": Path("$.training.model")},
+            inputs=rows | made,
             outputs={"model": self._model(), "registration": self._of_run("registration")},
         )
 
@@ -328,6 +428,7 @@ class Workflow:
             instance_type=Path(f"{instances}.{kind}"),
             volume_gb=Path(f"{instances}.volume_gb"),
             max_seconds=Path(f"{instances}.max_seconds"),
+            spot=Path(f"{instances}.spot"),
             environment=self._site.job_environment,
             tags=[
                 {"Key": "workflow", "Value": self._name},
@@ -340,6 +441,11 @@ class Workflow:
         return formatted(
             self._artifact(layout.run_prefix(self._name, "{}") + f"{name}/"), EXECUTION
         )
+
+    def _rows(self, name: str) -> Path:
+        """The S3 address of one output of the run whose rows these are."""
+        key = layout.run_prefix(self._name, "{}") + f"{name}/"
+        return formatted(self._artifact(key), "$.preprocess.run")
 
     def _model(self, file: str = "") -> Path:
         prefix = layout.model_prefix(self._name, "{}")

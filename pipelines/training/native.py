@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import skops.io
@@ -15,6 +17,7 @@ from mlops.errors import NotFound, Refused
 from pipelines.training.dataset import Matrix
 
 NATIVE = "model.skops"
+TUNED = "tuned.json"
 ARCHIVE = "model.tar.gz"
 
 TRUSTED = (
@@ -35,8 +38,19 @@ class Classifier(Protocol):
         """Probabilities of (no, yes), [n, 2]."""
 
 
-def save_native(model: Classifier, folder: Path) -> None:
+def save_native(model: Classifier, folder: Path, *, tuned: Mapping[str, Any] | None = None) -> None:
+    """tuned: the hyperparameters that a search found, which the settings do not say."""
     skops.io.dump(model, folder / NATIVE)
+    (folder / TUNED).write_text(json.dumps(tuned or {}), encoding="utf-8")
+
+
+def read_tuned(folder: Path) -> dict[str, Any]:
+    """What a search found for the model of a training job's folder; nothing without one."""
+    if (folder / ARCHIVE).exists():
+        _unpack(folder, TUNED)
+    path = folder / TUNED
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def load_native(folder: Path) -> Classifier:
@@ -45,7 +59,7 @@ def load_native(folder: Path) -> Classifier:
     Raises NotFound, or Refused when the file asks for a type that we do not trust.
     """
     if (folder / ARCHIVE).exists():
-        _unpack(folder)
+        _unpack(folder, NATIVE)
     if not (folder / NATIVE).exists():
         raise NotFound(
             f"{ARCHIVE} of the training job holds no {NATIVE}. Save the model with save_native()."
@@ -60,14 +74,14 @@ def load_native(folder: Path) -> Classifier:
     return model
 
 
-def _unpack(folder: Path) -> None:
+def _unpack(folder: Path, name: str) -> None:
     """The one file that we want, by its name: whatever else the archive holds stays in it."""
     with tarfile.open(folder / ARCHIVE) as archive:
-        if NATIVE not in archive.getnames():
+        if name not in archive.getnames():
             return
-        found = archive.extractfile(NATIVE)
+        found = archive.extractfile(name)
         if found is not None:
-            (folder / NATIVE).write_bytes(found.read())
+            (folder / name).write_bytes(found.read())
 
 
 def native_scores(model: Classifier, matrix: Matrix) -> NDArray[np.float64]:

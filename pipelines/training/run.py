@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlops.errors import InputError
+from pipelines.training.search import TRIALS, Trial, to_trials
 from pipelines.training.settings import TrainingSettings, Windows, load_defaults
 
 RUN = "run.json"
@@ -48,3 +50,9 @@ class Run(BaseModel):
 def read_run(folder: Path) -> Run:
     """The run document of a job's input channel."""
     return Run.model_validate_json((folder / RUN).read_bytes())
+
+
+def read_trials(folder: Path) -> list[Trial]:
+    """What the run's search tried; nothing where it did not search."""
+    path = folder / TRIALS
+    return to_trials(json.loads(path.read_bytes())) if path.exists() else []

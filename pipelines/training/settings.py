@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,7 +16,9 @@ from mlops.answering import Answering
 from mlops.errors import InputError, NotFound
 from mlops.manifest import ModelInput, Window
 from mlops.strategy import Strategy
+from pipelines.training.search import Search
 
+Turns = Literal["together", "queue", "refuse"]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Hyperparameter = int | float | str | bool | None
 _Settings = TypeVar("_Settings", bound=BaseModel)
@@ -40,6 +42,10 @@ class Instances(BaseModel):
     training: str = "ml.m5.xlarge"
     volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
     max_seconds: Annotated[int, Field(ge=60, le=86400)] = 3600
+    spot: bool = False
+    """Train on spot instances: cheaper, and begun again when AWS takes one back."""
+    spot_wait_seconds: Annotated[int, Field(ge=0, le=86400)] = 3600
+    """How long training may wait for spot instances, beside its own time."""
 
 
 class TrainingSettings(BaseModel):
@@ -50,6 +56,11 @@ class TrainingSettings(BaseModel):
     algorithms: ClassVar[Mapping[str, Mapping[str, Hyperparameter]]]
     """Every algorithm the model can be trained with, and its hyperparameters' defaults."""
 
+    turns: ClassVar[Turns] = "together"
+    """Whether a run waits for the one before it ('queue'), is refused ('refuse'), or neither."""
+    search: ClassVar[Search | None] = None
+    """What `trials` try; None for a model that is not searched."""
+
     model: str
     feature_service: str
     inputs: tuple[ModelInput, ...]
@@ -58,6 +69,9 @@ class TrainingSettings(BaseModel):
     hyperparameters: Mapping[str, Hyperparameter] = {}
     """What differs from the algorithm's defaults."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    trials: Annotated[int, Field(ge=0, le=100)] = 0
+    """How many hyperparameters are tried before the model is trained with the best of them."""
+    parallel_trials: Annotated[int, Field(ge=1, le=10)] = 2
 
     test_end: date | None = None
     """The first day after the test window; None is the day on which the run starts."""
@@ -86,6 +100,8 @@ class TrainingSettings(BaseModel):
         if unknown:
             known = ", ".join(self.algorithms[self.algorithm])
             raise ValueError(f"{self.algorithm} knows no {sorted(unknown)}; it knows {known}")
+        if self.trials and self.search is None:
+            raise ValueError(f"{self.model} declares no search, so that there is nothing to try")
         if set(self.thresholds) != set(self.tolerance):
             raise ValueError("thresholds and tolerance must name the same metrics")
         return self
@@ -118,7 +134,7 @@ def with_overrides(defaults: _Settings, pairs: Mapping[str, str]) -> _Settings:
     """
     values = defaults.model_dump(mode="json")
     for key, text in pairs.items():
-        _assign(values, key, _literal(text))
+        _assign(values, key, literal(text))
     try:
         return type(defaults).model_validate(values)
     except ValidationError as exc:
@@ -140,7 +156,8 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """A text as JSON where it is some, else as it is."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mlops.names import Names
 from pipelines.training.graph import Graph
 from pipelines.training.run import Run
+from pipelines.training.search import OBJECTIVE, Trial
 
 
 class Tracking:
@@ -19,8 +21,18 @@ class Tracking:
         self._names = names
         mlflow.set_tracking_uri(uri)
 
-    def begin(self, run: Run, metrics: Mapping[str, float]) -> str:
-        """Record an execution's parameters and metrics; returns MLflow's id of the run."""
+    def begin(
+        self,
+        run: Run,
+        metrics: Mapping[str, float],
+        *,
+        tuned: Mapping[str, Any] | None = None,
+        trials: Sequence[Trial] = (),
+    ) -> str:
+        """Record an execution's parameters and metrics; returns MLflow's id of the run.
+
+        tuned: what a search found. trials: what it tried, each a run below this one.
+        """
         settings = run.model_settings
         with self._mlflow.start_run(
             experiment_id=self._experiment(run.workflow), run_name=run.name, tags=_tags(run)
@@ -28,9 +40,24 @@ class Tracking:
             self._mlflow.log_params(
                 {"algorithm": settings.algorithm, "seed": settings.seed, **_windows(run)}
                 | settings.effective_hyperparameters
+                | dict(tuned or {})
             )
             self._mlflow.log_metrics(dict(metrics))
+            for trial in trials:
+                self._trial(trial, started.info.experiment_id)
         return str(started.info.run_id)
+
+    def _trial(self, trial: Trial, experiment: str) -> None:
+        """A run below the one that is under way, which does not hand its experiment down."""
+        with self._mlflow.start_run(
+            experiment_id=experiment,
+            run_name=trial.name,
+            nested=True,
+            tags={"job": trial.status},
+        ):
+            self._mlflow.log_params(dict(trial.tuned))
+            if trial.value is not None:
+                self._mlflow.log_metric(OBJECTIVE, trial.value)
 
     def finish(
         self, run_id: str, graph: Graph, metrics: Mapping[str, float], *, dataset: str

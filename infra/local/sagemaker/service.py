@@ -16,6 +16,7 @@ from infra.local.sagemaker.processing import Processing
 from infra.local.sagemaker.registry import EventSink, Registry
 from infra.local.sagemaker.runner import Runner
 from infra.local.sagemaker.training import Training
+from infra.local.sagemaker.tuning import TuningJobs
 from infra.local.service import AwsError, Caller
 
 STOP_GRACE = 120.0
@@ -33,7 +34,7 @@ class _Part(Protocol):
 
 
 class SageMakerJobs:
-    """Training and processing jobs, and the model registry.
+    """Training, processing and tuning jobs, and the model registry.
 
     slots: held by a job while it runs; the others wait. One per core by default.
     grace: seconds between SIGTERM and SIGKILL for a job that is stopped.
@@ -58,8 +59,9 @@ class SageMakerJobs:
             Jobs(kind, folder / kind.word.lower(), clients, self._runner, arn)
             for kind in (Training(), Processing())
         ]
+        self._tuning = TuningJobs(folder / "tuning", self._jobs[0], arn)
         registry = Registry(folder / "registry", arn, emit)
-        self._parts: list[_Part] = [*self._jobs, registry]
+        self._parts: list[_Part] = [*self._jobs, self._tuning, registry]
         self._operations = self._table()
 
     def handle(self, operation: str, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -68,8 +70,10 @@ class SageMakerJobs:
 
     def close(self) -> None:
         self._runner.closing.set()
+        self._tuning.stop_all()
         for jobs in self._jobs:
             jobs.stop_all()
+        self._tuning.join()
         for jobs in self._jobs:
             jobs.join()
 

@@ -2,7 +2,8 @@
 
 What works, with AWS's names and shapes (tests/contract/test_sagemaker_workflow.py):
 
-- `arn:aws:states:::sagemaker:createTrainingJob`, `…createProcessingJob`, plain and `.sync`.
+- `arn:aws:states:::sagemaker:createTrainingJob`, `…createProcessingJob` and
+  `…createHyperParameterTuningJob`, plain and `.sync`.
   `.sync` answers the Describe document, times in epoch milliseconds. A job that ends as Failed or
   Stopped raises `States.TaskFailed` with that document as the cause.
 - A refused request raises `SageMaker.AmazonSageMakerException` (ValidationException,
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +32,12 @@ from infra.local.stepfunctions.job_task import JobTask
 
 _log = logging.getLogger(__name__)
 
-_JOBS = {"createTrainingJob": "Training", "createProcessingJob": "Processing"}
+_JOBS = {
+    "createTrainingJob": "Training",
+    "createProcessingJob": "Processing",
+    "createHyperParameterTuningJob": "HyperParameterTuning",
+}
+_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 _MODELLED = {"ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException"}
 """Errors that the SageMaker API declares; Step Functions names all others after the service."""
 
@@ -44,11 +51,12 @@ class _JobWatch:
         self._client = client
         self._word = word
         self._name = {f"{word}JobName": name}
+        self._operation = f"{_CAPITAL.sub('_', word).lower()}_job"
         self._failed = failed
 
     def __call__(self) -> dict[str, Any] | None:
         """The job's document once it is completed. Raises when it ended otherwise."""
-        describe = getattr(self._client, f"describe_{self._word.lower()}_job")
+        describe = getattr(self._client, f"describe_{self._operation}")
         answer: dict[str, Any] = plain_json(describe(**self._name), epoch=True)
         answer.pop("ResponseMetadata", None)
         status = answer[f"{self._word}JobStatus"]
@@ -60,7 +68,7 @@ class _JobWatch:
 
     def stop(self) -> None:
         try:
-            getattr(self._client, f"stop_{self._word.lower()}_job")(**self._name)
+            getattr(self._client, f"stop_{self._operation}")(**self._name)
         except ClientError as exc:
             _log.info("%s ended meanwhile: %s", self._name, exc)
 

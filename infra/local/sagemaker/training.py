@@ -83,7 +83,10 @@ class Training:
         if "Pipe" in modes:
             return "TrainingInputMode Pipe: the local AWS loads files; use File or FastFile"
         return (
-            refuse_named(request, _REFUSED) or _refused_channel(request) or _refused_metric(request)
+            refuse_named(request, _REFUSED)
+            or _refused_channel(request)
+            or _refused_metric(request)
+            or _refused_wait(request)
         )
 
     def sources(self, request: Document) -> list[str]:
@@ -168,6 +171,20 @@ def _refused_channel(request: Document) -> str | None:
             return f"CompressionType of channel '{name}': the local AWS loads files as they are"
         if channel.get("DataSource", {}).get("S3DataSource", {}).get("S3DataType") != "S3Prefix":
             return f"S3DataType of channel '{name}': the local AWS knows S3Prefix only"
+    return None
+
+
+def _refused_wait(request: Document) -> str | None:
+    """On AWS, spot instances must be told how long to wait for them, and only these may be."""
+    stopping = request.get("StoppingCondition", {})
+    wait, spot = stopping.get("MaxWaitTimeInSeconds"), request.get("EnableManagedSpotTraining")
+    if wait is not None and not spot:
+        return "MaxWaitTimeInSeconds can only be set when EnableManagedSpotTraining is true"
+    if spot and (wait is None or wait < stopping.get("MaxRuntimeInSeconds", 86_400)):
+        return (
+            "EnableManagedSpotTraining needs MaxWaitTimeInSeconds, and at least as much as "
+            "MaxRuntimeInSeconds"
+        )
     return None
 
 

@@ -4,6 +4,7 @@
   (`infra.local.batch.tasks`).
 - `aws-sdk:*` tasks raise `<Service>.<Code>Exception` with AWS's spelling of the service
   (`S3.NoSuchKeyException`), and their answers are plain JSON (`$.Body` is text).
+- `aws-sdk:*` tasks name parameters and answers in PascalCase, also where the API does not.
 - A `Body` that is an object (S3's PutObject) is stored as its JSON.
 - Every task acts as the state machine's role.
 """
@@ -27,7 +28,7 @@ from infra.local.jobs.identity import Clients
 from infra.local.jobs.validation import service_model
 from infra.local.sagemaker.tasks import SageMakerTask
 from infra.local.settings import REGION
-from infra.local.stepfunctions.answers import plain_json
+from infra.local.stepfunctions.answers import from_api, plain_json, to_api, upper_first
 from infra.local.stepfunctions.interpreter import handle_errors_as_aws
 from infra.local.stepfunctions.roles import RoleClients, act_as_role
 
@@ -67,15 +68,24 @@ class AwsSdkTask(StateTaskServiceAwsSdk):  # type: ignore[misc]  # moto is untyp
     """`aws-sdk:service:operation`, with an answer that is JSON."""
 
     def _normalise_parameters(self, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
-        """A body that is no text, as S3's PutObject may have, is sent as its JSON."""
-        operation = self.resource.api_action[0].upper() + self.resource.api_action[1:]
-        shape = service_model(self._get_boto_service_name()).operation_model(operation).input_shape
+        """Names in PascalCase become the API's; a body that is no text is sent as its JSON."""
+        shape = self._operation.input_shape
         members = shape.members if shape else {}
+        spelled = to_api(shape, parameters) if shape else dict(parameters)
+        parameters.clear()
+        parameters.update(spelled)
         for name, value in parameters.items():
             member = members.get(name)
             if member is not None and member.type_name == "blob" and not isinstance(value, str):
                 parameters[name] = json.dumps(value, separators=(",", ":")).encode()
 
+    @property
+    def _operation(self) -> Any:
+        name = upper_first(self.resource.api_action)
+        return service_model(self._get_boto_service_name()).operation_model(name)
+
     def _eval_service_task(self, env: Any, **others: Any) -> None:
+        """The answer's names are in PascalCase, whatever the API's are."""
         super()._eval_service_task(env=env, **others)
-        env.stack.append(plain_json(env.stack.pop(), epoch=False))
+        answer, shape = plain_json(env.stack.pop(), epoch=False), self._operation.output_shape
+        env.stack.append(from_api(shape, answer) if shape else answer)

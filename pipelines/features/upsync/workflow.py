@@ -12,8 +12,8 @@ from mlops.names import Role
 from pipelines.features.upsync.jobs import EXECUTION, FINISHED, PLANNED, SETTINGS, documents_key
 from pipelines.features.upsync.settings import DEFAULTS
 from pipelines.training import asl, layout
+from pipelines.training.asl import EXECUTION as NAME
 from pipelines.training.asl import Path, State, formatted, json_text
-from pipelines.training.machine import EXECUTION as NAME
 from pipelines.training.machine import Site
 
 WORKFLOW = "upsync"

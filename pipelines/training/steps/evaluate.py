@@ -16,8 +16,8 @@ from pipelines.training.bootstrap import Measure
 from pipelines.training.comparison import EVALUATION, ApprovedScore, Evaluation, margins, shortfalls
 from pipelines.training.container import Container, run_step
 from pipelines.training.dataset import read_rows, to_matrix
-from pipelines.training.native import load_native, native_scores
-from pipelines.training.run import Run, read_run
+from pipelines.training.native import load_native, native_scores, read_tuned
+from pipelines.training.run import Run, read_run, read_trials
 from pipelines.training.scorecard import EXAMINATION, Grouping, examine
 from pipelines.training.tracking import Tracking
 
@@ -46,7 +46,12 @@ def _evaluate(container: Container, measure: Measure, grouping: Grouping) -> Non
         names.artifact_bucket,
         run.workflow,
     )
-    tracking = Tracking(settings.mlflow_tracking_uri, names).begin(run, metrics)
+    tracking = Tracking(settings.mlflow_tracking_uri, names).begin(
+        run,
+        metrics,
+        tuned=read_tuned(container.input("model")),
+        trials=read_trials(container.input("run")),
+    )
     verdict = judge(run, rows, metrics, approved, measure, tracking)
     test = examine(rows, scores, approved, measure, grouping)
     for name, document in ((EVALUATION, verdict), (EXAMINATION, test)):

@@ -6,6 +6,8 @@ missing feature means.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import tempfile
 from collections.abc import Callable
@@ -67,7 +69,9 @@ def _preprocess(container: Container, rows: Rows) -> None:
         dataset = build_dataset(datasets, run, split)
         joined = dataset.to_pandas()
     found = apart(rows.complete(joined))
-    card = describe_split(found, dataset.record, rows.label)
+    card = describe_split(found, dataset.record, rows.label).model_copy(
+        update={"inputs_sha256": inputs_sha256(run)}
+    )
     write_rows(found.train, container.output("train"))
     write_rows(found.test, container.output("test"))
     (container.output("dataset") / DATASET).write_text(
@@ -139,3 +143,9 @@ def describe_split(split: Split, record: DatasetRecord, label: str) -> DatasetCa
         test_rows=len(split.test),
         test_positives=int(split.test[label].sum()),
     )
+
+
+def inputs_sha256(run: Run) -> str:
+    """Of the columns that the model sees; Step Functions could not hash so long a text itself."""
+    columns = [column.model_dump(mode="json") for column in run.model_settings.inputs]
+    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()

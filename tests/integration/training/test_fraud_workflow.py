@@ -321,3 +321,43 @@ def test_every_call_was_one_that_its_role_may_make(
     site: Site, later: dict[str, dict[str, Any]]
 ) -> None:
     assert uncovered(read_calls(site.local.state.root), site.names) == {}
+
+
+def test_a_run_on_the_same_rows_with_the_same_parameters_takes_the_trained_model(
+    later: dict[str, dict[str, Any]],
+) -> None:
+    steps = {step["name"]: step for step in later["strict"]["steps"]}
+    assert "Train" not in steps
+    assert (steps["Take training"]["status"], steps["Take training"]["taken_from"]) == (
+        "TAKEN",
+        "first",
+    )
+    assert steps["Preprocess"]["estimate"] > 0
+    assert later["strict"]["estimate"] == pytest.approx(
+        sum(step["estimate"] for step in steps.values()), abs=1e-4
+    )
+
+
+def test_other_code_trains_anew(later: dict[str, dict[str, Any]]) -> None:
+    assert "Take training" not in [step["name"] for step in later["broken"]["steps"]]
+
+
+def test_a_failed_run_goes_on_once_its_script_is_mended(
+    site: Site, later: dict[str, dict[str, Any]]
+) -> None:
+    site.deploy_with({})
+    redrive = ("workflows", "redrive", "fraud", "broken")
+    planned = json.loads(site.mlops(*redrive, "--dry-run", "--json").stdout)
+    assert planned["name"] == "broken-r2"
+
+    done = json.loads(site.mlops(*redrive, "--wait", "--json").stdout)
+
+    steps = {step["name"]: step for step in done["steps"]}
+    assert done["status"] == "SUCCEEDED"
+    assert "Preprocess" not in steps
+    assert steps["Take preprocess"]["taken_from"] == "broken"
+    assert steps["Take training"]["taken_from"] == "first"
+    status = site.mlops("workflows", "status", "fraud", "broken-r2").stdout
+    assert "TAKEN from run broken" in status
+    refused = site.mlops("workflows", "redrive", "fraud", "broken-r2", fails=True)
+    assert refused.returncode == 5

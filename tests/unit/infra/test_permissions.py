@@ -36,8 +36,12 @@ def test_a_role_reaches_its_own_environment_only(role: Role) -> None:
     shared = (
         *("/aws/sagemaker/", "StepFunctionsGetEvents", ":catalog", "datacatalog/AwsDataCatalog"),
         *("aws-service-role/elasticache.amazonaws.com", "aws-service-role/batch.amazonaws.com"),
-        *(":processing-job/*", ":training-job/*", ":scalable-target/*", ":event-bus/default"),
-        *(f"batch:{NAMES.region}:{NAMES.account}:job/*",),
+        *(":hyper-parameter-tuning-job/*", ":processing-job/*", ":training-job/*"),
+        *(
+            ":scalable-target/*",
+            ":event-bus/default",
+            f"batch:{NAMES.region}:{NAMES.account}:job/*",
+        ),
     )
     ours = (NAMES.prefix, f"/{NAMES.database}")
     for resource in {resource for grant in grants_of(role, NAMES) for resource in grant.resources}:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from mlops.errors import NotFound
+from pipelines.fraud.settings import DEFAULTS
 from pipelines.training.compiler import Bundle, Compiled, bundle_code, compile_workflow
 from pipelines.training.deploy import difference
 from tests.unit.training import examples
@@ -216,3 +217,71 @@ def test_a_registry_in_mlflow_is_written_by_a_job_and_the_rest_stays(
     assert own["Register"]["Next"] == "Read package"
     assert own["Read package"]["Next"] == "Announce"
     assert own["Register"]["Parameters"]["Environment"]["MLOPS_REGISTRY"] == "mlflow"
+
+
+def test_a_model_is_looked_for_under_the_hash_of_all_that_it_is_made_from(
+    states: dict[str, Any],
+) -> None:
+    hashed = states["Identify training"]["Parameters"]["sha256.$"]
+
+    assert hashed.startswith("States.Hash(States.Format('")
+    for part in (
+        "data_snapshot",
+        "algorithm",
+        "hyperparameters",
+        "inputs_sha256",
+        "seed",
+        "train_rows",
+    ):
+        assert f".{part}" in hashed
+    assert _BUNDLE.sha256 in hashed
+    assert "mlops-dev-training:latest" in hashed
+    (choice,) = states["Which model"]["Choices"]
+    assert choice["And"][0]["Variable"] == "$.merged.input.force"
+    assert (choice["Next"], states["Which model"]["Default"]) == ("Search nothing", "Find training")
+    assert states["Search nothing"]["Next"] == "Train"
+
+
+def test_a_search_tries_what_the_model_declares_and_the_best_is_trained() -> None:
+    compiled = compile_workflow(
+        "credit", examples.settings(), bundle=_BUNDLE, submitted_by="me"
+    ).definition["States"]
+
+    asked = compiled["Search"]["Parameters"]
+    ranges = asked["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert [r["Name"] for r in ranges["IntegerParameterRanges"]] == [
+        "num_leaves",
+        "min_child_samples",
+    ]
+    static = asked["TrainingJobDefinition"]["StaticHyperParameters"]
+    trained = compiled["Train"]["Parameters"]["HyperParameters"]
+    assert static.items() >= {k: v for k, v in trained.items() if k != "tuned.$"}.items()
+    assert trained["tuned.$"] == "States.JsonToString(States.JsonToString($.search.tuned))"
+    assert compiled["Whether to search"]["Default"] == "Search nothing"
+
+
+def test_only_spot_instances_are_told_how_long_to_wait(states: dict[str, Any]) -> None:
+    train = states["Train"]["Parameters"]
+    assert train["StoppingCondition.$"] == "$.stopping"
+    assert train["EnableManagedSpotTraining.$"] == "$.run.settings.instances.spot"
+    assert set(states["Stop in time"]["Parameters"]) == {"MaxRuntimeInSeconds.$"}
+    assert "MaxWaitTimeInSeconds.$" in states["Stop in time on spot"]["Parameters"]
+
+
+@pytest.mark.parametrize(
+    ("turns", "waits", "ends"), [("queue", ["Wait for turn"], []), ("refuse", [], ["Busy"])]
+)
+def test_runs_that_do_not_overlap_wait_or_are_refused(
+    turns: Any, waits: list[str], ends: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(DEFAULTS), "turns", turns)
+    states = compile_workflow(
+        "fraud", examples.settings(), bundle=_BUNDLE, submitted_by="me"
+    ).definition["States"]
+
+    assert [name for name, state in states.items() if state["Type"] == "Wait"] == waits
+    assert [name for name in states if name == "Busy"] == ends
+    occupied = states["Has it ended"]["Choices"][0]["Next"]
+    assert occupied == (waits + ends)[0]
+    assert states["Take turn"]["Parameters"]["IfNoneMatch"] == "*"
+    assert states["Follow"]["Parameters"]["IfMatch.$"] == "$.turn.etag"
