@@ -3,7 +3,7 @@
 A forest of 100 trees with 15 inputs; one worker and one thread each, four connections. All are
 started and take turns, so that a machine that drifts is fair to each; who is not asked sleeps.
 Before anything is timed, answers are held to ONNX Runtime's own. The floor is ONNX Runtime called
-in a loop.
+in a loop. Processors are kept awake, as in the benchmark of the online store.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import onnxruntime
 import psutil
 
 from mlops.cli.console import err
+from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.inference import WIDTH
 from tests.benchmarks.load import Load, Request, closed_loop, open_loop
 from tests.benchmarks.measure import Measurement
@@ -53,7 +54,7 @@ def measure(rows: Sequence[int] = ROWS) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory(prefix="mlops-bench-") as name:
         folder = Path(name)
         (folder / "model.onnx").write_bytes(forest())
-        with ExitStack() as stack:
+        with processors_awake(), ExitStack() as stack:
             servers = [stack.enter_context(started(server, folder)) for server in SERVERS]
             found = {count: ask(servers, folder, count) for count in rows}
         floors = {count: seconds_of_session(folder, count) for count in rows}
