@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.local.demo import EASY
 from mlops.names import Role
 from tests.jenkins_pipeline import parse
 
@@ -125,7 +126,8 @@ class Workspace:
 
     def __init__(self, folder: Path, aws: LocalAws) -> None:
         self.folder, self._aws = folder, aws
-        (folder / "feature_repo").symlink_to(ROOT / "feature_repo")
+        for checked_out in ("feature_repo", "pipelines"):
+            (folder / checked_out).symlink_to(ROOT / checked_out)
         (folder / "build").mkdir()
 
     def environment(self) -> dict[str, str]:
@@ -149,7 +151,13 @@ class Workspace:
         """Each step with what it printed; make targets and the cleaning up are left out."""
         for command in shell(name):
             if not command.startswith(("make ", "rm ")):
-                yield command, self.run(command)
+                yield command, self.run(command + self._eased(command))
+
+    def _eased(self, command: str) -> str:
+        """The model's own thresholds are for the handbook's payments, not for simulated ones."""
+        if "workflows run fraud" not in command:
+            return ""
+        return "".join(f" --set thresholds.{metric}={least}" for metric, least in EASY.items())
 
 
 @pytest.fixture
