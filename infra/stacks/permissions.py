@@ -320,6 +320,7 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
         ),
         _await_jobs(names),
         *run_feature_jobs(names),
+        Grant("SeeWhoseTurn", ("states:DescribeExecution",), executions(names)),
         read_objects("ReadMetrics", names.artifact_bucket, "runs/", "feast/upsync/"),
         write_objects("RecordRun", names.artifact_bucket, "runs/"),
         list_bucket("ListRuns", names.artifact_bucket),

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from mlops.manifest import ModelInput
 from pipelines.training.search import Range, Search
-from pipelines.training.settings import Hyperparameter, TrainingSettings
+from pipelines.training.settings import Hyperparameter, TrainingSettings, Turns
 
 
 class CreditSettings(TrainingSettings):
@@ -21,6 +21,7 @@ class CreditSettings(TrainingSettings):
             "min_child_samples": 20,
         },
     }
+    turns: ClassVar[Turns] = "refuse"
     search: ClassVar[Search | None] = Search(
         space={
             "learning_rate": Range(low=0.02, high=0.2, log=True),

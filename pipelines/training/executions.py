@@ -16,7 +16,8 @@ from mlops.errors import Conflict, JobFailed, MlopsError, NotFound, Refused
 from mlops.names import Names
 from pipelines.training.history import BATCH, Step, readable_cause, to_steps
 
-GATE_REFUSED = "GateRefused"
+GATE_REFUSED, BUSY = "GateRefused", "Busy"
+"""Errors by which a workflow ends itself: at the gate, and because another run is in its way."""
 _DESCRIBED = 100
 """Batch describes at most so many jobs at once."""
 _ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
@@ -52,6 +53,8 @@ class Execution(_Frozen):
         text = f"Execution '{self.name}' of '{self.workflow}' {self.status.lower()}: {self.cause}"
         if self.error == GATE_REFUSED:
             return Refused(text)
+        if self.error == BUSY:
+            return Conflict(f"{text} Start it again when that one has ended.")
         logs = f"mlops workflows logs {self.workflow} --name {self.name}"
         return JobFailed(f"{text.rstrip('.')}. Read what its jobs logged: '{logs}'.")
 

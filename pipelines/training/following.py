@@ -64,8 +64,8 @@ def status(workflow: str, execution: str | None, name: str | None, as_json: bool
 def watch(workflow: str, execution: str | None, timeout: float, as_json: bool) -> None:
     """Follow an execution until it ends: steps, seconds, estimated price. Ends as it ended.
 
-    Exits with 0 after success, 5 when the gate refused, 1 when it failed. To stop
-    watching stops nothing.
+    Exits with 0 after success, 5 when the gate refused, 6 when another run was in its way, 1 when
+    it failed. To stop watching stops nothing.
 
     \b
     Examples:

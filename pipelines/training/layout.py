@@ -34,6 +34,11 @@ def trained_key(workflow: str, made_from: str) -> str:
     return f"runs/{workflow}/.trained/{made_from}.json"
 
 
+def turn_key(workflow: str) -> str:
+    """Whose turn it is, where runs of a workflow do not overlap."""
+    return f"runs/{workflow}/.turn.json"
+
+
 def model_prefix(workflow: str, execution: str) -> str:
     """The files of the version that one execution registered."""
     return f"models/{workflow}/{execution}/"

@@ -22,6 +22,7 @@ from pipelines.training.searching import Searching
 from pipelines.training.settings import TrainingSettings
 from pipelines.training.steps import PACKAGE, REGISTRATION
 from pipelines.training.taking import Taking
+from pipelines.training.turns import Turn
 
 _UNPACK = (
     "set -e; cd /opt/ml/processing/input/code; tar -xzf source.tar.gz; "
@@ -72,8 +73,10 @@ class Workflow:
         evaluate = [self._evaluate_job(), self._read_evaluation()]
         rows, making, looking = self._rows_and_model(then=evaluate[0])
         record = self._record_run()
+        first, waiting, answered = self._turn(record)
         tasks = [record, *making, looking, *evaluate, *after, *create_group, notify_refusal]
-        asl.catch_all(tasks, then=notify_failure)
+        tasks += waiting
+        asl.catch_all([*tasks, *answered], then=notify_failure)
         asl.catch_all([notify_failure], then=failed)
         find_group = register[-2] if create_group else None
         asl.retry_throttled([task for task in [*tasks, notify_failure] if task is not find_group])
@@ -84,10 +87,18 @@ class Workflow:
         asl.chain([record, rows])
         asl.chain([*evaluate, gate])
         return asl.definition(
-            [*self._read_input(), *self._stopping(then=record)],
+            [*self._read_input(), *self._stopping(then=first)],
             comment=f"Trains, judges and registers model '{self._name}'.",
             region=self._names.region,
         )
+
+    def _turn(self, record: State) -> tuple[State, list[State], list[State]]:
+        """What comes before the run is recorded: nothing, or its turn among the model's runs."""
+        if self._defaults.turns == "together":
+            return record, [], []
+        key = layout.turn_key(self._name)
+        turn = Turn(self._name, self._names.artifact_bucket, key, self._defaults.turns)
+        return turn.states(record)
 
     def _rows_and_model(self, *, then: State) -> tuple[State, list[State], State]:
         """Rows and a model from them, each made or taken from an earlier run.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,7 @@ from mlops.manifest import ModelInput, Window
 from mlops.strategy import Strategy
 from pipelines.training.search import Search
 
+Turns = Literal["together", "queue", "refuse"]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Hyperparameter = int | float | str | bool | None
 _Settings = TypeVar("_Settings", bound=BaseModel)
@@ -55,6 +56,8 @@ class TrainingSettings(BaseModel):
     algorithms: ClassVar[Mapping[str, Mapping[str, Hyperparameter]]]
     """Every algorithm the model can be trained with, and its hyperparameters' defaults."""
 
+    turns: ClassVar[Turns] = "together"
+    """Whether a run waits for the one before it ('queue'), is refused ('refuse'), or neither."""
     search: ClassVar[Search | None] = None
     """What `trials` try; None for a model that is not searched."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from mlops.errors import NotFound
+from pipelines.fraud.settings import DEFAULTS
 from pipelines.training.compiler import Bundle, Compiled, bundle_code, compile_workflow
 from pipelines.training.deploy import difference
 from tests.unit.training import examples
@@ -265,3 +266,22 @@ def test_only_spot_instances_are_told_how_long_to_wait(states: dict[str, Any]) -
     assert train["EnableManagedSpotTraining.$"] == "$.run.settings.instances.spot"
     assert set(states["Stop in time"]["Parameters"]) == {"MaxRuntimeInSeconds.$"}
     assert "MaxWaitTimeInSeconds.$" in states["Stop in time on spot"]["Parameters"]
+
+
+@pytest.mark.parametrize(
+    ("turns", "waits", "ends"), [("queue", ["Wait for turn"], []), ("refuse", [], ["Busy"])]
+)
+def test_runs_that_do_not_overlap_wait_or_are_refused(
+    turns: Any, waits: list[str], ends: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(DEFAULTS), "turns", turns)
+    states = compile_workflow(
+        "fraud", examples.settings(), bundle=_BUNDLE, submitted_by="me"
+    ).definition["States"]
+
+    assert [name for name, state in states.items() if state["Type"] == "Wait"] == waits
+    assert [name for name in states if name == "Busy"] == ends
+    occupied = states["Has it ended"]["Choices"][0]["Next"]
+    assert occupied == (waits + ends)[0]
+    assert states["Take turn"]["Parameters"]["IfNoneMatch"] == "*"
+    assert states["Follow"]["Parameters"]["IfMatch.$"] == "$.turn.etag"
