@@ -280,7 +280,7 @@ def test_decisions_on_our_models_call_the_model_deployer(prod: list[Stack]) -> N
     (rule,) = (rule for rule in rules if "EventPattern" in rule)
     assert rule["State"] == "ENABLED"
     assert rule["EventPattern"] == {
-        "source": ["aws.sagemaker"],
+        "source": ["aws.sagemaker", "mlops.registry"],
         "detail-type": ["SageMaker Model Package State Change"],
         "detail": {"ModelPackageGroupName": [{"prefix": "mlops-prod-"}]},
     }

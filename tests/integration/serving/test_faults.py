@@ -188,7 +188,8 @@ async def test_a_broken_canary_and_a_broken_shadow_are_noticed_by_nobody(stack: 
     assert set(load.kinds) == {"scored"}
     assert {one.body["version"] for one in load.answers} == {1}
     (use, _) = stack.state()["models"]["fraud"]["traffic"]
-    assert use["problem"] == "inference has not loaded version 3"
+    assert use["problem"].startswith("inference has not loaded version 3: ")
+    assert "the version was registered with 000000000000" in use["problem"]
 
 
 async def test_a_caller_that_holds_connections_sends_slowly_and_much_harms_nobody(
