@@ -14,7 +14,7 @@ TORCH ?=
 TENSORFLOW ?=
 TIMEZONE ?= UTC
 CURRENCY ?= EUR
-SOAKS := faults memory swaps histories rows images examples properties
+SOAKS := faults memory swaps histories rows images examples replay properties
 MINUTES ?= 10
 CASES ?= 2000
 export PYTHONHASHSEED := 0
@@ -52,7 +52,7 @@ demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
 bench: setup ## Ratios against the peers (PART=…, WORK=…, JSON=1)
 	@$(BIN)/python -m tests.benchmarks $(if $(PART),--part $(PART)) $(if $(WORK),--work $(WORK)) $(if $(JSON),--json)
 
-soak: setup ## The tests that take minutes (PART=faults|memory|swaps|histories|rows|images|examples|properties)
+soak: setup ## The tests that take minutes (PART=faults|memory|swaps|histories|rows|images|examples|replay|properties)
 	@for part in $(or $(PART),$(SOAKS)); do $(MAKE) --no-print-directory soak-$$part || exit 1; done
 
 soak-faults:
@@ -75,6 +75,9 @@ soak-images:
 
 soak-examples:
 	SOAK_EXAMPLES=1 $(BIN)/pytest tests/contract/test_calling_examples.py
+
+soak-replay:
+	SOAK_REPLAY=1 $(BIN)/pytest tests/e2e/test_replay.py
 
 soak-properties:
 	SOAK_CASES=$(CASES) $(BIN)/pytest -n 2 --dist loadgroup -m hypothesis --hypothesis-profile soak

