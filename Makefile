@@ -18,6 +18,8 @@ SOAKS := faults memory swaps histories rows images examples replay properties
 MINUTES ?= 10
 CASES ?= 2000
 export PYTHONHASHSEED := 0
+# Hundreds of processes start here; without bytecode each would compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
