@@ -155,8 +155,12 @@ class _Exchange:
 
     def _sent_whole(self, start: Message, message: Message) -> bool:
         """Whether the server took the answer in one piece."""
-        way = self.scope.get("extensions", {}).get(WHOLE)
-        if way is None or message.get("more_body", False):
+        if message.get("more_body", False):
+            return False
+        # Taken out: it knows the server's request, which knows the scope, and a circle is garbage
+        # that is collected in pauses of ten milliseconds.
+        way = self.scope.get("extensions", {}).pop(WHOLE, None)
+        if way is None:
             return False
         whole: bool = way["write"](start["status"], start["headers"], message.get("body", b""))
         return whole

@@ -34,7 +34,7 @@ from mlops.stores.redis.views import stored_view
 from mlops.stores.redis.writing import OnlineWriter
 from serving.proxy.keys import ApiKeys, FileKeys
 from tests.benchmarks.feature_server import STAGES
-from tests.benchmarks.load import Load, Request, closed_loop, open_loop
+from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.prediction_place import write_feasts
 from tests.benchmarks.servers import ROOT, Server, running
@@ -236,12 +236,8 @@ def maximum(port: int, requests: Sequence[Request]) -> Load:
 
 
 def tell(what: str, most: Load, half: Load) -> None:
-    err.print(
-        f"    {what}: {most.rate:,.0f}/s, p99 {most.percentile(99) * 1e3:.2f} ms; at half of it "
-        f"p50 {half.percentile(50) * 1e3:.2f} ms, p99 {half.percentile(99) * 1e3:.2f} ms",
-        style="dim",
-        highlight=False,
-    )
+    text = f"    {what}: {summary(most, half, 'half of it')}"
+    err.print(text, style="dim", highlight=False, soft_wrap=True)
 
 
 def tell_stages(place: Place, rows: Sequence[int]) -> None:

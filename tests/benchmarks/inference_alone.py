@@ -25,7 +25,7 @@ import psutil
 from mlops.cli.console import err
 from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.inference import WIDTH
-from tests.benchmarks.load import Load, Request, closed_loop, open_loop
+from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.servers import BENTOML, MLFLOW, MLSERVER, OURS, Server, running
 
@@ -159,12 +159,8 @@ def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
 
 
 def tell(name: str, most: Load, half: Load) -> None:
-    err.print(
-        f"    {name}: {most.rate:,.0f}/s, p99 {most.percentile(99) * 1e3:.2f} ms; at half "
-        f"of it p50 {half.percentile(50) * 1e3:.2f} ms, p99 {half.percentile(99) * 1e3:.2f} ms",
-        style="dim",
-        highlight=False,
-    )
+    text = f"    {name}: {summary(most, half, 'half of it')}"
+    err.print(text, style="dim", highlight=False, soft_wrap=True)
 
 
 def session(folder: Path) -> Any:

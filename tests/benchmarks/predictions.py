@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mlops.cli.console import err
 from pipelines.fraud.settings import DEFAULTS
-from tests.benchmarks.load import Load, Request, closed_loop, open_loop
+from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.prediction_place import PEOPLE, Place, prepared
 from tests.benchmarks.servers import MLFLOW, ROOT, Server, running
@@ -252,11 +252,8 @@ def maximum(port: int, requests: Sequence[Request]) -> Load:
 
 def tell(name: str, most: Load, steady: Load, rate: str) -> None:
     assert not steady.errors
-    say(
-        f"{name}: {most.rate:,.0f}/s, p99 {most.percentile(99) * 1e3:.2f} ms; at {rate} "
-        f"p50 {steady.percentile(50) * 1e3:.2f} ms, p99 {steady.percentile(99) * 1e3:.2f} ms"
-    )
+    say(f"{name}: {summary(most, steady, rate)}")
 
 
 def say(text: str) -> None:
-    err.print(f"    {text}", style="dim", highlight=False)
+    err.print(f"    {text}", style="dim", highlight=False, soft_wrap=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from serving.edge import Edge
@@ -82,6 +84,17 @@ async def test_an_answer_is_one_write(size: int) -> None:
     head, _, body = written.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nx-request-id: " % size)
     assert body == b"x" * size
+
+
+async def test_an_answer_leaves_no_circle_for_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        await answered()
+        left = [one for one in gc.get_objects() if isinstance(one, RequestResponseCycle)]
+    finally:
+        gc.enable()
+    assert not left
 
 
 async def test_an_answer_in_parts_leaves_as_it_comes() -> None:
