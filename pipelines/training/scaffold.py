@@ -53,6 +53,7 @@ def new_model(name: str, root: Path) -> Scaffold:
         raise InputError(f"{root} is no checkout of this repository: it has no pipelines/training.")
     files = {Path("pipelines", name, "__init__.py"): ""}
     files |= {Path("pipelines", name, f"{step}.py"): _filled(step, name) for step in _STEPS}
+    files[Path("pipelines", name, "approval.toml")] = _filled("approval", name)
     test = Path("tests", "unit", name, f"test_{name}.py")
     files[test] = _filled("test", name)
     taken = [

@@ -148,3 +148,14 @@ def test_on_the_published_loans_it_reaches_its_thresholds_and_exports_exactly() 
     assert all(metrics[name] >= least for name, least in DEFAULTS.thresholds.items()), metrics
     graph = to_graph(model, width=matrix.shape[1], name="credit")
     assert largest_difference(graph.scores(matrix), scores) < 1e-6
+
+
+def test_a_model_costs_less_than_two_hundred_lines_of_its_own() -> None:
+    """Its simulator stands in for data that a company has."""
+    folder = REPO.parent / "pipelines/credit"
+    own = [path for path in folder.iterdir() if path.suffix in {".py", ".toml"}]
+    lines = {
+        path.name: len(path.read_text().splitlines()) for path in own if path.stem != "simulator"
+    }
+    assert {"settings.py", "preprocess.py", "train.py", "evaluate.py"} < lines.keys()
+    assert sum(lines.values()) < 200, lines
