@@ -147,6 +147,10 @@ class Names:
     def state_machine_arn(self, workflow: str) -> str:
         return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.prefix}-{workflow}"
 
+    def start_rule(self, workflow: str, why: str) -> str:
+        """The rule of EventBridge by which a workflow starts by itself."""
+        return f"{self.prefix}-start-{workflow}-{why}"
+
     def image(self, purpose: str) -> str:
         """The container image of jobs or services, in the account's own registry."""
         registry = f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"

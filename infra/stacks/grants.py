@@ -126,6 +126,12 @@ def change_catalog(names: Names, *tables: str) -> Grant:
     return Grant("ChangeCatalog", actions, _tables(names, *tables))
 
 
+def tell_bus(names: Names, sid: str, source: str) -> Grant:
+    """Put events of one source on the bus."""
+    bus = arn(names, "events", "event-bus/default")
+    return Grant(sid, ("events:PutEvents",), (bus,), {"StringEquals": {"events:source": source}})
+
+
 def publish(names: Names) -> Grant:
     return Grant("TellOfEvents", ("sns:Publish",), (names.topic_arn,))
 

@@ -16,7 +16,7 @@ TRUSTED = {
     Role.WORKFLOW: "states.amazonaws.com",
     Role.INGESTION: "sagemaker.amazonaws.com",
     Role.FEATURE_JOB: "ecs-tasks.amazonaws.com",
-    Role.SCHEDULER: "scheduler.amazonaws.com",
+    Role.SCHEDULER: "scheduler.amazonaws.com",  # and rules: see ALSO_TRUSTED
     Role.WORKFLOW_DEPLOYER: "lambda.amazonaws.com",
     Role.MODEL_DEPLOYER: "lambda.amazonaws.com",
     Role.NOTIFIER: "lambda.amazonaws.com",
@@ -27,8 +27,12 @@ TRUSTED = {
 }
 """The service that assumes a role; people and Jenkins come from the account itself."""
 
+ALSO_TRUSTED = {Role.SCHEDULER: "events.amazonaws.com"}
+"""A second service: EventBridge's schedules and its rules are two."""
+
 SOURCED = {
     "ecs-tasks.amazonaws.com",
+    "events.amazonaws.com",
     "sagemaker.amazonaws.com",
     "scheduler.amazonaws.com",
     "states.amazonaws.com",
@@ -80,6 +84,12 @@ def _principal(role: Role, names: Names) -> iam.IPrincipal:
     service = TRUSTED.get(role)
     if service is None:
         return iam.AccountPrincipal(names.account)
+    services = (service, ALSO_TRUSTED[role]) if role in ALSO_TRUSTED else (service,)
+    principals = [_service(one, names) for one in services]
+    return iam.CompositePrincipal(*principals) if len(principals) > 1 else principals[0]
+
+
+def _service(service: str, names: Names) -> iam.IPrincipal:
     conditions = {"StringEquals": {"aws:SourceAccount": names.account}}
     return iam.ServicePrincipal(service, conditions=conditions if service in SOURCED else None)
 

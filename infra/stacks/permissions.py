@@ -9,6 +9,7 @@ from infra.stacks.grants import (
     LOGGED_TABLES,
     SCRATCH_TABLES,
     Grant,
+    arn,
     change_catalog,
     change_endpoints,
     create_objects,
@@ -32,18 +33,20 @@ from infra.stacks.grants import (
     see_shards,
     state_machines,
     take_events,
+    tell_bus,
     watch_feature_jobs,
     write_logs,
     write_objects,
 )
 from infra.stacks.service_delivery import deploy_services
+from mlops import bus
 from mlops.names import Names, Role
 
 READABLE = ("raw/", "features/", "imports/", "downsync/tables/")
 """What of the data bucket queries of people and jobs read."""
 
-UPSYNC = "upsync"
-"""The workflow that loads features on schedule."""
+UPSYNC, START = "upsync", "start"
+"""The workflows that load features on schedule, and that rules start to start another."""
 
 JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
 
@@ -108,6 +111,7 @@ def _data_scientist(names: Names) -> tuple[Grant, ...]:
         see_shards(names),
         read_logs(names, *JOB_LOGS, names.feature_job_logs),
         watch_feature_jobs(),
+        _see_starts(names),
     )
 
 
@@ -166,8 +170,45 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         see_shards(names),
         read_logs(names, *JOB_LOGS, names.feature_job_logs),
         watch_feature_jobs(),
+        *_start_workflows_by_rules(names),
+        tell_bus(names, "TellOfData", bus.DATA),
+        tell_bus(names, "TellOfDrift", bus.MODELS),
         *_deploy_infrastructure(names),
     )
+
+
+def _start_workflows_by_rules(names: Names) -> tuple[Grant, ...]:
+    """Change what starts workflows by itself, which acts as the scheduler."""
+    return (
+        Grant(
+            "ChangeStarts",
+            (
+                "events:DeleteRule",
+                "events:DisableRule",
+                "events:EnableRule",
+                "events:PutRule",
+                "events:PutTargets",
+                "events:RemoveTargets",
+            ),
+            _start_rules(names),
+        ),
+        _see_starts(names),
+        Grant(
+            "StartAsScheduler",
+            ("iam:PassRole",),
+            (names.role_arn(Role.SCHEDULER),),
+            {"StringEquals": {"iam:PassedToService": "events.amazonaws.com"}},
+        ),
+    )
+
+
+def _see_starts(names: Names) -> Grant:
+    actions = ("events:DescribeRule", "events:ListTargetsByRule")
+    return Grant("SeeStarts", actions, _start_rules(names))
+
+
+def _start_rules(names: Names) -> tuple[str, ...]:
+    return (arn(names, "events", f"rule/{names.start_rule('*', '*')}"),)
 
 
 def _deploy_infrastructure(names: Names) -> tuple[Grant, ...]:
@@ -214,12 +255,7 @@ def _approver(names: Names) -> tuple[Grant, ...]:
         read_records(names),
         Grant("Record", ("dynamodb:PutItem",), (names.records_table_arn,)),
         Grant("Audit", ("dynamodb:Scan",), (names.records_table_arn,)),
-        Grant(
-            "TellOfDecisions",
-            ("events:PutEvents",),
-            (f"arn:aws:events:{names.region}:{names.account}:event-bus/default",),
-            {"StringEquals": {"events:source": "mlops.registry"}},
-        ),
+        tell_bus(names, "TellOfDecisions", bus.REGISTRY),
     )
 
 
@@ -287,6 +323,7 @@ def _ingestion(names: Names) -> tuple[Grant, ...]:
         *query(names),
         read_catalog(names),
         change_catalog(names, "payments", "payments_rows", "import_*"),
+        tell_bus(names, "TellOfData", bus.DATA),
         *pull_images(names),
         _write_job_logs(names),
     )
@@ -321,6 +358,7 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
         _await_jobs(names),
         *run_feature_jobs(names),
         Grant("SeeWhoseTurn", ("states:DescribeExecution",), executions(names)),
+        Grant("StartForRules", ("states:StartExecution",), state_machines(names)),
         read_objects("ReadMetrics", names.artifact_bucket, "runs/", "feast/upsync/"),
         write_objects("RecordRun", names.artifact_bucket, "runs/"),
         list_bucket("ListRuns", names.artifact_bucket),
@@ -370,11 +408,12 @@ def _feature_job(names: Names) -> tuple[Grant, ...]:
 
 
 def _scheduler(names: Names) -> tuple[Grant, ...]:
-    """Starts the workflow that loads features, and jobs that take payments in, when it is time."""
-    machine = (names.state_machine_arn(UPSYNC),)
+    """Starts the workflows that load features and that start others, and jobs that take payments
+    in, when it is time."""
+    machines = (names.state_machine_arn(UPSYNC), names.state_machine_arn(START))
     jobs_ = (f"arn:aws:sagemaker:{names.region}:{names.account}:processing-job/{names.prefix}-*",)
     return (
-        Grant("StartUpsync", ("states:StartExecution",), machine),
+        Grant("StartWorkflows", ("states:StartExecution",), machines),
         Grant("StartIngestion", ("sagemaker:CreateProcessingJob",), jobs_),
         Grant(
             "ActAsIngestion",

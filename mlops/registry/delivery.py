@@ -6,37 +6,34 @@ and one that was lost is sent again by `mlops models deliver`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from typing import Any
 
-from mlops.aws import Aws, translated
+from mlops.aws import Aws
+from mlops.bus import REGISTRY, EventBus
 from mlops.errors import Unavailable
 from mlops.names import Names
 from mlops.registry.versions import ModelVersion
 
-SOURCE = "mlops.registry"
+SOURCE = REGISTRY
 DETAIL_TYPE = "SageMaker Model Package State Change"
-_ENTRIES = 10
-"""What PutEvents takes at once."""
 
 
 def deliver(aws: Aws, names: Names, versions: Iterable[ModelVersion]) -> int:
     """Put an event for each version on the bus; returns how many."""
-    entries = [_event(names, version) for version in versions]
-    for start in range(0, len(entries), _ENTRIES):
-        with translated("Telling the rollout of decisions"):
-            answer = aws.client("events").put_events(Entries=entries[start : start + _ENTRIES])
-        if answer["FailedEntryCount"]:
-            raise Unavailable("EventBridge did not take an event. Run: mlops models deliver")
-    return len(entries)
+    details = [_detail(names, version) for version in versions]
+    try:
+        EventBus(aws).put(SOURCE, DETAIL_TYPE, details)
+    except Unavailable as exc:
+        raise Unavailable(f"{exc} Run: mlops models deliver") from exc
+    return len(details)
 
 
-def _event(names: Names, version: ModelVersion) -> dict[str, str]:
-    detail = {
+def _detail(names: Names, version: ModelVersion) -> dict[str, Any]:
+    return {
         "ModelPackageGroupName": names.model_group(version.model),
         "ModelPackageVersion": version.version,
         "ModelPackageArn": version.package_arn,
         "ModelApprovalStatus": version.status.value,
         "UpdatedModelPackageFields": ["ModelApprovalStatus"],
     }
-    return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": json.dumps(detail)}

@@ -8,6 +8,7 @@ from typing import ClassVar
 from mlops.manifest import ModelInput
 from pipelines.training.search import Range, Search
 from pipelines.training.settings import Hyperparameter, TrainingSettings, Turns
+from pipelines.training.starts import Starts
 
 
 class CreditSettings(TrainingSettings):
@@ -22,6 +23,7 @@ class CreditSettings(TrainingSettings):
         },
     }
     turns: ClassVar[Turns] = "refuse"
+    starts: ClassVar[Starts] = Starts(new_data=("loans",))
     search: ClassVar[Search | None] = Search(
         space={
             "learning_rate": Range(low=0.02, high=0.2, log=True),

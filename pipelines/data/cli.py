@@ -142,6 +142,8 @@ def load(table: str, file: Path, dry_run: bool, as_json: bool) -> None:
         documents=session.documents,
         dry_run=dry_run,
     )
+    if report.state == "loaded":
+        session.tell_arrival(table, rows=report.rows, source=report.file)
     if as_json:
         print_json(report)
         return
@@ -305,10 +307,17 @@ def _ends(days: tuple[str, ...]) -> tuple[str, str]:
 
 def _import(file: Path, **asked: Any) -> ImportReport:
     from pipelines.data.imports import import_payments
+    from pipelines.data.schema import TABLE
 
     session = _session()
-    with step_progress() as report:
-        return import_payments(file, session.options(**asked), store=session.store, progress=report)
+    with step_progress() as progress:
+        report = import_payments(
+            file, session.options(**asked), store=session.store, progress=progress
+        )
+    if report.state == "imported":
+        brought = report.manifest
+        session.tell_arrival(TABLE, rows=brought.rows_imported, source=brought.file)
+    return report
 
 
 def _show(report: ImportReport, *, as_json: bool) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from mlops.athena import Athena
 from mlops.aws import Aws
+from mlops.bus import EventBus, tell_arrivals
 from mlops.objects import S3Documents
 from mlops.settings import Settings
 from pipelines.data.payments import PaymentsTable
@@ -37,6 +39,10 @@ class Session:
             data_url=f"s3://{names.data_bucket}",
             new_id=lambda: uuid.uuid4().hex[:12],
         )
+
+    def tell_arrival(self, table: str, **facts: Any) -> None:
+        """Let workflows start that wait for rows of a table."""
+        tell_arrivals(EventBus(self.aws), [{"table": table, "at": self.now, **facts}])
 
     def new_run(self) -> str:
         """A name by which runs are in the order of their starts."""

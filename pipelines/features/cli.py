@@ -186,6 +186,7 @@ def build(
             )
             for wanted in tables
         ]
+    _tell_of_builds(session, reports)
     _show_builds(reports, as_json=as_json)
 
 
@@ -306,6 +307,16 @@ def _show_change(change: Change) -> None:
     out.print(f"{_SIGNS[change.action]} {change.kind} {change.name}", highlight=False)
     for path, (before, after) in change.fields.items():
         out.print(f"    {path}: {before} -> {after}", highlight=False, markup=False)
+
+
+def _tell_of_builds(session: Session, reports: list[BuildReport]) -> None:
+    """Let workflows start that wait for days of a feature table; once all tables are built."""
+    from mlops.bus import EventBus, tell_arrivals
+
+    built = [r for r in reports if r.days and not r.dry_run]
+    facts = [{"table": r.table, "days": r.days, "rows": r.rows, "last": r.last} for r in built]
+    if facts:
+        tell_arrivals(EventBus(session.aws), facts)
 
 
 def _show_builds(reports: list[BuildReport], *, as_json: bool) -> None:

@@ -81,6 +81,7 @@ _THROTTLED = [
     "SNS.ThrottledException",
     "Batch.AWSBatchException",
     "Batch.ServerException",
+    "Sfn.SfnException",
 ]
 """Under these names Step Functions reports throttling; most have no name of their own for it."""
 
@@ -410,6 +411,11 @@ def catch_all(states: Sequence[State], *, then: State, result_path: str = "$.err
         state.add_catch(
             sdk.Catch(error_equals=["States.ALL"], next_step=then, result_path=result_path)
         )
+
+
+def catch_errors(state: State, errors: Sequence[str], *, then: State) -> None:
+    """Errors of these names go on with `then`; to be said before `catch_all`."""
+    state.add_catch(sdk.Catch(error_equals=list(errors), next_step=then, result_path="$.answer"))
 
 
 def catch_refused(state: State, *, then: State) -> None:

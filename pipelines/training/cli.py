@@ -9,6 +9,7 @@ import click
 
 from mlops.cli.console import json_option, out, print_json, print_table
 from pipelines.training.following import logs, report, status, tell, watch
+from pipelines.training.starting.cli import schedule
 
 if TYPE_CHECKING:
     from pipelines.training.compiler import Compiled
@@ -31,12 +32,14 @@ def workflows() -> None:
       mlops workflows watch fraud
       mlops workflows redrive fraud
       mlops workflows logs fraud Train
+      mlops workflows schedule show
     """
 
 
 workflows.add_command(status)
 workflows.add_command(watch)
 workflows.add_command(logs)
+workflows.add_command(schedule)
 
 
 def _desk() -> Desk:
@@ -177,7 +180,7 @@ def run(
       mlops workflows run fraud --set thresholds.auc_roc=0.9 --set hyperparameters.max_iter=200
     """
     desk = _desk()
-    changes = _pairs(pairs) | ({"algorithm": algorithm} if algorithm else {})
+    changes = settings_pairs(pairs) | ({"algorithm": algorithm} if algorithm else {})
     execution = desk.run(workflow, changes, name=name, force=force)
     if not as_json:
         out.print(f"{workflow}: execution {execution.name}", highlight=False)
@@ -214,7 +217,7 @@ def redrive(
       mlops workflows redrive fraud weekly-33 --set instances.training=ml.m5.4xlarge --wait
     """
     desk = _desk()
-    plan = desk.plan_redrive(workflow, execution, _pairs(pairs))
+    plan = desk.plan_redrive(workflow, execution, settings_pairs(pairs))
     if dry_run:
         if as_json:
             print_json(plan)
@@ -236,7 +239,8 @@ def _go_on(desk: Desk, execution: Execution, *, timeout: float | None, as_json: 
         raise error
 
 
-def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+def settings_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE of the command line, by key. Raises UsageError where one has no value."""
     split = [pair.partition("=") for pair in pairs]
     if wrong := [key for key, equals, _ in split if not equals]:
         raise click.UsageError(f"--set {wrong[0]}: give it a value, for example {wrong[0]}=1")

@@ -17,6 +17,7 @@ from mlops.errors import InputError, NotFound
 from mlops.manifest import ModelInput, Window
 from mlops.strategy import Strategy
 from pipelines.training.search import Search
+from pipelines.training.starts import Starts
 
 Turns = Literal["together", "queue", "refuse"]
 Days = Annotated[int, Field(ge=1, le=3650)]
@@ -60,6 +61,9 @@ class TrainingSettings(BaseModel):
     """Whether a run waits for the one before it ('queue'), is refused ('refuse'), or neither."""
     search: ClassVar[Search | None] = None
     """What `trials` try; None for a model that is not searched."""
+
+    starts: ClassVar[Starts] = Starts()
+    """What starts a run by itself, once 'mlops workflows schedule set' has put it in force."""
 
     model: str
     feature_service: str

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from mlops.errors import NotFound
+from mlops.errors import NotFound, Refused
 from pipelines.training.settings import (
     chosen_fields,
     list_models,
@@ -15,8 +15,11 @@ from pipelines.training.settings import (
     with_overrides,
 )
 
-_OTHERS = {"upsync": "pipelines.features.upsync"}
-"""Workflows that train no model: packages with `settings.DEFAULTS` and `workflow.build`."""
+START = "start"
+"""The workflow that rules start, to start another one."""
+_OTHERS = {"upsync": "pipelines.features.upsync", START: "pipelines.training.starting"}
+"""Workflows that train no model: packages with `workflow.build`, and `settings.DEFAULTS` where a
+person may run them."""
 
 
 def list_workflows() -> list[str]:
@@ -39,8 +42,13 @@ def builder(workflow: str) -> Any:
 def input_settings(workflow: str, changes: Mapping[str, str], *, today: date) -> dict[str, Any]:
     """What was chosen; the rest is as deployed. A model's last day is the platform's clock's.
 
-    Raises NotFound, and InputError naming every setting that is unknown or wrong.
+    Raises NotFound, Refused, and InputError naming every setting that is unknown or wrong.
     """
+    if workflow == START:
+        raise Refused(
+            f"'{START}' is run by rules alone. Run a model's workflow itself: mlops workflows run "
+            "MODEL. What starts by rules: mlops workflows schedule show"
+        )
     if workflow in _OTHERS:
         defaults = importlib.import_module(f"{_OTHERS[workflow]}.settings").DEFAULTS
         return chosen_fields(with_overrides(defaults, changes), changes)

@@ -120,6 +120,7 @@ def _ingest(
     from pipelines.data.ingestion.ingest import ingest as run_ingest
     from pipelines.data.ingestion.intake import IngestOptions
     from pipelines.data.ingestion.sources import open_source
+    from pipelines.data.schema import TABLE
 
     session = _session()
     imports = session.options(
@@ -139,7 +140,10 @@ def _ingest(
     )
     with step_progress() as report:
         opened = open_source(source, session.aws)
-        return run_ingest(opened, options, store=session.store, progress=report)
+        run = run_ingest(opened, options, store=session.store, progress=report)
+    if run.rows_imported and not run.dry_run:
+        session.tell_arrival(TABLE, rows=run.rows_imported, source=run.source)
+    return run
 
 
 def _session() -> Session:

@@ -67,6 +67,12 @@ class IngestRun(BaseModel):
         return tuple(file for file in self.files if file.state in FAILED)
 
     @property
+    def rows_imported(self) -> int:
+        """New or corrected rows that readers see now."""
+        came = [f.manifest for f in self.files if f.state in ("imported", "corrected")]
+        return sum(manifest.rows_imported for manifest in came if manifest)
+
+    @property
     def days(self) -> list[str]:
         """Of the rows that were imported, in order."""
         return sorted({day for f in self.files if f.manifest for day in f.manifest.days})

@@ -400,6 +400,15 @@ def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
             assert statement["Effect"] == "Allow"
 
 
+def test_the_scheduler_is_assumed_by_schedules_and_rules_of_the_account(prod: list[Stack]) -> None:
+    roles = {r["Properties"]["RoleName"]: r["Properties"] for r in of_type(prod, "AWS::IAM::Role")}
+    trusts = roles[PROD.role_name(Role.SCHEDULER)]["AssumeRolePolicyDocument"]["Statement"]
+    services = {trust["Principal"]["Service"] for trust in trusts}
+    assert services == {"scheduler.amazonaws.com", "events.amazonaws.com"}
+    own_account = {"StringEquals": {"aws:SourceAccount": PROD.account}}
+    assert [trust["Condition"] for trust in trusts] == [own_account, own_account]
+
+
 @pytest.mark.parametrize(
     ("role", "principal"),
     [
@@ -411,7 +420,6 @@ def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
         (Role.SERVING, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.INGESTION, {"Service": "sagemaker.amazonaws.com"}),
         (Role.FEATURE_JOB, {"Service": "ecs-tasks.amazonaws.com"}),
-        (Role.SCHEDULER, {"Service": "scheduler.amazonaws.com"}),
         (Role.INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
         (Role.SERVICE_INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
     ],

@@ -10,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from mlops.settings import load_settings
 from pipelines.training.archive import archive
 from pipelines.training.compiler import Bundle, bundle_code, compile_workflow
 from pipelines.training.deploy import WorkflowDeployment
+from pipelines.training.starting.rules import EventBridgeRules, wanted_rules
+from pipelines.training.starts import Starts
 
 _MLOPS = Path(sys.executable).with_name("mlops")
 END = "2018-08-15"
@@ -83,6 +86,9 @@ class Site:
         bucket = self.names.artifact_bucket
         return bytes(self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
 
+    def aws(self, role: Role) -> Aws:
+        return _EndpointAws(self.local.session(role), self.local.endpoint)
+
     def deploy_with(self, replaced: Mapping[str, bytes]) -> None:
         """Deploy the workflow with some files of its code replaced."""
         environment = self.local.environment(Role.JENKINS)
@@ -95,7 +101,7 @@ class Site:
             bundle=Bundle(archive(files | dict(replaced))),
             submitted_by="arn:aws:iam::000000000000:role/mlops-local-jenkins",
         )
-        aws = _EndpointAws(self.local.session(Role.JENKINS), self.local.endpoint)
+        aws = self.aws(Role.JENKINS)
         documents = S3Documents(aws, self.names.artifact_bucket)
         deployment = WorkflowDeployment(aws, self.names, documents)
         deployment.upload(compiled)
@@ -113,6 +119,25 @@ class _EndpointAws(Aws):
         return self.session.client(service, endpoint_url=self._endpoint)
 
 
+CLOCKWORK = "clockwork"
+"""A workflow that does nothing, started by a schedule while the tables are built."""
+
+
+def arm_schedule(site: Site) -> None:
+    """Once, in the next minute that is not about to begin."""
+    site.mlops("workflows", "deploy", "start")
+    site.client("stepfunctions").create_state_machine(
+        name=site.names.state_machine_arn(CLOCKWORK).rpartition(":")[2],
+        definition='{"StartAt": "Nothing", "States": {"Nothing": {"Type": "Succeed"}}}',
+        roleArn=site.names.role_arn(Role.WORKFLOW),
+    )
+    at = datetime.now(UTC) + timedelta(seconds=75)
+    starts = Starts(schedule=f"cron({at:%M %H %d %m} ? {at:%Y})")
+    rules = EventBridgeRules(site.aws(Role.JENKINS), site.names)
+    for rule in wanted_rules(CLOCKWORK, starts, {}):
+        rules.put(CLOCKWORK, rule)
+
+
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with lifecycle.start(tmp_path_factory.mktemp("training")) as local:
@@ -123,6 +148,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             capture_output=True,
             check=True,
         )
+        arm_schedule(site)
         size = ("--customers", "250", "--terminals", "1500", "--days", "60")
         site.mlops("data", "simulate", *size, "--start", "2018-06-16", "--seed", "3")
         site.mlops("features", "apply")

@@ -117,6 +117,8 @@ def test_main_deploys_infrastructure_then_features_then_workflows(pipeline: Bloc
         "features apply",
         "workflows deploy",
         "workflows deploy",
+        "workflows deploy",
+        "workflows schedule set",
         "models rules",
     ]
 
@@ -125,7 +127,16 @@ def test_every_workflow_is_planned_deployed_and_run(pipeline: Block) -> None:
     for stage, command in (("Plan", "compile"), ("Deploy", "deploy"), ("Run", "run")):
         commands = mlops_commands(stages(pipeline)[stage])
         named = [words[2] for words in commands if words[:2] == ["workflows", command]]
-        assert named == ["upsync", "fraud"], stage
+        assert [name for name in named if name != "start"] == ["upsync", "fraud"], stage
+
+
+def test_what_starts_a_model_is_set_once_it_and_what_starts_it_are_deployed(
+    pipeline: Block,
+) -> None:
+    commands = mlops_commands(stages(pipeline)["Deploy"])
+    ours = [" ".join(words[1:]) for words in commands if words[0] == "workflows"]
+    assert ours.index("deploy start") < ours.index("schedule set fraud")
+    assert ours.index("deploy fraud") < ours.index("schedule set fraud")
 
 
 def test_an_environment_is_changed_by_one_build_at_a_time(pipeline: Block) -> None:
