@@ -15,9 +15,11 @@ from mlops.plan import PlannedField
 from mlops.stores.online import FeatureStatus
 from mlops.stores.redis.bodies import unpack_body
 from mlops.stores.redis.conversions import Conversion, conversion, same
-from mlops.stores.redis.plain import FEW, PlainEntities, plain_view
+from mlops.stores.redis.plain import PlainEntities, plain_view
 from mlops.stores.redis.schema import HEADER, TAG_SIZE, TOMBSTONE, Schema
 
+_FEW = 12
+"""Rows up to which NumPy takes longer than a step per row."""
 _HEAD = np.dtype([("tag", "V5"), ("event", "<i8"), ("created", "<i8")])
 
 
@@ -89,7 +91,7 @@ class RowReader:
 
     def read(self, rows: Sequence[bytes]) -> tuple[list[int], list[list[Any]]]:
         """Event times and the wanted features' values of whole rows."""
-        events, slots = self._few(rows) if len(rows) < FEW else self._many(rows)
+        events, slots = self._few(rows) if len(rows) < _FEW else self._many(rows)
         nulls = self._nulls(rows)
         if nulls is None and None not in self._plain:
             return events, [slots(place) for place in self._plain if place is not None]

@@ -27,6 +27,8 @@ class EntityDecoder:
     """Per view its TTL in seconds; 0 never ends."""
     _plain: dict[bytes, PlainEntities | None] = field(default_factory=dict)
     """By the tags of an entity's rows; None where they cannot be read so."""
+    usual: PlainEntities | None = None
+    """What read the last ones that were plain; most likely it reads the next ones, too."""
 
     def decode(
         self, answers: Sequence[Any], moment: int, *, is_plain: bool = False
@@ -46,7 +48,20 @@ class EntityDecoder:
     def decode_plain(self, answers: Sequence[Any], moment: int) -> list[PlainColumns] | None:
         """The same without a look at each row, where all of them are plain; else None."""
         plain = self._entities(answers[0])
-        return plain.read(answers, self._oldest(moment)) if plain is not None else None
+        found = plain.read(answers, self._oldest(moment)) if plain is not None else None
+        if found is not None:
+            self.usual = plain
+        return found
+
+    @property
+    def answer_size(self) -> int:
+        """The bytes of Redis' answer for a usual entity; 0 where none is known."""
+        return 0 if self.usual is None else self.usual.answer_size
+
+    def decode_answer(self, answer: bytes, count: int, moment: int) -> list[PlainColumns] | None:
+        """The same from what Redis says of `count` entities, where they are the usual ones."""
+        usual = self.usual
+        return None if usual is None else usual.read_answer(answer, count, self._oldest(moment))
 
     def _oldest(self, moment: int) -> list[int]:
         return [oldest_event(moment, ttl) for ttl in self.ttls]

@@ -27,7 +27,7 @@ from redis.exceptions import (
 from mlops.errors import Unavailable
 from mlops.stores.redis.commands import Ask, Call, Command, pack_asks, pack_call
 from mlops.stores.redis.connecting import USUAL_LIMITS, RedisLimits, connect, connect_cluster
-from mlops.stores.redis.round_trips import RoundTrips
+from mlops.stores.redis.round_trips import Glance, RoundTrips
 from mlops.stores.redis.script import Script
 from mlops.stores.redis.target import RedisTarget
 
@@ -52,8 +52,11 @@ class Link(Protocol):
     keys_per_call: int
     """How many keys one call of a script may have."""
 
-    def fetch(self, asks: Sequence[Ask]) -> list[Any]:
-        """Per ask the values, None where there is none; an error in place of an answer."""
+    def fetch(self, asks: Sequence[Ask], glance: Glance | None = None) -> list[Any]:
+        """Per ask the values, None where there is none; an error in place of an answer.
+
+        Nothing where `glance` took the answers, which it is shown if they come as one.
+        """
 
     def run(
         self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = _nothing
@@ -182,13 +185,13 @@ class DirectLink(_ClientLink):
         if self.replica is not None:
             self._replica_reads = _round_trips(self.replica, self.limits)
 
-    def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+    def fetch(self, asks: Sequence[Ask], glance: Glance | None = None) -> list[Any]:
         packed = pack_asks(asks)
         if self._replica_reads is not None:
             with contextlib.suppress(*FAILURES):
-                return _fetch(self._replica_reads, packed, len(asks))
+                return _fetch(self._replica_reads, packed, len(asks), glance)
         try:
-            return _fetch(self._reads, packed, len(asks))
+            return _fetch(self._reads, packed, len(asks), glance)
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
@@ -277,14 +280,14 @@ def _round_trips(client: redis.Redis, limits: RedisLimits) -> RoundTrips:
     return RoundTrips(client, connections=limits.connections, timeout=limits.read_timeout)
 
 
-def _fetch(reads: RoundTrips, packed: bytes, count: int) -> list[Any]:
+def _fetch(reads: RoundTrips, packed: bytes, count: int, glance: Glance | None) -> list[Any]:
     """One round trip; once more, on another connection, where the first was lost."""
     try:
-        return reads.fetch(packed, count)
+        return reads.fetch(packed, count, glance)
     except (redis.AuthenticationError, redis.TimeoutError):
         raise
     except (redis.ConnectionError, OSError):
-        return reads.fetch(packed, count)
+        return reads.fetch(packed, count, glance)
 
 
 def _settle(
@@ -351,7 +354,7 @@ class ClusterLink(_ClientLink):
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
-    def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+    def fetch(self, asks: Sequence[Ask], glance: Glance | None = None) -> list[Any]:
         return self.batch([("HMGET", key, *of.names) for key, of in asks])
 
     def run(

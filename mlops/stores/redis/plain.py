@@ -2,8 +2,9 @@
 
 Most reads find nothing but rows that are whole, of one schema per view, not outdated, and hold a
 finite number for every wanted feature. Then an entity is taken apart as one piece, by a compiled
-`struct` where it is alone and by NumPy where there are more. Whatever is not so plain is left to
-the careful way, which answers the same.
+`struct` where it is alone and by NumPy where there are more. Such entities are always as long, so
+an answer of Redis that holds nothing else is read as it came, without being parsed. Whatever is
+not so plain is left to the careful way, which answers the same.
 """
 
 from __future__ import annotations
@@ -12,41 +13,24 @@ import itertools
 import math
 import operator
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mlops.plan import PlannedField
 from mlops.stores.redis.schema import HEADER, SLOTS, TAG_SIZE, Schema
+from mlops.stores.redis.value_tables import Slot, ValueTable, value_tables
 
-FEW = 12
+FEW = 8
 """Rows from which on columns of NumPy are quicker to make and to use than lists."""
 _NUMBERS = ("Bool", "Int32", "Int64", "Float32", "Float64")
 _FLOATING = ("Float32", "Float64")
 
-PlainColumns = tuple[Any, list[Any]]
+PlainColumns = tuple[Any, Any]
 """Event times of a view's rows, and its columns: lists, or NumPy's where there are many rows."""
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Wanted values of one type that lie at equal distances in each entity."""
-
-    places: tuple[int, ...]
-    """Where they stand among all that is wanted."""
-    offset: int
-    """Of the first, from where the entity begins."""
-    step: int
-    dtype: str
-    """NumPy's name."""
-    is_floating: bool
-
-    def values(self, body: bytes, count: int, size: int) -> Any:
-        """[values, entities], as they lie there."""
-        shape = len(self.places), count
-        return np.ndarray(shape, self.dtype, body, self.offset, (self.step, size))
 
 
 @dataclass(frozen=True)
@@ -68,15 +52,48 @@ def plain_view(stored: Schema, wanted: Sequence[PlannedField]) -> PlainView | No
     return PlainView(stored, tuple(places[f.name] for f in wanted))
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """What stands around the rows of an entity."""
+
+    before: tuple[bytes, ...]
+    """Before each view's row."""
+    end: bytes
+    """After the last one."""
+
+
+def _bare(views: Sequence[PlainView]) -> _Frame:
+    """Rows one after another."""
+    return _Frame((b"",) * len(views), b"")
+
+
+def _answered(views: Sequence[PlainView]) -> _Frame:
+    """Rows as Redis answers an HMGET of them."""
+    sizes = [b"$%d\r\n" % view.stored.fixed.size for view in views]
+    first, *others = sizes
+    return _Frame(
+        (b"*%d\r\n%b" % (len(views), first), *(b"\r\n" + size for size in others)), b"\r\n"
+    )
+
+
 class PlainEntities:
     """Reads entities whose views' rows are of these schemas."""
 
     def __init__(self, views: Sequence[PlainView]) -> None:
+        self._views = views
         self._sizes = [view.stored.fixed.size for view in views]
         ends = list(itertools.accumulate((len(view.places) for view in views), initial=0))
         self._parts = [slice(*pair) for pair in itertools.pairwise(ends)]
-        self._one = _OneEntity(views)
-        self._many = _ManyEntities(views, self._sizes)
+        self._bare = _Pieces(views, _bare(views))
+
+    @cached_property
+    def _answered(self) -> _Pieces:
+        return _Pieces(self._views, _answered(self._views))
+
+    @property
+    def answer_size(self) -> int:
+        """The bytes of Redis' answer for an entity."""
+        return self._answered.size
 
     def read(
         self, answers: Sequence[Sequence[Any]], oldest: Sequence[int]
@@ -91,35 +108,64 @@ class PlainEntities:
                 return None
         except TypeError:  # no row, or an error in place of rows
             return None
-        read = self._one.read if len(answers) == 1 else self._many.read
-        found = read(b"".join(rows), oldest)
+        return self._columns(self._bare.read(b"".join(rows), len(answers), oldest))
+
+    def read_answer(
+        self, answer: bytes, count: int, oldest: Sequence[int]
+    ) -> list[PlainColumns] | None:
+        """The same from what Redis says of `count` entities, as it says it."""
+        if len(answer) != self.answer_size * count:
+            return None
+        return self._columns(self._answered.read(answer, count, oldest))
+
+    def _columns(self, found: _Found | None) -> list[PlainColumns] | None:
         if found is None:
             return None
         events, columns = found
         return [(e, columns[part]) for e, part in zip(events, self._parts, strict=True)]
 
 
+_Found = tuple[Any, Any]
+"""Event times by view, and all wanted columns in order."""
+
+
+class _Pieces:
+    """Entities of a known size, taken apart."""
+
+    def __init__(self, views: Sequence[PlainView], frame: _Frame) -> None:
+        self._one = _OneEntity(views, frame)
+        self._many = _ManyEntities(views, frame)
+        self.size = self._many.size
+
+    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> _Found | None:
+        """None where one is not plain. body: `count` times `size` bytes."""
+        return self._one.read(body, oldest) if count == 1 else self._many.read(body, count, oldest)
+
+
 class _OneEntity:
     """What most reads ask for."""
 
-    def __init__(self, views: Sequence[PlainView]) -> None:
+    def __init__(self, views: Sequence[PlainView], frame: _Frame) -> None:
+        starts = _starts(views)
         places: list[int] = []
         floating: list[int] = []
-        for start, view in zip(_starts(views), views, strict=True):
+        for start, view in zip(starts, views, strict=True):
             places += [start + 3 + place for place in view.places]
             columns = view.stored.columns
             floating += [start + 3 + p for p in view.places if columns[p].dtype in _FLOATING]
-        self._unpack = struct.Struct("<" + "".join(map(_layout, views))).unpack
-        starts = _starts(views)
-        self._tags = _picked(starts)
+        layouts = map(_layout, views, map(len, frame.before))
+        unpacked = struct.Struct(f"<{''.join(layouts)}{len(frame.end)}s")
+        self._unpack = unpacked.unpack
+        self._tags = _picked([*starts, -1])
         self._events = _picked([start + 1 for start in starts])
         self._bitmaps = _picked([start + 2 for start in starts])
-        self._expected = tuple(view.stored.tag for view in views)
+        tags = (b + view.stored.tag for b, view in zip(frame.before, views, strict=True))
+        self._expected = (*tags, frame.end)
         self._no_nulls = tuple(bytes(view.stored.bitmap_size) for view in views)
         self._values = _picked(places)
         self._floating = _picked(floating)
 
-    def read(self, body: bytes, oldest: Sequence[int]) -> tuple[Any, list[Any]] | None:
+    def read(self, body: bytes, oldest: Sequence[int]) -> _Found | None:
         values = self._unpack(body)
         if self._tags(values) != self._expected or self._bitmaps(values) != self._no_nulls:
             return None
@@ -134,52 +180,38 @@ class _OneEntity:
 class _ManyEntities:
     """The same for two and more."""
 
-    def __init__(self, views: Sequence[PlainView], sizes: Sequence[int]) -> None:
-        offsets = list(itertools.accumulate(sizes, initial=0))
-        self._size = offsets.pop()
-        runs = sorted(_runs(views, offsets), key=lambda run: not run.is_floating)
-        self._runs = runs
-        self._width = sum(len(run.places) for run in runs if run.is_floating)
-        found = [place for run in runs for place in run.places]
-        self._in_order = _picked(sorted(range(len(found)), key=found.__getitem__))
-        self._events = [at + TAG_SIZE for at in offsets]
-        self._fixed = np.concatenate(
-            [
-                np.r_[at : at + TAG_SIZE, at + HEADER.size : at + HEADER.size + bitmap]
-                for at, bitmap in zip(offsets, (v.stored.bitmap_size for v in views), strict=True)
-            ]
-        )
-        self._expected = b"".join(v.stored.tag + bytes(v.stored.bitmap_size) for v in views)
+    def __init__(self, views: Sequence[PlainView], frame: _Frame) -> None:
+        self.size, offsets = 0, list[int]()
+        fixed, expected = list[int](), b""
+        for before, view in zip(frame.before, views, strict=True):
+            start = self.size + len(before)
+            bitmap = start + HEADER.size
+            fixed += range(self.size, start + TAG_SIZE)
+            fixed += range(bitmap, bitmap + view.stored.bitmap_size)
+            expected += before + view.stored.tag + bytes(view.stored.bitmap_size)
+            offsets.append(start)
+            self.size = start + view.stored.fixed.size
+        fixed += range(self.size, self.size + len(frame.end))
+        self.size += len(frame.end)
+        self._fixed, self._expected = np.array(fixed, np.intp), expected + frame.end
+        events = [Slot(n, "Int64", at + TAG_SIZE) for n, at in enumerate(offsets)]
+        (self._events,) = value_tables(events)
+        self._tables = value_tables(_slots(views, offsets))
+        self._in_order = _in_order(self._tables)
 
-    def read(self, body: bytes, oldest: Sequence[int]) -> tuple[Any, list[Any]] | None:
-        count = len(body) // self._size
-        table = np.frombuffer(body, np.uint8).reshape(count, self._size)
+    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> _Found | None:
+        table = np.frombuffer(body, np.uint8).reshape(count, self.size)
         if table.take(self._fixed, axis=1).tobytes() != self._expected * count:
             return None
-        size = self._size
-        events = np.array([np.ndarray(count, "<i8", body, at, (size,)) for at in self._events])
+        events = self._events.read(body, count, self.size)
         if not all(map(operator.ge, events.min(axis=1).tolist(), oldest)):
             return None
-        blocks = self._blocks(body, count)
-        if blocks is None:
+        found = [table.read(body, count, self.size) for table in self._tables]
+        if not all(np.isfinite(values).all() for values in found if values.dtype.kind == "f"):
             return None
         if count < FEW:
-            blocks, events = [block.tolist() for block in blocks], events.tolist()
-        return events, list(self._in_order(list(itertools.chain.from_iterable(blocks))))
-
-    def _blocks(self, body: bytes, count: int) -> list[Any] | None:
-        """[values, entities] by type, float64 for any floating; None where one is not finite."""
-        floats, start = np.empty((self._width, count)), 0
-        blocks = [floats]
-        for run in self._runs:
-            values = run.values(body, count, self._size)
-            if run.is_floating:
-                end = start + len(run.places)
-                floats[start:end] = values
-                start = end
-            else:
-                blocks.append(np.ascontiguousarray(values))
-        return blocks if np.isfinite(floats).all() else None
+            found, events = [values.tolist() for values in found], events.tolist()
+        return events, self._in_order(found)
 
 
 def _starts(views: Sequence[PlainView]) -> list[int]:
@@ -188,38 +220,31 @@ def _starts(views: Sequence[PlainView]) -> list[int]:
     return list(itertools.accumulate(lengths, initial=0))[:-1]
 
 
-def _layout(view: PlainView) -> str:
-    """A row as `struct` names it; the created time is passed over."""
+def _layout(view: PlainView, before: int) -> str:
+    """A row, and so many bytes before it, as `struct` names it; the created time is passed over."""
     slots = "".join(SLOTS[column.dtype][0] for column in view.stored.columns)
-    return f"{TAG_SIZE}sq8x{view.stored.bitmap_size}s{slots}"
+    return f"{before + TAG_SIZE}sq8x{view.stored.bitmap_size}s{slots}"
 
 
-def _runs(views: Sequence[PlainView], offsets: Sequence[int]) -> Iterator[_Run]:
-    first = 0
+def _slots(views: Sequence[PlainView], offsets: Sequence[int]) -> list[Slot]:
+    """Where the wanted values are, of rows that begin at these offsets."""
+    found: list[Slot] = []
     for view, offset in zip(views, offsets, strict=True):
         fields: Any = view.stored.dtype.fields
-        by_type: dict[str, list[tuple[int, int]]] = {}
-        for place, column in enumerate(view.places, first):
+        for column in view.places:
             at = offset + int(fields[str(column)][1])
-            by_type.setdefault(view.stored.columns[column].dtype, []).append((place, at))
-        for kind, wanted in by_type.items():
-            for part in _evenly(wanted):
-                places, ats = zip(*part, strict=True)
-                step = ats[1] - ats[0] if len(ats) > 1 else 0
-                yield _Run(places, ats[0], step, SLOTS[kind][1], kind in _FLOATING)
-        first += len(view.places)
+            found.append(Slot(len(found), view.stored.columns[column].dtype, at))
+    return found
 
 
-def _evenly(wanted: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Places and offsets, cut where an offset is not as far from the last as that from its own."""
-    parts: list[list[tuple[int, int]]] = []
-    for one in wanted:
-        last = parts[-1] if parts else []
-        if len(last) == 1 or (len(last) > 1 and one[1] - last[-1][1] == last[1][1] - last[0][1]):
-            last.append(one)
-        else:
-            parts.append([one])
-    return parts
+def _in_order(tables: Sequence[ValueTable]) -> Callable[[list[Any]], Any]:
+    """What makes the columns, in the order in which they are wanted, of what the tables read."""
+    places = [place for table in tables for place in table.places]
+    wanted = sorted(range(len(places)), key=places.__getitem__)
+    if len(tables) == 1 and places == wanted:
+        return operator.itemgetter(0)
+    pick = _picked(wanted)
+    return lambda found: list(pick(list(itertools.chain.from_iterable(found))))
 
 
 def _picked(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:

@@ -5,7 +5,8 @@ What is read is compiled once per feature service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -33,6 +34,7 @@ from mlops.stores.redis.decoding import UNREADABLE, ViewColumns, ViewDecoder
 from mlops.stores.redis.entities import EntityDecoder
 from mlops.stores.redis.keys import EntityKeys, column_texts, entity_keys
 from mlops.stores.redis.link import Link
+from mlops.stores.redis.plain import PlainColumns
 from mlops.stores.redis.schema import build_schema
 from mlops.stores.redis.schema_book import Decoded, SchemaBook
 
@@ -94,13 +96,32 @@ class CompiledRead:
     ) -> list[ViewTable] | None:
         """The answers in columns, where all of them are plain; else None."""
         moment = (now - _EPOCH) // _MICROSECOND
+        parts = (answers[s : s + count] for s in range(0, len(answers), count))
+        pairs = zip(self.groups, parts, strict=True)
+        return self._tables((g.decoder.decode_plain(part, moment) for g, part in pairs), count)
+
+    def answer_tables(
+        self, answer: memoryview, count: int, now: datetime
+    ) -> list[ViewTable] | None:
+        """The same from the bytes of Redis' answers, where they are those of usual entities."""
+        moment = (now - _EPOCH) // _MICROSECOND
+        sizes = [group.decoder.answer_size * count for group in self.groups]
+        if sum(sizes) != len(answer):
+            return None
+        ends = itertools.pairwise(itertools.accumulate(sizes, initial=0))
+        pairs = zip(self.groups, (bytes(answer[slice(*pair)]) for pair in ends), strict=True)
+        return self._tables((g.decoder.decode_answer(p, count, moment) for g, p in pairs), count)
+
+    def _tables(
+        self, found: Iterable[list[PlainColumns] | None], count: int
+    ) -> list[ViewTable] | None:
+        """Of the columns of each group; None where one has none."""
         statuses = [FeatureStatus.PRESENT] * count
         tables: list[Any] = [None] * len(self.reads)
-        for start, group in enumerate(self.groups):
-            found = group.decoder.decode_plain(answers[start * count : (start + 1) * count], moment)
-            if found is None:
+        for group, views in zip(self.groups, found, strict=True):
+            if views is None:
                 return None
-            for place, (events, values) in zip(group.places, found, strict=True):
+            for place, (events, values) in zip(group.places, views, strict=True):
                 tables[place] = ViewTable(self.reads[place], statuses, events, values, {}, True)
         return tables
 
@@ -307,8 +328,14 @@ class BlockingReader:
         count = len(next(iter(entities.values()), [None]))
         if not count:
             return self.compiled.nothing().tables()
-        answers = self.link.fetch(self.compiled.column_asks(entities, count))
-        plain = self.compiled.plain_tables(answers, count, now)
+        usual: list[ViewTable] = []
+
+        def glance(answer: memoryview) -> bool:
+            usual[:] = self.compiled.answer_tables(answer, count, now) or ()
+            return bool(usual)
+
+        answers = self.link.fetch(self.compiled.column_asks(entities, count), glance)
+        plain = usual or self.compiled.plain_tables(answers, count, now)
         return plain or self._table(answers, count, now, is_plain=True).tables()
 
     def _table(

@@ -12,6 +12,7 @@ import queue
 import select
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -28,6 +29,11 @@ _LOOKING_SECONDS = 100e-6
 _BLIND_READS = 64
 """Reads that go to sleep at once after one whose answer took longer: Redis is far, or busy."""
 
+Glance = Callable[[memoryview], bool]
+"""Is shown the bytes that came first, and says whether they are all the answers and it took them.
+
+They are not there any more when it returns."""
+
 
 class _Wire:
     """An open connection that one thread uses at a time."""
@@ -42,7 +48,7 @@ class _Wire:
             notEnoughData=_INCOMPLETE,
         )
         self._lost: RedisConnectionError | None = None
-        self._buffer = bytearray(_READ_SIZE)
+        self._buffer = memoryview(bytearray(_READ_SIZE))
         self._readable = select.poll()
         self._readable.register(self._socket, select.POLLIN)
         self._blind = 0
@@ -52,13 +58,16 @@ class _Wire:
         """Whether Redis says nothing unasked: neither the end, nor an answer that came too late."""
         return not self._readable.poll(0)
 
-    def ask(self, packed: bytes, count: int) -> list[Any]:
-        """The answers to `count` commands. Where it raises, the connection is of no more use."""
+    def ask(self, packed: bytes, count: int, glance: Glance | None) -> list[Any]:
+        """The answers to `count` commands, none where they were taken at a glance.
+
+        Where it raises, the connection is of no more use.
+        """
         try:
             self._socket.sendall(packed)
             if count <= _LITTLE:
                 self._look()
-            answers = self._take(count)
+            answers = self._take(count, glance)
         except TimeoutError as exc:
             raise RedisTimeoutError(f"no answer in {self._socket.gettimeout():g} s") from exc
         if self._lost is not None:
@@ -76,13 +85,16 @@ class _Wire:
                 self._blind = _BLIND_READS
                 return
 
-    def _take(self, count: int) -> list[Any]:
+    def _take(self, count: int, glance: Glance | None) -> list[Any]:
         answers: list[Any] = []
         take, receive, buffer = self._reader.gets, self._socket.recv_into, self._buffer
         while len(answers) < count:
             size = receive(buffer)
             if not size:
                 raise RedisConnectionError("the connection was closed")
+            if glance is not None and glance(buffer[:size]):
+                return answers
+            glance = None
             self._reader.feed(buffer, 0, size)  # type: ignore[arg-type]  # any buffer does
             while (answer := take()) is not _INCOMPLETE:
                 answers.append(answer)
@@ -124,8 +136,11 @@ class RoundTrips:
         self._timeout = timeout
         self._wires = _Wires(connections)
 
-    def fetch(self, packed: bytes, count: int) -> list[Any]:
-        """The answers to `count` commands. Raises what redis-py raises, and OSError."""
+    def fetch(self, packed: bytes, count: int, glance: Glance | None = None) -> list[Any]:
+        """The answers to `count` commands, none where they were taken at a glance.
+
+        Raises what redis-py raises, and OSError.
+        """
         wires = self._own()
         try:
             wires.slots.get(timeout=self._timeout)
@@ -134,7 +149,7 @@ class RoundTrips:
         try:
             wire = _quiet(wires.idle) or self._connect()
             try:
-                answers = wire.ask(packed, count)
+                answers = wire.ask(packed, count, glance)
             except BaseException:
                 wire.close()
                 raise

@@ -145,12 +145,12 @@ def _signal(server: RedisServer, number: signal.Signals) -> None:
     server.process.send_signal(number)
 
 
-Answers = list[bytes]
+Answers = list[bytes | Iterator[bytes]]
 
 
 @pytest.fixture
 def scripted() -> Iterator[tuple[Link, Answers]]:
-    """A server that answers each request with the next of these bytes; b'' hangs up."""
+    """A server that answers each request with the next of these, be it in pieces; b'' hangs up."""
     answers: Answers = []
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -176,7 +176,8 @@ def _answer(connection: socket.socket, answers: Answers) -> None:
             if b"CLIENT" in asked:  # redis-py introduces itself
                 connection.sendall(b"+OK\r\n" * asked.count(b"CLIENT"))
             elif answer := answers.pop(0):
-                connection.sendall(answer)
+                for piece in [answer] if isinstance(answer, bytes) else answer:
+                    connection.sendall(piece)
             else:
                 return
 
@@ -219,3 +220,33 @@ def test_an_answer_that_is_no_redis_is_unavailable(scripted: tuple[Link, Answers
     with pytest.raises(Unavailable):
         link.fetch([ask("a")])
     assert link.fetch([ask("a")]) == [[b"1"]]
+
+
+def test_what_is_taken_at_a_glance_is_not_parsed_and_the_connection_goes_on(
+    scripted: tuple[Link, Answers],
+) -> None:
+    link, answers = scripted
+    answers += [b"no answer at all", ONE]
+    assert link.fetch([ask("a")], lambda answer: bytes(answer) == b"no answer at all") == []
+    assert link.fetch([ask("b")]) == [[b"1"]]
+
+
+def test_what_is_not_taken_is_parsed_and_only_what_comes_first_is_shown(
+    scripted: tuple[Link, Answers],
+) -> None:
+    link, answers = scripted
+    looked, seen = threading.Event(), list[bytes]()
+
+    def pieces() -> Iterator[bytes]:
+        yield ONE + TWO[:5]
+        assert looked.wait(10)
+        yield TWO[5:]
+
+    def glance(answer: memoryview) -> bool:
+        seen.append(bytes(answer))
+        looked.set()
+        return False
+
+    answers.append(pieces())
+    assert link.fetch([ask("a"), ask("b")], glance) == [[b"1"], [b"2"]]
+    assert seen == [ONE + TWO[:5]]
