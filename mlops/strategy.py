@@ -27,7 +27,8 @@ class Bounds(_Settled):
     latency_slack_ms: Annotated[float, Field(ge=0)] = 5.0
     """and so many milliseconds more."""
     latency_ms: Annotated[float, Field(gt=0)] | None = None
-    """Above which its 95th percentile may not be, whatever the stable version's is."""
+    """Above which its 95th percentile may not be, whatever the stable version's is: a version that
+    is slow enough slows the one beside it, and their ratio stays."""
     score_shift: Annotated[float, Field(gt=0, le=1)] = 0.15
     """By how much the distribution of its scores may differ from its manifest's reference
     (Kolmogorov-Smirnov), beyond the stable version's from its own: what moves both is the

@@ -45,8 +45,10 @@ def build_manifest(
     graph: Graph,
     metrics: Mapping[str, float],
     reference: Mapping[str, Distribution],
+    *,
+    env: str,
 ) -> Manifest:
-    """The train/serve contract of a graph; created when its execution started."""
+    """The train/serve contract of a graph for an environment; created when its run started."""
     settings, windows = run.model_settings, run.windows
     return Manifest(
         model=run.workflow,
@@ -69,7 +71,7 @@ def build_manifest(
         metrics=metrics,
         reference=reference,
         answering=settings.answering,
-        rollout=settings.rollout,
+        rollout=settings.rollout_in(env),
     )
 
 

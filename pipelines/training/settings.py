@@ -61,6 +61,8 @@ class TrainingSettings(BaseModel):
     """Whether a run waits for the one before it ('queue'), is refused ('refuse'), or neither."""
     search: ClassVar[Search | None] = None
     """What `trials` try; None for a model that is not searched."""
+    rollouts: ClassVar[Mapping[str, Strategy]] = {}
+    """How an approved version takes over, by environment; at once where none is named."""
 
     starts: ClassVar[Starts] = Starts()
     """What starts a run by itself, once 'mlops workflows schedule set' has put it in force."""
@@ -92,8 +94,10 @@ class TrainingSettings(BaseModel):
     """The largest difference between the ONNX graph's and the native model's probability."""
     answering: Answering | None = None
     """Its callers' deadline and fallback; None leaves them to the proxy and to operations."""
+    latency_budget_ms: Annotated[float, Field(gt=0)] | None = None
+    """Within which 95 % of its callers must be answered, whatever else runs beside it."""
     rollout: Strategy | None = None
-    """How an approved version takes over from the one before; None is all at once."""
+    """How an approved version takes over from the one before; None is as `rollouts` has it."""
     instances: Instances = Instances()
 
     @model_validator(mode="after")
@@ -108,7 +112,24 @@ class TrainingSettings(BaseModel):
             raise ValueError(f"{self.model} declares no search, so that there is nothing to try")
         if set(self.thresholds) != set(self.tolerance):
             raise ValueError("thresholds and tolerance must name the same metrics")
+        if unbounded := [env for env in (*self.rollouts, "") if self._is_unbounded(env)]:
+            raise ValueError(
+                f"the rollout {_where(unbounded)} needs latency_budget_ms, or latency_ms among its "
+                "bounds: a slow version slows the one beside it, which a ratio does not show"
+            )
         return self
+
+    def rollout_in(self, env: str) -> Strategy | None:
+        """How an approved version takes over in an environment, held to the model's budget."""
+        strategy = self.rollout or self.rollouts.get(env)
+        if strategy is None or strategy.bounds.latency_ms is not None:
+            return strategy
+        bounds = strategy.bounds.model_copy(update={"latency_ms": self.latency_budget_ms})
+        return strategy.model_copy(update={"bounds": bounds})
+
+    def _is_unbounded(self, env: str) -> bool:
+        strategy = self.rollout_in(env)
+        return bool(strategy and strategy.is_gradual and strategy.bounds.latency_ms is None)
 
     @property
     def effective_hyperparameters(self) -> dict[str, Hyperparameter]:
@@ -125,6 +146,10 @@ class TrainingSettings(BaseModel):
             test=Window(start=_midnight(test_start), end=_midnight(test_end)),
             delay_days=self.delay_days,
         )
+
+
+def _where(environments: Iterable[str]) -> str:
+    return "in " + ", ".join(env or "any environment" for env in environments)
 
 
 def _midnight(day: date) -> datetime:

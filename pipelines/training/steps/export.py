@@ -41,9 +41,9 @@ def _export(container: Container) -> None:
     evaluation = Evaluation.model_validate_json(
         (container.input("evaluation") / EVALUATION).read_bytes()
     )
-    graph, manifest = _contract(container, run, evaluation)
-    card = _scorecard(container, run, graph)
     settings = load_settings()
+    graph, manifest = _contract(container, run, evaluation, env=settings.env)
+    card = _scorecard(container, run, graph)
     files = package_files(graph, manifest) | {SCORECARD: card.model_dump_json(indent=1).encode()}
     aws, bucket = Aws(region=settings.region), settings.names.artifact_bucket
     registry, documents = open_registry(settings, aws), S3Documents(aws, bucket)
@@ -61,7 +61,9 @@ def _export(container: Container) -> None:
     )
 
 
-def _contract(container: Container, run: Run, evaluation: Evaluation) -> tuple[Graph, Manifest]:
+def _contract(
+    container: Container, run: Run, evaluation: Evaluation, *, env: str
+) -> tuple[Graph, Manifest]:
     """Convert, compare on every test row, and describe."""
     settings = run.model_settings
     card = DatasetCard.model_validate_json((container.input("dataset") / DATASET).read_bytes())
@@ -82,7 +84,7 @@ def _contract(container: Container, run: Run, evaluation: Evaluation) -> tuple[G
         "test_positives": card.test_positives,
     }
     distributions = reference(train, scores, settings.inputs)
-    return graph, build_manifest(run, card, graph, metrics, distributions)
+    return graph, build_manifest(run, card, graph, metrics, distributions, env=env)
 
 
 def _scorecard(container: Container, run: Run, graph: Graph) -> Scorecard:

@@ -59,7 +59,7 @@ def _register(
     status: Status,
 ) -> ModelVersion:
     prefix = f"models/fraud/run-{version}/"
-    files = package_files(graph, build_manifest(examples.run(), _CARD, graph, {}, {}))
+    files = package_files(graph, build_manifest(examples.run(), _CARD, graph, {}, {}, env="local"))
     for name in (MODEL, MANIFEST):
         documents.put(prefix + name, files[name])
     return registry.add(

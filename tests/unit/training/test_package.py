@@ -41,7 +41,9 @@ def _manifest_files() -> dict[str, bytes]:
     distributions = reference(
         np.ones((3, width), dtype=np.float32), np.array([0.5]), DEFAULTS.inputs
     )
-    manifest = build_manifest(examples.run(), _CARD, _GRAPH, {"auc_roc": 0.9}, distributions)
+    manifest = build_manifest(
+        examples.run(), _CARD, _GRAPH, {"auc_roc": 0.9}, distributions, env="local"
+    )
     return package_files(_GRAPH, manifest)
 
 

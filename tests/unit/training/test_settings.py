@@ -69,3 +69,22 @@ def test_an_unknown_model_is_refused_with_those_there_are() -> None:
     assert "fraud" in list_models()
     with pytest.raises(NotFound, match="fraud"):
         load_defaults("frod")
+
+
+def test_versions_take_over_by_canary_in_prod_and_at_once_elsewhere() -> None:
+    prod = DEFAULTS.rollout_in("prod")
+    assert prod is not None
+    assert (prod.steps, prod.bake_seconds, prod.key) == ((0.05, 0.25, 0.5), 1800, "customer_id")
+    assert prod.bounds.latency_ms == DEFAULTS.latency_budget_ms
+    assert [DEFAULTS.rollout_in(env) for env in ("local", "dev", "stage")] == [None] * 3
+
+
+def test_a_rollout_that_a_run_was_told_counts_everywhere() -> None:
+    told = with_overrides(DEFAULTS, {"rollout": '{"steps": [0.5], "bounds": {"latency_ms": 9}}'})
+    found = [told.rollout_in(env) for env in ("local", "prod")]
+    assert [one and (one.steps, one.bounds.latency_ms) for one in found] == [((0.5,), 9)] * 2
+
+
+def test_a_gradual_rollout_without_a_time_of_its_own_is_refused() -> None:
+    with pytest.raises(InputError, match=r"the rollout in prod needs latency_budget_ms"):
+        with_overrides(DEFAULTS, {"latency_budget_ms": "null"})

@@ -78,6 +78,18 @@ def test_a_latency_beyond_which_nothing_is_allowed_needs_no_comparison() -> None
     assert judge(figures(ms=40), Figures(), BOUNDS).out == ()
 
 
+@given(trial=st.floats(1, 1000), stable=st.floats(1, 1000))
+def test_within_both_its_own_time_and_its_ratio_and_out_where_it_leaves_either(
+    trial: float, stable: float
+) -> None:
+    bounds = Bounds(min_answers=100, latency_ms=50)
+    ours, theirs = figures(ms=trial), figures(ms=stable)
+    assert ours.p95_ms is not None
+    assert theirs.p95_ms is not None
+    within = ours.p95_ms <= 50 and ours.p95_ms <= 1.5 * theirs.p95_ms + 5
+    assert (judge(ours, theirs, bounds).out == ()) is within
+
+
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_least_share_is_below_the_share_that_was_seen(counts: tuple[int, int]) -> None:
     part, whole = counts
