@@ -153,6 +153,8 @@ def environment(env: str | None, as_json: bool) -> None:
     Example:
       eval "$(mlops infra env --env dev)"
     """
+    from infra.stacks.profile import profile_of, target_setting
+
     names, stacks, deployer = _prepare(env)
     variables = {
         "MLOPS_PROJECT": names.project,
@@ -161,6 +163,7 @@ def environment(env: str | None, as_json: bool) -> None:
         "MLOPS_REGION": names.region,
         "AWS_REGION": names.region,
         "AWS_DEFAULT_REGION": names.region,
+        **target_setting(profile_of(names.env)),
         **deployer.settings(stacks),
     }
     if as_json:

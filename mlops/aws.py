@@ -117,5 +117,6 @@ def _was_overtaken(error: ClientError) -> bool:
 def _says_missing(code: str, message: str) -> bool:
     # SageMaker and Step Functions answer an unknown thing as a failed validation and a sentence.
     return "does not exist" in message or (
-        code.startswith("Validation") and "not found" in message.lower()
+        code.startswith("Validation")
+        and any(sentence in message.lower() for sentence in ("not found", "could not find"))
     )

@@ -22,6 +22,7 @@ class Role(StrEnum):
     MODEL_DEPLOYER = "model-deployer"
     NOTIFIER = "notifier"
     SERVING = "serving"
+    HOSTING = "hosting"
     DOWNSYNC = "downsync"
     INFRASTRUCTURE = "infrastructure"
     SERVICE_INFRASTRUCTURE = "service-infrastructure"

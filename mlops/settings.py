@@ -50,6 +50,11 @@ class Settings(BaseModel):
     """What holds the model versions; MLflow's is that of the tracking server."""
     records: Annotated[str, Field(pattern=r"^file:///.+")] | None = None
     """The folder of the approval record; None is the environment's DynamoDB table."""
+    target: Literal["service", "sagemaker"] = "service"
+    """What serves endpoints: our own services, or SageMaker's endpoints."""
+    sagemaker_instance: Annotated[str, Field(pattern=r"^ml\.")] = "ml.c6i.large"
+    sagemaker_instances: Annotated[int, Field(ge=1, le=100)] = 2
+    """On what a SageMaker endpoint runs, and how many of them."""
     feature_repo: Path = Path("feature_repo")
     cache_dir: Path = Path("~/.cache/feast-mlops")
     """Where this machine keeps files of datasets; below XDG_CACHE_HOME where that is set."""
@@ -63,6 +68,15 @@ class Settings(BaseModel):
         if self.env == "prod" and self.clock != "system":
             raise ValueError(
                 f"MLOPS_CLOCK is '{self.clock}', but prod runs on the system clock only"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _packages_for_endpoints(self) -> Self:
+        if self.target == "sagemaker" and self.registry != "sagemaker":
+            raise ValueError(
+                "MLOPS_TARGET is 'sagemaker', whose endpoints serve packages of SageMaker's own "
+                "registry only: set MLOPS_REGISTRY=sagemaker"
             )
         return self
 
@@ -88,6 +102,8 @@ class Settings(BaseModel):
         own = {"redis_password", "cache_dir", "cache_bytes"}
         if self.registry == "sagemaker":
             own |= {"registry"}  # what earlier releases took for granted
+        if self.target == "service":
+            own |= {"target", "sagemaker_instance", "sagemaker_instances"}  # as above
         values = self.model_dump(mode="json", exclude_none=True, exclude=own)
         return {PREFIX + name.upper(): str(value) for name, value in values.items()} | {
             "AWS_REGION": self.region,

@@ -48,38 +48,52 @@ def failing() -> bytes:
     return _graph(lambda amount, made: made("Sqrt", made("Sub", made.constant(1.0), amount)))
 
 
-def slow(rounds: int) -> bytes:
-    """Multiplies large matrices before it says what `well` does."""
+def slowed(graph: bytes, rounds: int) -> bytes:
+    """A graph that multiplies large matrices before it says what it said."""
+    import onnx
+    from onnx import helper
 
-    def worked(amount: str, made: _Nodes) -> str:
-        wide = made("MatMul", amount, made.constant(np.full((1, SIDE), 1e-3, np.float32)))
-        weight = made.constant(np.full((SIDE, SIDE), 1 / SIDE, np.float32))
-        for _ in range(rounds):
-            wide = made("MatMul", wide, weight)
-        narrow = made("MatMul", wide, made.constant(np.zeros((SIDE, 1), np.float32)))
-        return made("Add", amount, narrow)
+    model = onnx.load_from_string(graph)
+    asked, answer = model.graph.input[0], model.graph.output[-1]
+    width = asked.type.tensor_type.shape.dim[1].dim_value
+    made = _Nodes("slow")
+    wide = made("MatMul", asked.name, made.constant(np.full((width, SIDE), 1e-9)))
+    nothing = made("MatMul", _worked(wide, rounds, made), made.constant(np.zeros((SIDE, 1))))
+    for node in model.graph.node:
+        node.output[:] = ["said" if name == answer.name else name for name in node.output]
+    made.nodes.append(helper.make_node("Add", ["said", nothing], [answer.name]))
+    model.graph.node.extend(made.nodes)
+    model.graph.initializer.extend(made.weights)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
 
-    return _graph(worked)
+
+def _worked(wide: str, rounds: int, made: _Nodes) -> str:
+    weight = made.constant(np.full((SIDE, SIDE), 1 / SIDE, np.float32))
+    for _ in range(rounds):
+        wide = made("MatMul", wide, weight)
+    return wide
 
 
 class _Nodes:
     """Nodes of a graph, each named by its number."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
 
     def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
         from onnx import helper
 
-        name = f"n{len(self.nodes)}"
+        name = f"{self._prefix}n{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
 
     def constant(self, value: Any) -> str:
         from onnx import numpy_helper
 
-        name = f"w{len(self.weights)}"
+        name = f"{self._prefix}w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
         return name
 

@@ -21,6 +21,9 @@ COPY serving serving
 RUN /tools/bin/uv build --wheel --no-build-isolation --python /tools/bin/python --out-dir dist . \
     && /tools/bin/uv pip install --python /app/bin/python --no-cache --no-index --no-deps dist/*.whl
 COPY feature_repo /app/feature_repo
+# What SageMaker's hosting runs in a container.
+RUN printf '#!/bin/sh\nexec mlops serve inference --host 0.0.0.0 --port 8080\n' > /app/bin/serve \
+    && chmod 755 /app/bin/serve
 
 FROM ${BASE} AS runtime
 RUN groupadd --gid 10001 mlops \

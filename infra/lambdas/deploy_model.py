@@ -8,6 +8,7 @@ and a lost one is caught up with by the schedule, which also takes the steps of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from mlops.aws import Aws
 from mlops.clock import Clock
 from mlops.deploying.approved import approvals_of, is_what_was_approved
 from mlops.deploying.endpoints import Changed, Endpoints
+from mlops.deploying.opening import open_target
 from mlops.deploying.telling import facts_of
 from mlops.deployment import Deployment
 from mlops.errors import InputError, Refused
@@ -53,14 +55,20 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
         clock=settings.build_clock(),
     )
     if event.get("source") == SCHEDULE:
-        driver = RolloutDriver(
-            deployer.documents, deployer.notices, deployer.clock, names.role_arn(ROLE)
-        )
-        return driver.drive(deployer.catch_up)
+        documents, target = deployer.documents, open_target(settings, aws, deployer.documents)
+        who = names.role_arn(ROLE)
+        driver = RolloutDriver(documents, deployer.notices, deployer.clock, target, who)
+        return as_answer(driver.drive(deployer.catch_up))
     change = read_event(event, names)
     if change is None:
         return {"action": "ignored"}
-    return deployer.deploy(*change)
+    return as_answer(deployer.deploy(*change))
+
+
+def as_answer(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON: Lambda counts an answer that it cannot write as a failure, and invokes again."""
+    answer: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+    return answer
 
 
 def read_event(event: Mapping[str, Any], names: Names) -> tuple[str, int] | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from mlops.clock import Clock
 from mlops.deploying.endpoints import Changed, Endpoints
-from mlops.deploying.figures import forget_observations, read_observations
-from mlops.deploying.stepping import Seen, Step, look, step
+from mlops.deploying.stepping import Step
+from mlops.deploying.targets import Target
 from mlops.deploying.telling import facts_of
 from mlops.deployment import list_endpoints
 from mlops.errors import MlopsError
@@ -27,6 +27,7 @@ class RolloutDriver:
     documents: Documents
     notices: Notices
     clock: Clock
+    target: Target
     who: str
     """The ARN that it acts as."""
 
@@ -47,14 +48,10 @@ class RolloutDriver:
         return [done for done in (follow(endpoint), self.advance(endpoint)) if done]
 
     def advance(self, endpoint: str) -> dict[str, Any] | None:
-        """Take the step that is due of an endpoint's rollout, if one is, and tell of it."""
+        """Have the endpoint serve its document, take the step that is due, and tell of it."""
         endpoints = Endpoints(self.documents)
         current = endpoints.load(endpoint)
-        if current.rollout is None:
-            return None
-        observations = read_observations(self.documents, endpoint)
-        seen = look(current, observations)
-        due = step(current, seen, now=self.clock.now(), by=self.who)
+        due = self.target.advance(current, now=self.clock.now(), by=self.who)
         if due is None:
             return None
         # Only what was looked at is changed; whatever somebody made of it is looked at next time.
@@ -64,11 +61,12 @@ class RolloutDriver:
         if done is None:
             return None
         if done.after.rollout is None:
-            forget_observations(self.documents, endpoint, observations)
-        return self._told(due, done, seen)
+            self.target.forget(endpoint)
+        return self._told(due, done)
 
-    def _told(self, due: Step, done: Changed, seen: Seen) -> dict[str, Any]:
-        figures = {"trial": seen.trial.describe(), "stable": seen.stable.describe()}
-        facts = facts_of(due.action, done) | {"figures": figures}
+    def _told(self, due: Step, done: Changed) -> dict[str, Any]:
+        facts = facts_of(due.action, done)
+        if due.figures:
+            facts["figures"] = dict(due.figures)
         tell(self.notices, f"{facts['message']} {facts['reason']}", facts)
         return facts

@@ -66,7 +66,8 @@ _MINISTACK = {
         ExecuteChangeSet GetTemplate ListChangeSets ListStackResources ListStacks UpdateStack
         UpdateTerminationProtection ValidateTemplate""",
     "cloudwatch": """
-        DeleteAlarms DescribeAlarms GetMetricStatistics ListMetrics PutMetricAlarm PutMetricData""",
+        DeleteAlarms DescribeAlarms GetMetricStatistics ListMetrics PutMetricAlarm PutMetricData
+        SetAlarmState""",
     "logs": """
         CreateLogGroup CreateLogStream DeleteLogGroup DeleteLogStream DescribeLogGroups
         DescribeLogStreams FilterLogEvents GetLogEvents PutLogEvents PutRetentionPolicy""",
@@ -92,13 +93,15 @@ _ATHENA = {
 
 _JOBS = {
     "sagemaker": """
-        AddTags CreateHyperParameterTuningJob CreateModelPackage CreateModelPackageGroup
-        CreateProcessingJob CreateTrainingJob DeleteModelPackage DeleteModelPackageGroup DeleteTags
-        DescribeHyperParameterTuningJob DescribeModelPackage
+        AddTags CreateEndpoint CreateEndpointConfig CreateHyperParameterTuningJob CreateModel
+        CreateModelPackage CreateModelPackageGroup CreateProcessingJob CreateTrainingJob
+        DeleteEndpoint DeleteEndpointConfig DeleteModel DeleteModelPackage
+        DeleteModelPackageGroup DeleteTags DescribeEndpoint DescribeEndpointConfig
+        DescribeHyperParameterTuningJob DescribeModel DescribeModelPackage
         DescribeModelPackageGroup DescribeProcessingJob DescribeTrainingJob ListModelPackageGroups
         ListModelPackages ListProcessingJobs ListTags ListTrainingJobs
         ListTrainingJobsForHyperParameterTuningJob StopHyperParameterTuningJob StopProcessingJob
-        StopTrainingJob UpdateModelPackage""",
+        StopTrainingJob UpdateEndpoint UpdateModelPackage""",
 }
 
 _KINESIS = {

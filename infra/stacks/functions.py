@@ -17,7 +17,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.stacks.profile import Profile
+from infra.stacks.profile import Profile, target_setting
 from infra.synth import CODE_KEY
 from mlops.names import Names, Role
 
@@ -98,6 +98,7 @@ class Functions(cdk.Stack):
             "MLOPS_ENV": self._names.env,
             "MLOPS_ACCOUNT": self._names.account,
             "MLOPS_REGION": self._names.region,
+            **target_setting(self._profile),
         }
 
     def _logs(self, identifier: str, function: str) -> logs.LogGroup:

@@ -59,6 +59,44 @@ def change_endpoints(names: Names) -> tuple[Grant, ...]:
     )
 
 
+def host_models(names: Names, role_arn: str) -> tuple[Grant, ...]:
+    """Have SageMaker's endpoints serve models, with the alarms that take a deployment back."""
+    own = f"{names.prefix}-*"
+    return (
+        Grant(
+            "HostModels",
+            (
+                "sagemaker:CreateEndpoint",
+                "sagemaker:CreateEndpointConfig",
+                "sagemaker:CreateModel",
+                "sagemaker:DeleteEndpoint",
+                "sagemaker:DescribeEndpoint",
+                "sagemaker:DescribeEndpointConfig",
+                "sagemaker:UpdateEndpoint",
+            ),
+            tuple(
+                arn(names, "sagemaker", f"{kind}/{own}")
+                for kind in ("endpoint", "endpoint-config", "model")
+            ),
+        ),
+        Grant(
+            "ActAsHosting",
+            ("iam:PassRole",),
+            (role_arn,),
+            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+        Grant(
+            "WatchDeployments",
+            (
+                "cloudwatch:DescribeAlarms",
+                "cloudwatch:PutMetricAlarm",
+                "cloudwatch:SetAlarmState",
+            ),
+            (arn(names, "cloudwatch", f"alarm:{own}"),),
+        ),
+    )
+
+
 def delete_objects(sid: str, bucket: str, *prefixes: str) -> Grant:
     return Grant(sid, ("s3:DeleteObject",), _objects(bucket, prefixes))
 

@@ -21,6 +21,7 @@ TRUSTED = {
     Role.MODEL_DEPLOYER: "lambda.amazonaws.com",
     Role.NOTIFIER: "lambda.amazonaws.com",
     Role.SERVING: "ecs-tasks.amazonaws.com",
+    Role.HOSTING: "sagemaker.amazonaws.com",
     Role.DOWNSYNC: "ecs-tasks.amazonaws.com",
     Role.INFRASTRUCTURE: "cloudformation.amazonaws.com",
     Role.SERVICE_INFRASTRUCTURE: "cloudformation.amazonaws.com",

@@ -15,6 +15,7 @@ from infra.stacks.grants import (
     create_objects,
     delete_objects,
     executions,
+    host_models,
     jobs,
     list_bucket,
     model_groups,
@@ -462,7 +463,26 @@ def _model_deployer(names: Names) -> tuple[Grant, ...]:
         list_bucket("ListDeployments", names.artifact_bucket),
         read_records(names),
         publish(names),
+        *host_models(names, names.role_arn(Role.HOSTING)),
         write_logs(names, f"/aws/lambda/{names.function(Role.MODEL_DEPLOYER.value)}"),
+    )
+
+
+def _hosting(names: Names) -> tuple[Grant, ...]:
+    """Loads the one model that SageMaker unpacked for it, and writes its log."""
+    return (
+        read_objects("ReadModels", names.artifact_bucket, "models/"),
+        *pull_images(names),
+        Grant(
+            "WriteLogs",
+            (
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:DescribeLogStreams",
+                "logs:PutLogEvents",
+            ),
+            (arn(names, "logs", f"log-group:/aws/sagemaker/Endpoints/{names.prefix}-*"),),
+        ),
     )
 
 
@@ -519,6 +539,7 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.MODEL_DEPLOYER: _model_deployer,
     Role.NOTIFIER: _notifier,
     Role.SERVING: _serving,
+    Role.HOSTING: _hosting,
     Role.DOWNSYNC: _downsync,
     Role.INFRASTRUCTURE: deploy_stacks,
     Role.SERVICE_INFRASTRUCTURE: deploy_services,

@@ -51,6 +51,8 @@ class Profile:
     """Daily snapshots of the online store that are kept."""
     tasks: tuple[int, int] | None = None
     """Least and most tasks of the proxy, and of inference; None where they run elsewhere."""
+    target: str = "service"
+    """What serves endpoints: our own services, or 'sagemaker'."""
     monthly_budget: int | None = None
     """US dollars: 'mlops cost estimate' says what a load needs."""
 
@@ -122,3 +124,8 @@ def profile_of(env: str) -> Profile:
     if env not in PROFILES:
         raise InputError(f"There is no environment '{env}'. Use one of {', '.join(PROFILES)}.")
     return PROFILES[env]
+
+
+def target_setting(profile: Profile) -> dict[str, str]:
+    """What serves endpoints, where it is not what releases before took for granted."""
+    return {} if profile.target == "service" else {"MLOPS_TARGET": profile.target}

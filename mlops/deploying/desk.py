@@ -8,9 +8,9 @@ from typing import Any
 from mlops.aws import Aws
 from mlops.clock import Clock
 from mlops.deploying.endpoints import Changed, Endpoints
-from mlops.deploying.figures import read_observations
 from mlops.deploying.moves import Rule, apply_move
-from mlops.deploying.stepping import assess, look
+from mlops.deploying.opening import open_target
+from mlops.deploying.targets import Target
 from mlops.deploying.telling import describe, facts_of
 from mlops.deployment import Deployment, list_endpoints
 from mlops.notices import Notices, SnsNotices, tell
@@ -28,6 +28,7 @@ class DeployDesk:
     documents: Documents
     notices: Notices
     clock: Clock
+    target: Target
 
     @property
     def endpoints(self) -> Endpoints:
@@ -39,13 +40,8 @@ class DeployDesk:
         return [self._described(self.endpoints.load(name)) for name in names]
 
     def _described(self, deployment: Deployment) -> dict[str, Any]:
-        told = describe(deployment)
-        if deployment.rollout is None:
-            return told
-        seen = look(deployment, read_observations(self.documents, deployment.endpoint))
-        verdict = assess(deployment.rollout, seen, now=self.clock.now())
-        figures = {"trial": seen.trial.describe(), "stable": seen.stable.describe()}
-        return told | {"verdict": {"says": verdict.says, "out": verdict.out} | figures}
+        seen = self.target.describe(deployment, now=self.clock.now())
+        return describe(deployment) | dict(seen)
 
     def change(
         self, endpoint: str, action: str, rule: Rule, *, reason: str, dry_run: bool = False
@@ -57,11 +53,17 @@ class DeployDesk:
         who = self.aws.identity
         require_person(who)
         change = Change(endpoint, endpoint, self.clock.now(), who, require_reason(reason))
+
+        def move(current: Deployment | None) -> Deployment | None:
+            if current is not None:
+                self.target.check_move(action, current)
+            return apply_move(current, rule, change)
+
         if dry_run:
             before = self.endpoints.load(endpoint)
-            after = apply_move(before, rule, change)
+            after = move(before)
             return Changed(before, after) if after else None
-        done = self.endpoints.change(endpoint, action, lambda now: apply_move(now, rule, change))
+        done = self.endpoints.change(endpoint, action, move)
         if done is not None:
             tell(self.notices, describe_change(done.before, done.after), facts_of(action, done))
         return done
@@ -71,4 +73,5 @@ def open_deploy_desk(settings: Settings) -> DeployDesk:
     """S3 and SNS, as whoever the environment says."""
     names, aws = settings.names, Aws(region=settings.region)
     documents = S3Documents(aws, names.artifact_bucket)
-    return DeployDesk(aws, documents, SnsNotices(aws, names.topic_arn), settings.build_clock())
+    notices, clock = SnsNotices(aws, names.topic_arn), settings.build_clock()
+    return DeployDesk(aws, documents, notices, clock, open_target(settings, aws, documents))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from mlops.deploying.figures import Figures, Observation, figures_of, problem_of
 from mlops.deploying.verdict import Verdict, judge
@@ -31,6 +31,8 @@ class Step:
 
     action: Action
     deployment: Deployment
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What was seen of the version on trial and of the stable one."""
 
 
 def look(deployment: Deployment, observations: Sequence[Observation]) -> Seen:
@@ -68,16 +70,17 @@ def step(deployment: Deployment, seen: Seen, *, now: datetime, by: str) -> Step 
     verdict = assess(rollout, seen, now=now)
     label = f"version {rollout.version.version}"
     if verdict.out:
-        return _step("take back", deployment, f"{label} is taken back: {verdict.says}", now, by)
+        return forced("take back", deployment, f"{label} is taken back: {verdict.says}", now, by)
     lasted = now >= rollout.since + timedelta(seconds=rollout.at.seconds)
     if rollout.paused or deployment.frozen or verdict.waits or not lasted:
         return None
     last = rollout.stage + 1 == len(rollout.strategy.stages)
     kept = f"{label} kept its bounds over {seen.trial.answers} answers"
-    return _step("take over" if last else "step", deployment, kept, now, by)
+    return forced("take over" if last else "step", deployment, kept, now, by)
 
 
-def _step(action: Action, deployment: Deployment, reason: str, now: datetime, by: str) -> Step:
+def forced(action: Action, deployment: Deployment, reason: str, now: datetime, by: str) -> Step:
+    """What becomes of a rollout by a verdict that was reached elsewhere."""
     rollout = deployment.rollout
     assert rollout is not None
     change = Change(deployment.endpoint, deployment.model, now, by, reason)

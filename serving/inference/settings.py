@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -16,6 +17,10 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 class InferenceSettings(TracedSection, TlsSection):
     """Read from `MLOPS_INFERENCE_<FIELD>`; each has a default."""
 
+    model_dir: Path | None = None
+    """Serve the one version that lies here, as SageMaker unpacks it, and follow no documents."""
+    model_version: Annotated[int, Field(ge=1)] = 1
+    """The number of that version."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8081
     poll_seconds: Seconds = 0.5

@@ -148,8 +148,12 @@ class Registry:
         return {"ModelPackageArn": document["ModelPackageArn"]}
 
     def describe_package(self, request: Document, caller: Caller) -> Document:
+        return self.package(request["ModelPackageName"])
+
+    def package(self, arn: str) -> Document:
+        """Raises AwsError."""
         with self._lock:
-            return copy.deepcopy(self._package(request["ModelPackageName"])["document"])
+            return copy.deepcopy(self._package(arn)["document"])
 
     def list_packages(self, request: Document, caller: Caller) -> Document:
         group = request.get("ModelPackageGroupName")

@@ -10,6 +10,7 @@ from infra.local.events import emit as put_event
 from infra.local.jobs.command import one_per_core
 from infra.local.jobs.identity import Clients
 from infra.local.jobs.validation import check_request
+from infra.local.sagemaker.hosting import Hosting
 from infra.local.sagemaker.jobs import Jobs
 from infra.local.sagemaker.kinds import Operations
 from infra.local.sagemaker.processing import Processing
@@ -34,7 +35,7 @@ class _Part(Protocol):
 
 
 class SageMakerJobs:
-    """Training, processing and tuning jobs, and the model registry.
+    """Training, processing and tuning jobs, the model registry, and endpoints.
 
     slots: held by a job while it runs; the others wait. One per core by default.
     grace: seconds between SIGTERM and SIGKILL for a job that is stopped.
@@ -61,7 +62,8 @@ class SageMakerJobs:
         ]
         self._tuning = TuningJobs(folder / "tuning", self._jobs[0], arn)
         registry = Registry(folder / "registry", arn, emit)
-        self._parts: list[_Part] = [*self._jobs, self._tuning, registry]
+        self._hosting = Hosting(folder / "hosting", clients, arn, registry.package)
+        self._parts: list[_Part] = [*self._jobs, self._tuning, registry, self._hosting]
         self._operations = self._table()
 
     def handle(self, operation: str, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class SageMakerJobs:
 
     def close(self) -> None:
         self._runner.closing.set()
+        self._hosting.close()
         self._tuning.stop_all()
         for jobs in self._jobs:
             jobs.stop_all()

@@ -418,6 +418,7 @@ def test_the_scheduler_is_assumed_by_schedules_and_rules_of_the_account(prod: li
         (Role.MODEL_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
         (Role.NOTIFIER, {"Service": "lambda.amazonaws.com"}),
         (Role.SERVING, {"Service": "ecs-tasks.amazonaws.com"}),
+        (Role.HOSTING, {"Service": "sagemaker.amazonaws.com"}),
         (Role.INGESTION, {"Service": "sagemaker.amazonaws.com"}),
         (Role.FEATURE_JOB, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.lambdas.deploy_model import ModelDeployer, read_event
+from infra.lambdas.deploy_model import ModelDeployer, as_answer, read_event
 from mlops.clock import FixedClock
 from mlops.deploying.history import read_history
 from mlops.deployment import Deployment, load_deployment
@@ -119,6 +120,12 @@ def test_what_was_done_is_told(platform: Platform) -> None:
     subject, facts = platform.notices.told[-1]
     assert subject == "Endpoint 'fraud' serves version 2; before it was version 1."
     assert (facts["stable"], facts["before"], facts["who"]) == (2, 1, APPROVER)
+
+
+def test_what_was_done_is_answered_as_json(platform: Platform) -> None:
+    platform.decide("approve", 1)
+    done = platform.deploy(1)
+    assert json.loads(json.dumps(as_answer(done)))["at"] == str(done["at"])
 
 
 def test_a_duplicated_event_deploys_and_tells_once(platform: Platform) -> None:

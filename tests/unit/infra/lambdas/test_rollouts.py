@@ -17,6 +17,7 @@ from mlops.deploying.endpoints import Endpoints
 from mlops.deploying.figures import Observation, Tally, observation_key
 from mlops.deploying.history import read_history
 from mlops.deploying.moves import apply_move
+from mlops.deploying.targets import ServiceTarget
 from mlops.deployment import Deployment
 from mlops.errors import MlopsError, Refused
 from mlops.notices import MemoryNotices
@@ -47,7 +48,8 @@ class Place:
 
     def drive(self, *, after: float = 0) -> dict[str, Any]:
         clock = FixedClock(NOW + timedelta(seconds=after))
-        return RolloutDriver(self.documents, self.notices, clock, PLATFORM).drive(nothing)
+        target = ServiceTarget(self.documents)
+        return RolloutDriver(self.documents, self.notices, clock, target, PLATFORM).drive(nothing)
 
     @property
     def deployment(self) -> Deployment:
@@ -127,7 +129,8 @@ def test_an_endpoint_that_cannot_be_looked_after_keeps_no_other_from_it(place: P
         return None
 
     clock = FixedClock(NOW + timedelta(seconds=600))
-    driver = RolloutDriver(place.documents, place.notices, clock, PLATFORM)
+    target = ServiceTarget(place.documents)
+    driver = RolloutDriver(place.documents, place.notices, clock, target, PLATFORM)
     with pytest.raises(MlopsError, match=r"1 endpoints not looked after\. broken: its record"):
         driver.drive(follow)
     assert place.deployment.canary is not None
@@ -162,7 +165,8 @@ class Company(Office):
     def drive(self) -> dict[str, Any]:
         clock = FixedClock(NOW)
         deployer = ModelDeployer(self.registry, self.records, self.documents, self.notices, clock)
-        driver = RolloutDriver(self.documents, self.notices, clock, PLATFORM)
+        target = ServiceTarget(self.documents)
+        driver = RolloutDriver(self.documents, self.notices, clock, target, PLATFORM)
         return driver.drive(deployer.catch_up)
 
     def deploy(self, version: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from mlops.clock import FixedClock
 from mlops.deploying import cli
 from mlops.deploying.desk import DeployDesk
 from mlops.deploying.endpoints import Endpoints
+from mlops.deploying.targets import ServiceTarget
 from mlops.deployment import Deployment
 from mlops.errors import Refused, Unavailable
 from mlops.notices import MemoryNotices
@@ -40,7 +41,8 @@ class Place:
     notices: MemoryNotices = field(default_factory=MemoryNotices)
 
     def desk(self) -> DeployDesk:
-        return DeployDesk(cast(Aws, self.who), self.documents, self.notices, FixedClock(NOW))
+        aws, target = cast(Aws, self.who), ServiceTarget(self.documents)
+        return DeployDesk(aws, self.documents, self.notices, FixedClock(NOW), target)
 
     @property
     def deployment(self) -> Deployment:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.deploying import moves
-from mlops.deploying.figures import Figures, Observation, Tally
+from mlops.deploying.figures import Figures, Observation, Tally, latency_class
 from mlops.deploying.moves import apply_move
 from mlops.deploying.stepping import Seen, look, step
 from mlops.deployment import Deployment
@@ -107,6 +107,38 @@ def test_figures_count_from_the_stage_on() -> None:
         ],
     )
     assert (seen.trial.answers, seen.stable.answers, seen.problem) == (10, 10, "not loaded")
+
+
+@pytest.mark.parametrize(("budget", "action"), [(50, "take back"), (None, "step")])
+def test_a_slow_version_that_slows_the_stable_one_too_is_found_by_its_budget_alone(
+    budget: float | None, action: str
+) -> None:
+    """Both share the cores: of those who wait for the stable version, most wait for the other."""
+    strategy = CANARY.model_copy(update={"bounds": Bounds(latency_ms=budget)})
+    deployment = endpoint(1, trial=2, by=strategy)
+    revision = deployment.revision
+
+    def tally(number: int, use: str, milliseconds: dict[int, int]) -> Tally:
+        counts = {latency_class(ms / 1000): count for ms, count in milliseconds.items()}
+        answers = sum(counts.values())
+        return Tally(revision=revision, version=number, use=use, answers=answers, latency=counts)
+
+    seen = [
+        Observation(
+            endpoint="fraud",
+            process=process,
+            revision=revision,
+            tallies=(
+                tally(1, "stable", {4: 900, 90: 500, 105: 100}),
+                tally(2, "canary", {95: 480, 120: 120}),
+            ),
+        )
+        for process in ("a", "b")
+    ]
+    taken = step(deployment, look(deployment, seen), now=NOW + timedelta(hours=1), by=PLATFORM)
+    assert taken is not None
+    assert taken.action == action
+    assert ("50 ms are allowed" in taken.deployment.reason) is (action == "take back")
 
 
 def test_without_a_rollout_nothing_is_due() -> None:
