@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the two commands; everything else they need they set up themselves.
 .DEFAULT_GOAL := help
 .PHONY: help setup check lint-infra test test-jenkins test-torch demo bench soak lock clean \
-  soak-faults soak-memory soak-swaps soak-histories soak-rows soak-images soak-examples soak-properties
+  soak-faults soak-memory soak-swaps soak-histories soak-rows soak-images soak-examples soak-properties soak-push
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ TORCH ?=
 TENSORFLOW ?=
 TIMEZONE ?= UTC
 CURRENCY ?= EUR
-SOAKS := faults memory swaps histories rows images examples replay properties
+SOAKS := faults memory swaps histories rows images examples replay properties push
 MINUTES ?= 10
 CASES ?= 2000
 export PYTHONHASHSEED := 0
@@ -54,7 +54,7 @@ demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
 bench: setup ## Ratios against the peers (PART=…, WORK=…, JSON=1)
 	@$(BIN)/python -m tests.benchmarks $(if $(PART),--part $(PART)) $(if $(WORK),--work $(WORK)) $(if $(JSON),--json)
 
-soak: setup ## The tests that take minutes (PART=faults|memory|swaps|histories|rows|images|examples|replay|properties)
+soak: setup ## The tests that take minutes (PART=faults|memory|swaps|histories|rows|images|examples|replay|properties|push)
 	@for part in $(or $(PART),$(SOAKS)); do $(MAKE) --no-print-directory soak-$$part || exit 1; done
 
 soak-faults:
@@ -80,6 +80,9 @@ soak-examples:
 
 soak-replay:
 	SOAK_REPLAY=1 $(BIN)/pytest tests/e2e/test_replay.py
+
+soak-push:
+	SOAK_PUSH=1 $(BIN)/pytest -rP tests/e2e/test_push.py
 
 soak-properties:
 	SOAK_CASES=$(CASES) $(BIN)/pytest -n 2 --dist loadgroup -m hypothesis --hypothesis-profile soak

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from infra.local.lifecycle import LocalAws
+    from tests.training_site import Site
 
 
 # A busy machine is no failure; what is slow is measured by 'make bench'.
@@ -51,6 +53,11 @@ def pytest_xdist_setupnodes() -> None:
     It reads conftest.py of the folders that it is given, and some of them read Feast.
     """
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What goes from end to end comes after its parts, whose platforms it goes on with."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)
 
 
 class Clients(Protocol):
@@ -95,3 +102,25 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         yield running
         missing = uncovered(read_calls(running.state.root), running.names)
         assert not missing, f"Calls that infra/stacks/permissions.py does not grant: {missing}"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A platform with payments and feature tables: for the tests of the group 'fraud-workflow'."""
+    from tests.training_site import open_site
+
+    yield from open_site(tmp_path_factory.mktemp("training"))
+
+
+@pytest.fixture(scope="session")
+def deployed(site: Site) -> dict[str, Any]:
+    """What 'mlops workflows deploy fraud' says on the site."""
+    done = site.mlops("workflows", "deploy", "fraud", "--json")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="session")
+def first(site: Site, deployed: dict[str, Any]) -> dict[str, Any]:
+    """The first run, which has no approved version to beat."""
+    return site.finish("first")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 _NUMBERS = count()
 Found = TypeVar("Found")
 DEADLINE_SECONDS = 30
+KILLED = """
+import os, signal
+from infra.lambdas import deploy_model
+from mlops.deploying import endpoints
+
+endpoints.save_deployment = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+deploy_model.handler({"source": "aws.events"}, None)
+"""
+"""The Lambda's own code, which dies when its step is on record and not yet in the document."""
 
 
 @dataclass
@@ -87,6 +96,35 @@ class Company:
 
     def wait_for_stable(self, version: int) -> Deployment:
         return _wait(lambda: self._deployed(version), f"version {version} of {self.model} stable")
+
+    @property
+    def deployment(self) -> Deployment:
+        return load_deployment(self.documents, self.model)[0]
+
+    def drive(self, version: int) -> Deployment:
+        """Let the schedule come until the version is stable."""
+        scheduled = {"source": "aws.events", "detail-type": "Scheduled Event"}
+
+        def driven() -> Deployment | None:
+            self._invoke(scheduled)
+            return self._deployed(version)
+
+        return _wait(driven, f"the end of version {version}'s rollout")
+
+    def tell(self, version: int) -> None:
+        """Send the event of a decision once more."""
+        group = self.local.names.model_group(self.model)
+        detail = {
+            "ModelPackageGroupName": group,
+            "ModelPackageVersion": version,
+            "UpdatedModelPackageFields": ["ModelApprovalStatus"],
+        }
+        self._invoke({"source": "aws.sagemaker", "detail": detail})
+
+    def _invoke(self, event: Mapping[str, Any]) -> None:
+        name = self.local.names.function("model-deployer")
+        answer = self.local.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        assert "FunctionError" not in answer, answer["Payload"].read()
 
     def _deployed(self, version: int) -> Deployment | None:
         try:
@@ -148,16 +186,32 @@ def test_an_approved_version_is_rolled_out_by_schedule_as_its_settings_say(
     company.wait_for_stable(1)
     company.register(2, by=Strategy(steps=(0.5,), bake_seconds=0, bounds=Bounds(min_answers=0)))
     company.decide("approve", 2)
-    name = company.local.names.function("model-deployer")
-    call = partial(company.local.client("lambda").invoke, FunctionName=name)
-
-    def driven() -> Deployment | None:
-        call(Payload=json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"}))
-        return company._deployed(2)
-
-    deployed = _wait(driven, "the rollout's end")
+    deployed = company.drive(2)
     assert [version.version for version in deployed.history] == [1]
     assert deployed.changed_by == company.local.names.role_arn(Role.MODEL_DEPLOYER)
+    history = company.operate("history", company.model, "--json").json
+    assert [entry["action"] for entry in history["entries"]] == ["decide", "decide", "take over"]
+    assert history["verified"]
+
+
+def test_a_lambda_that_is_killed_half_way_is_completed_by_the_next_and_events_count_once(
+    company: Company,
+) -> None:
+    company.register(1)
+    company.decide("approve", 1)
+    company.wait_for_stable(1)
+    company.register(2, by=Strategy(steps=(0.5,), bake_seconds=0, bounds=Bounds(min_answers=0)))
+    company.decide("approve", 2)
+    _wait(lambda: company.deployment.canary, "the canary")
+    environment = os.environ | company.local.environment(Role.MODEL_DEPLOYER)
+    killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    before = company.deployment
+    assert (before.revision, before.stable and before.stable.version) == (2, 1)
+    deployed = company.drive(2)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(company.tell, [2, 1, 2]))
+    assert company.deployment == deployed
     history = company.operate("history", company.model, "--json").json
     assert [entry["action"] for entry in history["entries"]] == ["decide", "decide", "take over"]
     assert history["verified"]

@@ -21,7 +21,7 @@ from mlops.names import Role
 from pipelines.credit.simulator import simulate
 
 if TYPE_CHECKING:
-    from tests.integration.training.conftest import Site
+    from tests.training_site import Site
 
 # Where the platform stands already.
 pytestmark = pytest.mark.xdist_group("fraud-workflow")

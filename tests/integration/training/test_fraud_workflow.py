@@ -20,25 +20,18 @@ from tests.local_aws import eventually
 from tests.recorded_calls import read_calls, uncovered
 
 if TYPE_CHECKING:
-    from tests.integration.training.conftest import Site
+    from tests.training_site import Site
 
 pytestmark = pytest.mark.xdist_group("fraud-workflow")
 
+WORSE = {
+    "hyperparameters.max_iter": "1",
+    "thresholds.auc_roc": "0",
+    "thresholds.average_precision": "0",
+    "thresholds.card_precision_100": "0",
+}
+"""A model that learns nearly nothing, before a gate that only compares."""
 _BROKEN = b'raise ValueError("the label column is empty")\n'
-
-
-@pytest.fixture(scope="module")
-def deployed(site: Site) -> dict[str, Any]:
-    """What 'mlops workflows deploy' says."""
-    done = site.mlops("workflows", "deploy", "fraud", "--json")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-@pytest.fixture(scope="module")
-def first(site: Site, deployed: dict[str, Any]) -> dict[str, Any]:
-    """The first run, which has no approved version to beat."""
-    return site.finish("first")
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +51,17 @@ def messages(site: Site, first: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def later(site: Site, messages: str, version: ModelVersion) -> dict[str, dict[str, Any]]:
-    """Two runs after the first version was approved: one refused, one with a broken script."""
+    """Runs after the first version was approved: two refused, one with a broken script."""
     command = ("models", "approve", "fraud", str(version.version), "--reason", "first of its kind")
     site.mlops(*command, role=Role.APPROVER)
     strict = {"thresholds.auc_roc": "0.9999"}
     site.start("strict", **strict)
+    site.start("worse", **WORSE)
     site.deploy_with({"pipelines/fraud/train.py": _BROKEN})
     site.start("broken")
     return {
         "strict": site.finish("strict", fails=True, **strict),
+        "worse": site.finish("worse", fails=True, **WORSE),
         "broken": site.finish("broken", fails=True),
     }
 
@@ -276,6 +271,17 @@ def test_a_model_below_the_threshold_is_refused_after_being_compared(
     assert verdict["approved"]["version"] == 1
     assert verdict["approved"]["metrics"] == pytest.approx(verdict["metrics"])
     assert not [step for step in strict["steps"] if step["name"] == "Export"]
+
+
+def test_a_model_worse_than_the_approved_one_on_the_same_rows_is_refused(
+    later: dict[str, dict[str, Any]],
+) -> None:
+    worse = later["worse"]
+
+    assert (worse["error"], worse["exit_code"]) == ("GateRefused", 5)
+    assert "version 1 reaches" in worse["stderr"]
+    assert "on the same rows" in " ".join(worse["stderr"].split())
+    assert not [step for step in worse["steps"] if step["name"] == "Export"]
 
 
 def test_a_training_script_that_raises_fails_the_execution_with_its_error(

@@ -11,12 +11,12 @@ import pytest
 
 from mlops.names import Role
 from pipelines.credit.simulator import simulate
-from tests.integration.training.conftest import CLOCKWORK
 from tests.local_aws import eventually
 from tests.recorded_calls import read_calls, uncovered
+from tests.training_site import CLOCKWORK
 
 if TYPE_CHECKING:
-    from tests.integration.training.conftest import Site
+    from tests.training_site import Site
 
 # Where the platform stands already.
 pytestmark = pytest.mark.xdist_group("fraud-workflow")

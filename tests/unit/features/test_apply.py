@@ -157,6 +157,16 @@ def test_a_change_names_what_differs(applied: MemoryDocuments, repo: Path) -> No
     assert ttl["customer_spend"] == ("259200s", "432000s")
 
 
+def test_what_was_applied_from_elsewhere_shows_as_drift_from_this_checkout(
+    applied: MemoryDocuments, repo: Path
+) -> None:
+    assert plan_changes(load(REPO), applied).empty
+    replace(repo / "views.py", "TTL = timedelta(days=3)", "TTL = timedelta(days=5)")
+    apply_changes(load(repo), applied)
+    drift = {(c.action, c.name): c.fields for c in plan_changes(load(REPO), applied).changes}
+    assert drift["change", "customer_spend"]["ttl"] == ("432000s", "259200s")
+
+
 def test_a_changed_view_keeps_its_history(applied: MemoryDocuments, repo: Path) -> None:
     registry, document = load_registry(applied)
     view = next(v for v in registry.feature_views if v.spec.name == "customer_spend")

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 
 from infra.local import lifecycle
 from infra.local.lifecycle import LocalAws
@@ -138,9 +137,9 @@ def arm_schedule(site: Site) -> None:
         rules.put(CLOCKWORK, rule)
 
 
-@pytest.fixture(scope="package")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with lifecycle.start(tmp_path_factory.mktemp("training")) as local:
+def open_site(folder: Path) -> Iterator[Site]:
+    """Deployed, with payments, definitions and feature tables; gone at the end."""
+    with lifecycle.start(folder) as local:
         site = Site(local)
         subprocess.run(
             [_MLOPS, "infra", "deploy"],
