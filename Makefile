@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands; everything else they need they set up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint-infra test test-jenkins test-torch demo bench soak lock clean \
+.PHONY: help setup check lint lint-infra test test-jenkins test-torch demo bench soak lock clean \
   soak-faults soak-memory soak-swaps soak-histories soak-rows soak-images soak-examples soak-properties soak-push
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -17,6 +17,7 @@ CURRENCY ?= EUR
 SOAKS := faults memory swaps histories rows images examples replay properties push
 MINUTES ?= 10
 CASES ?= 2000
+STARTED := $(shell date +%s)
 export PYTHONHASHSEED := 0
 # Hundreds of processes start here; without bytecode each would compile all that it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,10 +34,12 @@ $(STAMP): requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-check: setup ## Lint, types, layers
+check: lint ## Lint, types, layers
+	$(BIN)/mypy
+
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 lint-infra: setup ## checkov over every template, hadolint over every Dockerfile, from a lock of their own
@@ -45,8 +48,14 @@ lint-infra: setup ## checkov over every template, hadolint over every Dockerfile
 	build/lint/bin/hadolint infra/images/*.Dockerfile
 	$(BIN)/python -m infra.linting
 
-test: check ## Everything that must hold, under 15 minutes on 2 cores
-	$(BIN)/pytest -n 2 --dist loadgroup
+# Types are checked while the tests wait for servers; what mypy found is told at the end.
+test: lint ## Everything that must hold, under 15 minutes on 2 cores
+	@mkdir -p build
+	@$(BIN)/mypy >build/mypy.txt 2>&1 & \
+	  $(BIN)/pytest -n 2 --dist loadgroup --durations=10; tests=$$?; \
+	  wait $$!; types=$$?; cat build/mypy.txt; \
+	  echo "make test: $$(($$(date +%s) - $(STARTED))) s, set-up and all; more than 900 is too long"; \
+	  exit $$((tests | types))
 
 demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
 	@$(BIN)/python -m infra.local.demo $(if $(DATA),--data "$(DATA)" --timezone $(TIMEZONE) --currency $(CURRENCY))
