@@ -136,6 +136,7 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
             yield
         await asyncio.to_thread(producer.close, settings.downsync_drain_seconds)
         await dependencies.predictor.shadows.close()
+        await dependencies.predictor.features.close()
         await dependencies.predictor.inference.close()
         await dependencies.store.close()
         await asyncio.to_thread(dependencies.downsync.pusher.writer.close)

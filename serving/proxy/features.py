@@ -44,8 +44,8 @@ def assemble(
     An instance whose features are missing and refused, or whose on-demand function raises, carries
     its error; the others are not touched by it.
     """
-    if isinstance(rows, FoundRows) and (plain := assemble_plain(model, instances, rows)):
-        return [Assembled(features=features, vector=vector) for features, vector in plain]
+    if isinstance(rows, FoundRows) and (plain := assemble_together(model, instances, rows)):
+        return plain
     values = [_known(model, *pair) for pair in zip(instances, rows, strict=True)]
     errors = compute_on_demand(model.on_demand, values)
     assembled = []
@@ -56,6 +56,16 @@ def assemble(
             _fill(one, stored, model, instance, values[index])
         assembled.append(one)
     return assembled
+
+
+def assemble_together(
+    model: ServedModel, instances: Sequence[Instance], rows: FoundRows
+) -> list[Assembled] | None:
+    """The same in one piece; None where an instance is not plain, see `plain_features`."""
+    plain = assemble_plain(model, instances, rows)
+    if plain is None:
+        return None
+    return [Assembled(features=features, vector=vector) for features, vector in plain]
 
 
 def to_tensors(manifest: Manifest, assembled: Sequence[Assembled]) -> Tensors:

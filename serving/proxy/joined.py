@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -97,6 +98,9 @@ class JoinedInference:
         await self._inference.ping()
 
     async def close(self) -> None:
+        """Leave those that still wait, whether or not their request is under way."""
+        for line in self._lines.values():
+            _leave(line.waiting)
         for task in tuple(self._sent):
             task.cancel()
         await self._inference.close()
@@ -108,22 +112,22 @@ class JoinedInference:
         while batch := line.take():
             line.under_way += 1
             context = context_of_one(one.context for one in batch)
-            task = asyncio.get_running_loop().create_task(self._ask(line, batch), context=context)
+            task = asyncio.get_running_loop().create_task(
+                self._answer(line, batch), context=context
+            )
             self._sent.add(task)
-            task.add_done_callback(self._sent.discard)
+            task.add_done_callback(partial(self._asked, line, batch))
 
-    async def _ask(self, line: _Line, batch: list[_Waiting]) -> None:
-        try:
-            await self._answer(line, batch)
-        finally:
-            line.under_way -= 1
-            for one in batch:
-                one.done.cancel()  # of those that were answered, this changes nothing
-            if line.waiting:
-                self._send(line)
-            elif not line.under_way:
-                # A version that is gone must not be kept by its line.
-                self._lines.pop((line.endpoint, line.version), None)
+    def _asked(self, line: _Line, batch: list[_Waiting], task: asyncio.Task[None]) -> None:
+        """Called whether or not the task came to begin."""
+        self._sent.discard(task)
+        line.under_way -= 1
+        _leave(batch)
+        if line.waiting:
+            self._send(line)
+        elif not line.under_way:
+            # A version that is gone must not be kept by its line.
+            self._lines.pop((line.endpoint, line.version), None)
 
     async def _answer(self, line: _Line, batch: list[_Waiting]) -> None:
         try:
@@ -156,6 +160,12 @@ def join_rows(rows: Sequence[Tensors]) -> Tensors:
     if len(rows) == 1:
         return rows[0]
     return {name: np.concatenate([tensors[name] for tensors in rows]) for name in rows[0]}
+
+
+def _leave(batch: Sequence[_Waiting]) -> None:
+    """Nobody answers these any more; those that were answered are not touched."""
+    for one in batch:
+        one.done.cancel()
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

@@ -40,6 +40,11 @@ class FoundRows(Sequence[FeatureRow]):
     def is_plain(self) -> bool:
         return all(table.is_plain for table in self.tables)
 
+    def part(self, place: slice) -> FoundRows:
+        """Some of the rows, plain where they are so by themselves."""
+        count = len(range(*place.indices(self._count)))
+        return FoundRows([_part(table, place) for table in self.tables], count)
+
     def columns(self) -> Columns:
         """The values of each feature by its plain name, whole numbers as float, as in training."""
         return {
@@ -66,6 +71,15 @@ class FoundRows(Sequence[FeatureRow]):
                 for row, status, value, time in found:
                     row[reference] = FeatureValue(status, value, time)
         return list(rows)
+
+
+def _part(table: ViewTable, place: slice) -> ViewTable:
+    exceptions = {at: statuses[place] for at, statuses in table.exceptions.items()}
+    statuses, events = table.statuses[place], table.events[place]
+    everything = (statuses, *exceptions.values())
+    is_plain = all(one is FeatureStatus.PRESENT for found in everything for one in found)
+    values = [column[place] for column in table.values]
+    return ViewTable(table.read, statuses, events, values, exceptions, is_plain)
 
 
 def _as_trained(values: Any) -> list[Any]:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from mlops.clock import Clock
 from mlops.errors import MlopsError, Unavailable
-from mlops.stores.online import FeatureStatus, FeatureValue
+from mlops.stores.online import FeatureRow, FeatureStatus, FeatureValue
 from serving.deadline import Deadline
-from serving.errors import FeaturesUnavailable, InferenceUnavailable
+from serving.errors import InferenceUnavailable
 from serving.proxy.admission import Admission
 from serving.proxy.catalog import Catalog
-from serving.proxy.features import assemble, to_tensors
 from serving.proxy.inference import Inference, VersionGone
 from serving.proxy.instances import Instance
+from serving.proxy.joined_features import Found, JoinedFeatures
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.observing import Observer
-from serving.proxy.plain_features import FoundRows, PlainFeatures, all_present
+from serving.proxy.plain_features import PlainFeatures, all_present
 from serving.proxy.routes import Choice, Route
-from serving.proxy.served import ServedModel
 from serving.proxy.served_log import ServedLog
 from serving.proxy.shadow import Shadows
 from serving.proxy.work import Prediction, Work
@@ -67,9 +66,11 @@ class Predictor:
     bounds: Bounds = Bounds()
     admission: Admission = field(init=False)
     shadows: Shadows = field(init=False)
+    features: JoinedFeatures = field(init=False)
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.bounds.under_way)
+        self.features = JoinedFeatures(self.clock)
         self.shadows = Shadows(self.bounds.shadows, self.bounds.shadow_seconds, self.admission)
 
     async def predict(
@@ -150,31 +151,17 @@ class Predictor:
         if not valid:
             return
         with self.metrics.stage("features", model.endpoint, model.version):
-            rows = await self._read(model, valid)
+            found = await self.features.read(model, valid)
         with self.metrics.stage("assemble", model.endpoint, model.version):
-            work.assembled = assemble(model, valid, rows)
-        await self._infer(work, request_id, deadline)
+            work.assembled = found.assemble()
+        await self._infer(work, found, request_id, deadline)
         if logged:
             with self.metrics.stage("log", model.endpoint, model.version):
-                read = zip(valid, rows, work.assembled, strict=True)
-                known = ((instance, row) for instance, row, one in read if one.error is None)
-                served = ((*pair, told.score) for pair, told in zip(known, work.told, strict=True))
-                self.log.record(model, served, request_id=request_id)
+                self.log.record(model, _served(work, found), request_id=request_id)
 
-    async def _read(self, model: ServedModel, instances: Sequence[Instance]) -> FoundRows:
-        columns = {
-            name: [instance.entities[name] for instance in instances] for name in model.entity_names
-        }
-        try:
-            tables = await model.reader.read_columns(columns, now=self.clock.now())
-        except Unavailable as exc:
-            raise FeaturesUnavailable(
-                "The features cannot be read: the online store does not answer.",
-                remedy="Try again after a second; operators find the cause in /readyz and the log.",
-            ) from exc
-        return FoundRows(tables, len(instances))
-
-    async def _infer(self, work: Work, request_id: str, deadline: Deadline | None) -> None:
+    async def _infer(
+        self, work: Work, found: Found, request_id: str, deadline: Deadline | None
+    ) -> None:
         complete, model = work.complete, work.model
         if not complete:
             return
@@ -183,7 +170,7 @@ class Predictor:
                 model.endpoint,
                 model.version,
                 model.manifest,
-                to_tensors(model.manifest, complete),
+                found.tensors(complete),
                 request_id=request_id,
                 deadline=deadline,
             )
@@ -262,6 +249,14 @@ class Predictor:
             elif item.score is not None:
                 self.metrics.observe_score(endpoint, version, item.score)
             traffic.count_answer(endpoint, version, answer.use, _outcome(item))
+
+
+def _served(work: Work, found: Found) -> Iterator[tuple[Instance, FeatureRow, float | None]]:
+    """What the model got to see, and said; looked up when somebody asks."""
+    read = zip(work.valid, found.rows, work.assembled, strict=True)
+    known = ((instance, row) for instance, row, one in read if one.error is None)
+    for pair, told in zip(known, work.told, strict=True):
+        yield (*pair, told.score)
 
 
 def _outcome(item: Prediction) -> str:

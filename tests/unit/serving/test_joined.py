@@ -179,3 +179,16 @@ async def test_nothing_is_kept_of_a_version_that_nobody_asks_for(
     await ask(joined, 1.0)
     await turns()
     assert joined._lines == {}
+
+
+@pytest.mark.parametrize("begun", [0, 1, 5])
+async def test_at_the_end_nobody_is_left_waiting(
+    joined: JoinedInference, endpoint: Endpoint, begun: int
+) -> None:
+    first = ask(joined, 1.0)
+    await turns(begun)
+    second = ask(joined, 2.0)
+    await asyncio.sleep(0)
+    await joined.close()
+    _, left = await asyncio.wait([first, second], timeout=1)
+    assert not left
