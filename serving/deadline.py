@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple
 
 from serving.errors import DeadlineExceeded, InvalidRequest
 
@@ -17,8 +19,7 @@ _RESERVED = 0.05
 """The part of a timeout, of at most a tenth of a second, that is left for writing the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A moment of the monotonic clock at which the answer must have begun to leave."""
 
     at: float
@@ -47,6 +48,43 @@ class Deadline:
             remedy=f"Allow more time ({TIMEOUT}) or ask for less at once; a model may have a "
             "fallback.",
         )
+
+
+class TimeLimit:
+    """Around what a task may await for so many seconds: raises TimeoutError in its place then.
+
+    As `asyncio.timeout`, whose coroutines and states cost a request more than its parsing. Left
+    once, and without a way to move the moment.
+    """
+
+    __slots__ = ("_cancelling", "_expired", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._expired = False
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None, "only a task can be given a limit"
+        self._task, self._cancelling = task, task.cancelling()
+        self._timer = loop.call_later(self._seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        if not self._expired or self._task.uncancel() > self._cancelling:
+            return  # in time, or somebody else ends the task
+        if kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
 
 def deadline_of(text: str | None, *, since: float) -> Deadline | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +34,7 @@ def read_answer(manifest: Manifest, answer: npt.NDArray[Any]) -> npt.NDArray[np.
     return read_scores(manifest, answer) if is_single(manifest) else answer.astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What a model says of one row: one number, or one for each class."""
 
     score: float | None

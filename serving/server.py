@@ -8,6 +8,7 @@ import gc
 import resource
 import signal
 import socket
+import sys
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,9 @@ so that no request meets a connection that is being closed."""
 _FILES = 65_536
 _GARBAGE = (20_000, 20, 50)
 """New objects after which the young ones are looked through, and how often older ones are."""
+_SWITCH_SECONDS = 0.0005
+"""How long a thread waits for Python while another has it. Python's own 5 ms are longer than most
+requests take: the event loop would lose them whenever a thread reads a document or ends a run."""
 PARTING_SECONDS = 0.25
 """How long answers say that their connection ends before those that are silent are closed: a
 caller that goes on asking learns of the end by an answer, not by a lost request."""
@@ -120,6 +124,7 @@ def run(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way may take `drain_seconds` more."""
     _allow_files()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     config = configure(app, drain_seconds=drain_seconds, tls=tls, limits=limits)
     # uvicorn raises the signal once more when it is done: a drained server ends well, with 0.
     for number in (signal.SIGTERM, signal.SIGINT):

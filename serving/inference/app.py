@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -46,10 +45,6 @@ from serving.plain import document
 from serving.schema import METRICS, Answers
 from serving.spans import Tracing
 from serving.watching import repeating
-
-_SWITCH_SECONDS = 0.0005
-"""How long a thread that ran a model waits for Python while the event loop is busy: Python's own
-5 ms are longer than the run."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,6 @@ def _lifespan(dependencies: InferenceDependencies, plane: DataPlane) -> Any:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        sys.setswitchinterval(_SWITCH_SECONDS)
         async with AsyncExitStack() as stack:
             stack.callback(plane.scorer.close)
             await stack.enter_async_context(

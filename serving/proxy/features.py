@@ -24,7 +24,7 @@ from serving.tensors import BY_MANIFEST, Tensors
 FloatMatrix = npt.NDArray[np.float32]
 
 
-@dataclass
+@dataclass(slots=True)
 class Assembled:
     """What was found for one instance."""
 

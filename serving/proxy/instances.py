@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops.errors import Refused
 from mlops.plan import FeaturePlan, PlannedField
@@ -18,8 +17,7 @@ MAX_NUMBER = 3.4028234e38
 """What float32, the model's type, can hold."""
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(NamedTuple):
     """The ids and request values of one instance, in the types of the plan."""
 
     where: str

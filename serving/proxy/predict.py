@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops.clock import Clock
 from mlops.errors import MlopsError, Unavailable
 from mlops.stores.online import FeatureRow, FeatureStatus, FeatureValue
-from serving.deadline import Deadline
+from serving.deadline import Deadline, TimeLimit
 from serving.errors import InferenceUnavailable
 from serving.proxy.admission import Admission
 from serving.proxy.catalog import Catalog
@@ -29,8 +28,7 @@ from serving.proxy.work import Prediction, Work
 from serving.scores import tell_rows
 
 
-@dataclass(frozen=True)
-class Predictions:
+class Predictions(NamedTuple):
     """The answers to one request, all of one version."""
 
     endpoint: str
@@ -119,7 +117,7 @@ class Predictor:
         allowed = timeout_ms or work.choice.answering.timeout_ms or self.bounds.timeout_ms
         deadline = Deadline.after(allowed, since=since)
         try:
-            async with asyncio.timeout(deadline.remaining()):
+            with TimeLimit(deadline.remaining()):
                 work = await self._scored(work, request_id, deadline)
         except TimeoutError as exc:
             return self._instead(work, deadline.exceeded(), exc, since)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops.errors import MlopsError
 from mlops.stores.online import FeatureValue
@@ -16,8 +16,7 @@ from serving.proxy.served import ServedModel
 from serving.scores import Told
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What one instance got: a score of the model, the model's fallback, or its own error."""
 
     features: Mapping[str, FeatureValue]
@@ -30,7 +29,7 @@ class Prediction:
     """What a model says that tells several classes apart, in place of a score."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Work:
     """The instances of one request, and how far each has come."""
 
