@@ -7,6 +7,7 @@ MlopsError
 │              └─ RequestTooSlow     a request that does not come to its end
 ├── Refused ───── Unauthenticated    no key, or one that nobody knows
 │              ├─ NotAllowed         a key that does not allow this
+│              ├─ NotOffered         what nobody may do in this way
 │              └─ FeaturesMissing    an input that the manifest does not let go missing
 ├── NotFound ──┬─ UnknownModel       nothing is served under this name
 │              ├─ UnknownFeatureService  no feature service of this name is applied
@@ -157,6 +158,12 @@ class FeaturesMissing(RequestError, Refused):
     """Features without a value that the model's manifest refuses to go without."""
 
     code = "features_missing"
+
+
+class NotOffered(RequestError, Refused):
+    """Nobody may do this in this way; the remedy names the way."""
+
+    code = "not_offered"
 
 
 class ComputationFailed(RequestError, JobFailed):

@@ -16,7 +16,7 @@ from serving.tls import Tls
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 _ID_KEY = REQUEST_ID.lower()
-_OURS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN})
+OURS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN})
 """What is our failure and not the caller's."""
 
 
@@ -72,7 +72,7 @@ class GrpcEdge(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no
             answered = Answered("gRPC", details.method.lstrip("/"), code.name, seconds, *version)
             record(answered, facts, self._observe)
             if trace is not None:
-                describe(trace, answered, facts, failed=code in _OURS)
+                describe(trace, answered, facts, failed=code in OURS)
         return answer
 
 

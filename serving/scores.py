@@ -44,8 +44,9 @@ class Told(NamedTuple):
 
     @property
     def is_number(self) -> bool:
-        numbers = (self.score,) if self.scores is None else self.scores.values()
-        return not any(number is None or math.isnan(number) for number in numbers)
+        if self.scores is None:
+            return self.score is not None and not math.isnan(self.score)
+        return not any(map(math.isnan, self.scores.values()))
 
 
 def tell_rows(manifest: Manifest, read: npt.NDArray[np.float64]) -> list[Told]:

@@ -2,6 +2,7 @@
 
 prometheus_client takes a lock for every number that it counts, which an event loop never needs; a
 histogram's latency costs it more than parsing the request. Names, labels and buckets are the same.
+Series may be let go of, and read, by another thread than the one that counts.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ class Tallies(Collector):
         return self._found.setdefault(labels, Tally())
 
     def remove(self, *labels: str) -> None:
-        del self._found[labels]
+        self._found.pop(labels, None)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         family = CounterMetricFamily(self._name, self._says, labels=self._labels)
-        for labels, tally in self._found.items():
+        for labels, tally in list(self._found.items()):
             family.add_metric(labels, tally.number)
         yield family
 
@@ -92,11 +93,11 @@ class Spreads(Collector):
         return self._found.setdefault(labels, Spread(self._bounds))
 
     def remove(self, *labels: str) -> None:
-        del self._found[labels]
+        self._found.pop(labels, None)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         family = HistogramMetricFamily(self._name, self._says, labels=self._labels)
-        for labels, spread in self._found.items():
+        for labels, spread in list(self._found.items()):
             counts = list(zip(self._shown, accumulate(spread.counts), strict=True))
             family.add_metric(labels, counts, spread.total)
         yield family

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from serving.edge import Answered
 from serving.gauges import VersionGauges
 from serving.series import Series, VersionSeries
+from serving.tallies import Spread, Spreads, Tallies, Tally
 
 _SECONDS = (
     *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
@@ -20,7 +21,9 @@ _ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
 class InferenceMetrics:
-    """Counters of one process, in a registry of their own."""
+    """Counters of one process, in a registry of their own; for its event loop alone, but those of
+    loading, which the one thread that loads counts.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -55,7 +58,7 @@ class InferenceMetrics:
     def _count_runs(self) -> None:
         def versioned(
             name: str, says: str, buckets: tuple[float, ...] = _SECONDS
-        ) -> Series[Histogram]:
+        ) -> Series[Spread]:
             return self._histogram(name, says, "model", "version", buckets=buckets)
 
         self._model_seconds = versioned(
@@ -80,16 +83,14 @@ class InferenceMetrics:
             *(self._rows, self._batch_rows, self._batches, self._failures),
         )
 
-    def _counter(self, name: str, says: str, *labels: str) -> Series[Counter]:
-        return Series(Counter(f"mlops_inference_{name}", says, labels, registry=self.registry))
+    def _counter(self, name: str, says: str, *labels: str) -> Series[Tally]:
+        return Series(Tallies(f"mlops_inference_{name}", says, labels, registry=self.registry))
 
     def _histogram(
         self, name: str, says: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
-    ) -> Series[Histogram]:
-        made = Histogram(
-            f"mlops_inference_{name}", says, labels, buckets=buckets, registry=self.registry
-        )
-        return Series(made)
+    ) -> Series[Spread]:
+        full = f"mlops_inference_{name}"
+        return Series(Spreads(full, says, labels, buckets=buckets, registry=self.registry))
 
     def _gauge(self, name: str, says: str) -> Gauge:
         return Gauge(f"mlops_inference_{name}", says, registry=self.registry)

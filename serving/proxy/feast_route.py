@@ -1,16 +1,23 @@
-"""POST /get-online-features as plain ASGI: what Feast's own clients ask of its feature server."""
+"""What Feast's own clients ask of its feature server, as plain ASGI.
+
+POST /get-online-features is answered. POST /write-to-online-store, which its remote online store
+calls to write, is refused by name: here rows are written by those who may push to their source.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.answers import error_body
-from serving.errors import InvalidRequest, MethodNotAllowed
-from serving.plain import Body, PlainRoute, answer, read_body
+from serving.deadline import TIMEOUT_KEY, deadline_of
+from serving.errors import InvalidRequest, MethodNotAllowed, NotOffered
+from serving.plain import Body, PlainRoute, answer, header, read_body
 from serving.proxy.bodies import parse_object
 from serving.proxy.callers import Caller
 from serving.proxy.doorkeeper import presented
@@ -22,7 +29,8 @@ from serving.proxy.keys import PREFIX
 from serving.proxy.read_route import FeatureReads
 
 FEAST = "/get-online-features"
-_ROUTE = PlainRoute(FEAST)
+FEAST_WRITE = "/write-to-online-store"
+_Work = Callable[[Scope, Receive], Awaitable[Body]]
 _REMEDY = "Send what Feast's client sends: entities, and feature_service or features."
 
 
@@ -43,26 +51,44 @@ class FeastRoute:
     def __init__(self, app: ASGIApp, reads: FeatureReads) -> None:
         self.app = app
         self._reads = reads
+        self._routes: Mapping[str, tuple[PlainRoute, _Work]] = {
+            FEAST: (PlainRoute(FEAST), self._read),
+            FEAST_WRITE: (PlainRoute(FEAST_WRITE), self._write),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == FEAST:
-            scope["route"] = _ROUTE
-            await answer(self._read(scope, receive), send, shape=error_body)
+        if scope["type"] == "http" and (found := self._routes.get(scope["path"])):
+            scope["route"], work = found
+            await answer(work(scope, receive), send, shape=error_body)
         else:
             await self.app(scope, receive, send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> Body:
+    async def _caller(self, scope: Scope) -> Caller:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        reads = self._reads
-        caller = await reads.doorkeeper.admit(*presented_by_feast(scope))
+        caller = await self._reads.doorkeeper.admit(*presented_by_feast(scope))
         scope["state"]["log"]["caller"] = caller.name
+        return caller
+
+    async def _write(self, scope: Scope, _: Receive) -> Body:
+        """Refused whatever is sent, so that it need not be read."""
+        await self._caller(scope)
+        raise NotOffered(
+            "Feast's remote online store cannot write through the proxy.",
+            remedy="Push the rows to the view's push source, POST /v1/push/{push_source}; or load "
+            "the view from its table: 'mlops features upsync VIEW'.",
+        )
+
+    async def _read(self, scope: Scope, receive: Receive) -> Body:
+        reads, since = self._reads, time.monotonic()
+        caller = await self._caller(scope)
+        deadline = deadline_of(header(scope, TIMEOUT_KEY), since=since)
         asked = parse_request(await read_body(receive))
         service = self._service(asked, caller)
         caller.require_pii(service.personal | service.plan.personal)
         columns = check_columns(asked.entities, most=reads.max_rows)
         ids, given = split_columns(service, columns)
-        found = await reads.read_service(caller, service, ids)
+        found = await reads.read_service(caller, service, ids, deadline)
         for error in found.rows.errors.values():
             raise error
         scope["state"]["log"].update(service=asked.feature_service, rows=found.rows.count)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
@@ -28,6 +27,8 @@ class FeatureCounts(Collector):
 
     def __init__(self, name: str, says: str) -> None:
         self._name, self._says = name, says
+        self._plain: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        """Instances of which every feature was PRESENT."""
         self._patterns: Counter[Pattern] = Counter()
         self._totals: Counter[tuple[str, str, str]] = Counter()
 
@@ -36,7 +37,8 @@ class FeatureCounts(Collector):
     ) -> None:
         """One instance; a feature whose default was used counts as DEFAULTED."""
         if isinstance(features, PlainFeatures):
-            self._patterns[model, features.names, _present(len(features)), defaulted] += 1
+            # Hashing a status for each of them would cost more than all else here.
+            self._plain[model, features.names] += 1
             return
         statuses = tuple([value.status for value in features.values()])
         self._patterns[model, tuple(features), statuses, defaulted] += 1
@@ -51,13 +53,12 @@ class FeatureCounts(Collector):
         yield family
 
     def _take_apart(self) -> None:
+        plain, self._plain = self._plain, Counter()
+        for (model, names), number in plain.items():
+            for name in names:
+                self._totals[model, name, FeatureStatus.PRESENT.value] += number
         patterns, self._patterns = self._patterns, Counter()
         for (model, names, statuses, defaulted), number in patterns.items():
             for name, status in zip(names, statuses, strict=True):
                 shown = DEFAULTED if name in defaulted else status.value
                 self._totals[model, name, shown] += number
-
-
-@lru_cache(maxsize=64)
-def _present(count: int) -> tuple[FeatureStatus, ...]:
-    return (FeatureStatus.PRESENT,) * count

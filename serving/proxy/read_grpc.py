@@ -14,8 +14,8 @@ import grpc
 
 from mlops.errors import MlopsError
 from serving.answers import log_error
-from serving.edge import Answered, accept_request_id, record
-from serving.grpc_edge import GrpcEdge
+from serving.edge import Answered, accept_request_id, describe, record
+from serving.grpc_edge import OURS, GrpcEdge
 from serving.grpc_server import code_of, refuse, serving_grpc
 from serving.logs import request_facts, request_id
 from serving.proxy.entity_columns import ReadRequest, check_columns, check_features
@@ -29,7 +29,7 @@ from serving.proxy.feature_messages import (
 )
 from serving.proxy.read_route import FeatureReads
 from serving.proxy.settings import PREFIX, ProxySettings
-from serving.spans import Tracing
+from serving.spans import RequestTrace, Tracing
 
 log = logging.getLogger("serving.feature_reads")
 
@@ -42,6 +42,7 @@ class FeatureReader:
 
     reads: FeatureReads
     observe: Observe
+    tracing: Tracing | None = None
 
     async def read(self, request: Any, context: Any) -> Any:
         """One request, one answer; an error is the call's."""
@@ -58,21 +59,36 @@ class FeatureReader:
             await context.abort(grpc.StatusCode.INTERNAL, "The request failed on our side.")
 
     async def read_stream(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        """An answer for each request in its order; each is admitted and logged for itself."""
+        """An answer for each request in its order; each is admitted, logged and traced for itself,
+        all as part of the trace that the call names.
+        """
         metadata = dict(context.invocation_metadata() or ())
         async for request in requests:
             request_id.set(accept_request_id(None))
             request_facts.set({})
-            started, code = time.perf_counter(), grpc.StatusCode.OK
-            try:
-                answer = await self._answer(request, metadata)
-            except MlopsError as error:
-                log_error(error)
-                code, answer = code_of(error), self._empty(request, error=write_error(error))
-            seconds = time.perf_counter() - started
-            answered = Answered("gRPC", f"{SERVICE}/ReadStream", code.name, seconds)
-            record(answered, request_facts.get() or {}, self.observe)
+            if self.tracing is None:
+                answer = await self._answer_one(request, metadata, None)
+            else:
+                with self.tracing.request(metadata) as trace:
+                    answer = await self._answer_one(request, metadata, trace)
             yield answer
+
+    async def _answer_one(
+        self, request: Any, metadata: dict[str, Any], trace: RequestTrace | None
+    ) -> Any:
+        """One of a stream; an error is its answer."""
+        started, code = time.perf_counter(), grpc.StatusCode.OK
+        try:
+            answer = await self._answer(request, metadata)
+        except MlopsError as error:
+            log_error(error)
+            code, answer = code_of(error), self._empty(request, error=write_error(error))
+        seconds, facts = time.perf_counter() - started, request_facts.get() or {}
+        answered = Answered("gRPC", f"{SERVICE}/ReadStream", code.name, seconds)
+        record(answered, facts, self.observe)
+        if trace is not None:
+            describe(trace, answered, facts, failed=code in OURS)
+        return answer
 
     async def _answer(self, request: Any, metadata: dict[str, Any]) -> Any:
         reads, name = self.reads, request.feature_service
@@ -103,7 +119,7 @@ def grpc_reads(
     reads: FeatureReads, observe: Observe, settings: ProxySettings, tracing: Tracing | None
 ) -> AbstractAsyncContextManager[None]:
     """Serve on the settings' port while the context lasts. Raises Conflict where it is taken."""
-    reader = FeatureReader(reads, observe)
+    reader = FeatureReader(reads, observe, tracing)
     coded = {
         "request_deserializer": MESSAGES["ReadRequest"].FromString,
         "response_serializer": MESSAGES["ReadResponse"].SerializeToString,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from mlops.clock import Clock
 from mlops.errors import Unavailable
 from mlops.stores.online import ViewTable
 from serving.answers import error_body
-from serving.deadline import TIMEOUT_KEY, Deadline, deadline_of
+from serving.deadline import TIMEOUT_KEY, Deadline, TimeLimit, deadline_of
 from serving.errors import FeaturesUnavailable, InvalidRequest, MethodNotAllowed
 from serving.logs import request_id
 from serving.plain import Body, PlainRoute, answer, header, read_body
@@ -71,18 +70,27 @@ class FeatureReads:
         if asked.features is not None:
             service = self.services.choose((name,), asked.features)
         caller.require_pii(service.personal)
+        return await self.read_service(caller, service, asked.columns, deadline)
+
+    async def read_service(
+        self,
+        caller: Caller,
+        service: ReadableService,
+        columns: Mapping[str, list[Any]],
+        deadline: Deadline | None,
+    ) -> Found:
+        """The same of a service that was found and allowed."""
         if deadline is None:
-            return await self.read_service(caller, service, asked.columns)
+            return await self._read(caller, service, columns)
         try:
-            async with asyncio.timeout(deadline.remaining()):
-                return await self.read_service(caller, service, asked.columns)
+            with TimeLimit(deadline.remaining()):
+                return await self._read(caller, service, columns)
         except TimeoutError as exc:
             raise deadline.exceeded() from exc
 
-    async def read_service(
+    async def _read(
         self, caller: Caller, service: ReadableService, columns: Mapping[str, list[Any]]
     ) -> Found:
-        """The same of a service that was found and allowed."""
         rows, now = service.entities.check(columns), self.clock.now()
         try:
             with stage("features"):

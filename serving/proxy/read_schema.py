@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from serving.deadline import TIMEOUT, TIMEOUT_SCHEMA
-from serving.proxy.feast_route import FEAST
+from serving.proxy.feast_route import FEAST, FEAST_WRITE
 from serving.proxy.read_route import READ
 from serving.schema import RETRY_AFTER
 
@@ -132,6 +132,9 @@ def _error(status: str, text: str) -> dict[str, Any]:
     return found | ({"headers": RETRY_AFTER} if status in ("429", "503") else {})
 
 
+_SECURITY: list[dict[str, list[str]]] = [{"APIKeyHeader": []}, {"HTTPBearer": []}]
+
+
 def _operation(
     name: str,
     summary: str,
@@ -144,7 +147,7 @@ def _operation(
             "tags": ["features"],
             "summary": summary,
             "operationId": name,
-            "security": [{"APIKeyHeader": []}, {"HTTPBearer": []}],
+            "security": _SECURITY,
             "parameters": parameters,
             "requestBody": {
                 "required": True,
@@ -184,6 +187,20 @@ READ_PATHS = {
         "Feast's feature server, for its clients",
         _FEAST_BODY,
         _FEAST_ANSWER,
-        [],
+        [{"name": TIMEOUT, "in": "header", "schema": TIMEOUT_SCHEMA}],
     ),
+    FEAST_WRITE: {
+        "post": {
+            "tags": ["features"],
+            "summary": "Refused: what Feast's remote online store calls to write",
+            "operationId": "write_to_online_store",
+            "security": _SECURITY,
+            "responses": {
+                "401": _error("401", _ERRORS["401"]),
+                "403": _error("403", "Always, to callers that are known; it names the way."),
+                "413": _error("413", _ERRORS["413"]),
+                "429": _error("429", _ERRORS["429"]),
+            },
+        }
+    },
 }

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -70,6 +72,16 @@ def read_works(paths: tuple[Path, ...]) -> dict[str, float]:
     }
 
 
+def measured_on(paths: tuple[Path, ...]) -> str:
+    """When the last of the files was written, and what machine this is, as Linux tells it."""
+    written = datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC)
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    model = next(models, "no name")
+    return f"{written:%Y-%m-%d}, {os.cpu_count()} processors ({model}), {memory:.0f} GB of memory"
+
+
 @click.command()
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -81,6 +93,7 @@ def read_works(paths: tuple[Path, ...]) -> dict[str, float]:
 def main(files: tuple[Path, ...], reads: float, peak: float, entities: float, cores: int) -> None:
     """Say how many cores and how much Redis a day takes."""
     found = sum_up(Demand(reads, peak, entities), Machine(read_works(files), cores))
+    click.echo(f"measured: {measured_on(files)}")
     for what, number in found.items():
         click.echo(f"{what}: {number:,g}")
 

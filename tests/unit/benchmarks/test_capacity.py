@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -25,7 +27,12 @@ def test_redis_has_room_for_what_it_loses_and_copies() -> None:
 
 def test_the_command_sums_up_what_benchmarks_wrote(tmp_path: Path) -> None:
     measured = [{"work": "features-10", "ours": 1000.0, "peer": 10.0}]
-    (tmp_path / "features.json").write_text(json.dumps(measured))
-    done = CliRunner().invoke(main, [str(tmp_path / "features.json"), "--reads", "86400"])
+    path = tmp_path / "features.json"
+    path.write_text(json.dumps(measured))
+    written = datetime(2025, 5, 1, 12, tzinfo=UTC).timestamp()
+    os.utime(path, (written, written))
+    done = CliRunner().invoke(main, [str(path), "--reads", "86400"])
     assert done.exit_code == 0, done.output
-    assert done.output == "reads a second at the peak: 4\ncores for reads of 10: 2\n"
+    first, *rest = done.output.splitlines()
+    assert rest == ["reads a second at the peak: 4", "cores for reads of 10: 2"]
+    assert first.startswith("measured: 2025-05-01, ")

@@ -58,8 +58,5 @@ async def test_of_two_limits_the_one_that_is_over_speaks() -> None:
 
 
 async def test_the_outer_limit_ends_what_is_within_the_inner_one() -> None:
-    reached = []
     with pytest.raises(TimeoutError), TimeLimit(0.0):
         await for_ever(60)
-        reached.append(True)
-    assert not reached

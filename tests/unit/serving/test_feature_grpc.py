@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanContext
 
 from mlops.clock import FixedClock
 from mlops.errors import Unavailable
@@ -23,6 +28,8 @@ from serving.proxy.read_grpc import grpc_reads
 from serving.proxy.read_log import ReadLog
 from serving.proxy.read_route import FeatureReads
 from serving.proxy.settings import ProxySettings
+from serving.spans import Tracing
+from serving.tracing import OtelTracing
 from tests.inference_server import free_port
 from tests.serving_examples import NOW
 from tests.serving_processes import Services
@@ -50,18 +57,24 @@ class Client:
         return [answer async for answer in call]
 
 
-@pytest.fixture
-async def client(services: Services) -> AsyncIterator[Client]:
+@asynccontextmanager
+async def connected(services: Services, tracing: Tracing | None = None) -> AsyncIterator[Client]:
     downsync = services.downsync
     log = ReadLog(downsync.flows.current, downsync.log)
     reads = FeatureReads(services.feature_services, services.doorkeeper, FixedClock(NOW), 1000, log)
     settings = ProxySettings(grpc_port=free_port())
     observe = ProxyMetrics().observe_request
     async with (
-        grpc_reads(reads, observe, settings, None),
+        grpc_reads(reads, observe, settings, tracing),
         grpc.aio.insecure_channel(f"127.0.0.1:{settings.grpc_port}") as channel,
     ):
         yield Client(channel, services.proxy.headers["X-Api-Key"])
+
+
+@pytest.fixture
+async def client(services: Services) -> AsyncIterator[Client]:
+    async with connected(services) as made:
+        yield made
 
 
 def asked(*customers: str, terminal: str = "t1", **changes: Any) -> Any:
@@ -193,3 +206,28 @@ def test_the_proto_file_says_what_the_messages_are() -> None:
     assert found == TABLE
     statuses = dict(re.findall(r"(\w+) = (\d);", text[text.index("enum Status") :]))
     assert {str(status): str(number) for status, number in STATUSES.items()} == statuses
+
+
+async def test_each_read_of_a_stream_is_traced_within_the_trace_of_its_call(
+    services: Services,
+) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = OtelTracing(
+        SimpleSpanProcessor(exporter), service="proxy", environment="local", ratio=1.0
+    )
+    async with connected(services, tracing) as client:
+        client.metadata.append(("traceparent", f"00-{'4b' * 16}-{'00f0' * 4}-01"))
+        await client.stream(asked("c1"), asked("c1", feature_service="nothing"))
+    spans = exporter.get_finished_spans()
+    reads = [span for span in spans if span.name == f"gRPC {SERVICE}/ReadStream"]
+    codes = [dict(span.attributes or {})["http.response.status_code"] for span in reads]
+    assert codes == ["OK", "NOT_FOUND"]
+    assert {f"{context_of(span).trace_id:x}" for span in spans} == {"4b" * 16}
+    (features,) = (span for span in spans if span.name == "features")
+    assert features.parent == context_of(reads[0])
+
+
+def context_of(span: ReadableSpan) -> SpanContext:
+    found = span.get_span_context()
+    assert found is not None
+    return found

@@ -237,6 +237,26 @@ async def test_what_is_not_read_in_the_time_that_the_caller_has_is_a_504(
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
 
 
+async def test_feasts_clients_have_their_time_kept_too(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.store, "ping", asyncio.Event().wait)
+    body = {"entities": {"customer_id": ["c1"]}, "features": ["spend:payments"]}
+    limit = {"X-Request-Timeout-Ms": "20"}
+    answer = await services.proxy.post("/get-online-features", json=body, headers=limit)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+
+
+async def test_what_feasts_remote_store_would_write_is_refused_with_the_way_to_do_it(
+    services: Services,
+) -> None:
+    body = {"feature_view_name": "spend", "df": {}, "allow_registry_cache": False}
+    answer = await services.proxy.post("/write-to-online-store", json=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (403, "not_offered")
+    assert "/v1/push/" in error["remedy"]
+
+
 async def test_a_service_is_read_as_soon_as_its_plan_is_followed(services: Services) -> None:
     plan = services.plan.model_copy(
         update={"service": "risk_v2", "views": services.plan.views[1:], "transformations": ()}

@@ -178,19 +178,13 @@ async def test_an_answer_that_comes_too_late_answers_nobody() -> None:
 
 
 async def test_waiting_for_a_connection_counts_as_waiting() -> None:
-    def behave(made: Server) -> Behaviour:
-        async def never(_: int, reader: Any, __: Any) -> None:
-            await made.request(reader)
-            await asyncio.sleep(1)
-
-        return never
-
-    async with server(behave) as made:
+    async with server(lambda made: answering(made, OK)) as made:
         client = pool(made, connections=1, timeout_seconds=0.05)
-        asked = [client.request("GET", "/") for _ in range(2)]
-        found = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(one) for one in found] == [Unavailable, Unavailable]
-    assert made.opened == 1
+        async with client._free:  # somebody has the one connection
+            with pytest.raises(Unavailable):
+                await client.request("GET", "/")
+        assert made.opened == 0
+        await client.close()
 
 
 async def test_a_caller_that_leaves_takes_its_connection_along() -> None:
