@@ -472,7 +472,14 @@ def _hosting(names: Names) -> tuple[Grant, ...]:
     """Loads the one model that SageMaker unpacked for it, and writes its log."""
     return (
         read_objects("ReadModels", names.artifact_bucket, "models/"),
+        list_bucket("ListModels", names.artifact_bucket),
         *pull_images(names),
+        # SageMaker watches the alarms of a deployment with the rights of this role.
+        Grant(
+            "WatchAlarms",
+            ("cloudwatch:DescribeAlarms",),
+            (arn(names, "cloudwatch", f"alarm:{names.prefix}-*"),),
+        ),
         Grant(
             "WriteLogs",
             (

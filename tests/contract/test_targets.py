@@ -34,6 +34,7 @@ from mlops.strategy import ALL_AT_ONCE, Bounds, Strategy
 from pipelines.training.archive import archive
 from tests.approvals import APPROVER, model_version, register_package
 from tests.local_aws import TRUST
+from tests.recorded_calls import read_calls, uncovered
 from tests.serving_examples import build_manifest, build_plan, onnx_model, publish, write_repo
 
 if TYPE_CHECKING:
@@ -108,16 +109,18 @@ class SageMaker:
     names: Names
     documents: S3Documents
     target: Target
+    models: S3Documents
+    """The same bucket, for who registers."""
     folder: Path
 
     def publish(self, version: int) -> DeployedVersion:
         graph = onnx_model(seed=version)
         manifest = build_manifest(build_plan(write_repo(self.folder)), graph)
         bucket = self.documents.bucket
-        made = publish(self.documents, manifest, graph, version=version, bucket=bucket)
+        made = publish(self.models, manifest, graph, version=version, bucket=bucket)
         prefix = made.model_prefix.removeprefix(f"s3://{bucket}/")
-        files = {MODEL: graph, MANIFEST: self.documents.get(prefix + MANIFEST).body}
-        self.documents.put(prefix + "model.tar.gz", archive(files))
+        files = {MODEL: graph, MANIFEST: self.models.get(prefix + MANIFEST).body}
+        self.models.put(prefix + "model.tar.gz", archive(files))
         registered = model_version(version, model_prefix=made.model_prefix)
         client = self.local.client("sagemaker")
         arn = register_package(client, self.names, registered)
@@ -146,23 +149,25 @@ def sagemaker(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> 
     names = replace(local_aws.names, project="targets")
     patch = pytest.MonkeyPatch()
     patch.setenv("AWS_ENDPOINT_URL", local_aws.endpoint)
-    aws = Aws(local_aws.session())
-    for service in ("s3", "sagemaker", "cloudwatch"):
-        aws.client(service)
-    patch.undo()
-    local_aws.client("s3").create_bucket(
+    trust = TRUST.replace("states.amazonaws.com", "sagemaker.amazonaws.com")
+    for role in (Role.HOSTING, Role.MODEL_DEPLOYER):
+        local_aws.client("iam").create_role(
+            RoleName=names.role_name(role), AssumeRolePolicyDocument=trust
+        )
+    own = Aws(local_aws.session())
+    own.client("s3").create_bucket(
         Bucket=names.artifact_bucket,
         CreateBucketConfiguration={"LocationConstraint": names.region},
     )
-    trust = TRUST.replace("states.amazonaws.com", "sagemaker.amazonaws.com")
-    local_aws.client("iam").create_role(
-        RoleName=names.role_name(Role.HOSTING), AssumeRolePolicyDocument=trust
-    )
+    aws = own.assume(names.role_arn(Role.MODEL_DEPLOYER), session_name="lambda")
+    for service in ("s3", "sagemaker", "cloudwatch"):
+        aws.client(service)
+    patch.undo()
     environment = {"MLOPS_ENV": "local", "MLOPS_ACCOUNT": names.account}
     fleet = Fleet("ml.c6i.large", 2, environment | {"MLOPS_REGION": names.region})
-    documents = S3Documents(aws, names.artifact_bucket)
-    target = SageMakerTarget(aws, names, fleet)
-    return SageMaker(local_aws, names, documents, target, tmp_path_factory.mktemp("repo"))
+    documents, target = S3Documents(aws, names.artifact_bucket), SageMakerTarget(aws, names, fleet)
+    models, repo = S3Documents(own, names.artifact_bucket), tmp_path_factory.mktemp("repo")
+    return SageMaker(local_aws, names, documents, target, models, repo)
 
 
 @dataclass
@@ -284,3 +289,11 @@ def test_looking_again_changes_nothing_and_the_record_holds(trials: Trials) -> N
     assert trials.deployment == before
     assert trials.world.serving() == 1
     assert read_history(trials.world.documents, "fraud").holds
+
+
+def test_every_call_was_one_that_its_role_may_make(trials: Trials) -> None:
+    if isinstance(trials.world, SageMaker):
+        names, calls = trials.world.names, list(read_calls(trials.world.local.state.root))
+        deployer = {call for role, call in calls if role == names.role_name(Role.MODEL_DEPLOYER)}
+        assert {"sagemaker:UpdateEndpoint", "cloudwatch:SetAlarmState"} <= deployer
+        assert uncovered(calls, names) == {}

@@ -38,7 +38,7 @@ class Fleet:
     def __init__(
         self, folder: Path, clients: Clients, *, container: Mapping[str, Any], role: str
     ) -> None:
-        self._clients, self._container, self._role = clients, container, role
+        self._clients, self._container, self.role = clients, container, role
         folder.mkdir(parents=True, exist_ok=True)
         self._base = Path(tempfile.mkdtemp(dir=folder))
         self._process: process.Process | None = None
@@ -51,7 +51,7 @@ class Fleet:
         except (StorageError, tarfile.TarError) as exc:
             raise FleetFailed(f"Failed to download model data: {exc}") from exc
         self.port = free_port()
-        role = self._clients.assume(self._role)
+        role = self._clients.assume(self.role)
         platform = platform_environment(self._clients.endpoint, self._clients.region, role)
         given = self._container.get("Environment") or {}
         own = {name: relocate(value, self._base) for name, value in given.items()}
@@ -73,7 +73,7 @@ class Fleet:
 
     def _unpack(self) -> None:
         url = self._container["ModelDataUrl"]
-        role = self._clients.assume(self._role)
+        role = self._clients.assume(self.role)
         Storage(self._clients.client("s3", role)).download(url, self._base / "data")
         (archive,) = (self._base / "data").iterdir()
         with tarfile.open(archive) as tar:

@@ -253,7 +253,7 @@ class _Endpoint:
     def _shift(self, config: str, green: Fleet, deployment: Mapping[str, Any]) -> None:
         try:
             green.start(self._closing)
-            self._bake(deployment)
+            self._bake(deployment, green)
         except FleetFailed as exc:
             green.stop()
             self._settle(FailureReason=str(exc))
@@ -263,20 +263,21 @@ class _Endpoint:
         if blue:
             blue.stop()
 
-    def _bake(self, deployment: Mapping[str, Any]) -> None:
+    def _bake(self, deployment: Mapping[str, Any], green: Fleet) -> None:
         """Wait after each shift of traffic. Raises FleetFailed when an alarm goes off."""
         names = _alarms(deployment)
+        alarms = self._clients.client("cloudwatch", self._clients.assume(green.role))
         for seconds in _intervals(deployment):
             until = time.monotonic() + seconds
-            self._watch(names)
+            self._watch(names, alarms)
             while time.monotonic() < until and not self._closing.is_set():
                 time.sleep(_POLL)
-                self._watch(names)
+                self._watch(names, alarms)
 
-    def _watch(self, names: list[str]) -> None:
+    def _watch(self, names: list[str], alarms: Any) -> None:
         if not names:
             return
-        found = self._clients.client("cloudwatch").describe_alarms(AlarmNames=names)
+        found = alarms.describe_alarms(AlarmNames=names)
         for alarm in found["MetricAlarms"]:
             if alarm["StateValue"] == "ALARM":
                 self._note(EndpointStatus="RollingBack")
