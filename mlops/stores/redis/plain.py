@@ -241,7 +241,7 @@ def _in_order(tables: Sequence[ValueTable]) -> Callable[[list[Any]], Any]:
     """What makes the columns, in the order in which they are wanted, of what the tables read."""
     places = [place for table in tables for place in table.places]
     wanted = sorted(range(len(places)), key=places.__getitem__)
-    if len(tables) == 1 and places == wanted:
+    if len(tables) == 1 and places == sorted(places):
         return operator.itemgetter(0)
     pick = _picked(wanted)
     return lambda found: list(pick(list(itertools.chain.from_iterable(found))))

@@ -67,6 +67,17 @@ def test_plain_rows_are_read_as_the_careful_way_reads_them(
 
 
 @pytest.mark.parametrize("count", COUNTS)
+def test_numbers_of_both_floating_types_come_in_the_order_in_which_they_are_wanted(
+    count: int,
+) -> None:
+    schema = build_schema("v", fields(a="Float64", b="Float32", c="Float64"))
+    rows = pack(schema, [[1.0] * count, [2.0] * count, [3.0] * count])
+    found = decoder(schema, a="Float64", b="Float32", c="Float64").decode_plain(rows, NOW)
+    assert found is not None
+    assert listed(found)[3] == [[1.0] * count, [2.0] * count, [3.0] * count]
+
+
+@pytest.mark.parametrize("count", COUNTS)
 def test_usual_rows_are_plain(count: int) -> None:
     found = decoder().decode_plain(good(count), NOW)
     assert found is not None
