@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from feast.infra.online_stores.online_store import OnlineStore
@@ -57,6 +57,29 @@ class RedisOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]  # unt
     connections: int = 32
     overwrite: bool = False
     """Write rows over newer ones, too."""
+
+
+class _Call(NamedTuple):
+    """What Feast hands over, in its order, for a call of `get_online_features`."""
+
+    grouped_refs: Any
+    join_key_values: Any
+    join_key_by_entity: Any
+    response: Any
+    full_names: bool
+    with_versions: bool
+
+    def plan(self, reads: FeastReads) -> FeastRead:
+        return reads.plan(self.grouped_refs, self.join_key_values, self.join_key_by_entity)
+
+    def answer(self, read: FeastRead, columns: Sequence[ViewColumns]) -> None:
+        fill_response(
+            self.response,
+            read,
+            columns,
+            full_names=self.full_names,
+            with_versions=self.with_versions,
+        )
 
 
 class RedisOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is untyped
@@ -113,8 +136,7 @@ class RedisOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is untyped
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
         """Per entity its event time and messages; none for what is absent or outside its TTL."""
-        names = _names(table, requested_features)
-        read = self._reads(config).plan_keys(table, entity_keys, names)
+        read = self._plan(config, table, entity_keys, requested_features)
         return feast_rows(read.requests[0], self._read(config, read)[0])
 
     async def online_read_async(
@@ -124,66 +146,44 @@ class RedisOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast is untyped
         entity_keys: Sequence[Any],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
-        names = _names(table, requested_features)
-        read = self._reads(config).plan_keys(table, entity_keys, names)
+        read = self._plan(config, table, entity_keys, requested_features)
         return feast_rows(read.requests[0], (await self._read_async(config, read))[0])
 
-    def _read_features_per_fv(
-        self,
-        config: Any,
-        grouped_refs: Any,
-        join_key_values: Any,
-        entity_name_to_join_key_map: Any,
-        online_features_response: Any,
-        full_feature_names: bool,
-        include_feature_view_version_metadata: bool,
-    ) -> None:
+    def _read_features_per_fv(self, config: Any, *asked: Any) -> None:
         """What Feast calls for `get_online_features`: all views in one round trip."""
-        reads, by_entity = self._reads(config), entity_name_to_join_key_map
-        read = reads.plan(grouped_refs, join_key_values, by_entity)
-        fill_response(
-            online_features_response,
-            read,
-            self._read(config, read),
-            full_names=full_feature_names,
-            with_versions=include_feature_view_version_metadata,
-        )
+        call = _Call(*asked)
+        read = call.plan(self._reads(config))
+        call.answer(read, self._read(config, read))
 
-    async def _read_features_per_fv_async(
-        self,
-        config: Any,
-        grouped_refs: Any,
-        join_key_values: Any,
-        entity_name_to_join_key_map: Any,
-        online_features_response: Any,
-        full_feature_names: bool,
-        include_feature_view_version_metadata: bool,
-    ) -> None:
-        reads, by_entity = self._reads(config), entity_name_to_join_key_map
-        read = reads.plan(grouped_refs, join_key_values, by_entity)
-        fill_response(
-            online_features_response,
-            read,
-            await self._read_async(config, read),
-            full_names=full_feature_names,
-            with_versions=include_feature_view_version_metadata,
-        )
+    async def _read_features_per_fv_async(self, config: Any, *asked: Any) -> None:
+        call = _Call(*asked)
+        read = call.plan(self._reads(config))
+        call.answer(read, await self._read_async(config, read))
+
+    def _plan(
+        self, config: Any, table: Any, keys: Sequence[Any], requested: list[str] | None
+    ) -> FeastRead:
+        names = requested or [feature.name for feature in table.features]
+        return self._reads(config).plan_keys(table, keys, names)
 
     def _read(self, config: Any, read: FeastRead) -> list[ViewColumns]:
-        link, book, moment = self._open(config), self._reads(config).book, _now(config)
-        answers = link.fetch(read.asks) if read.asks else []
-        found = Decoded(book, answers, partial(read.decode, answers, moment))
+        link = self._open(config)
+        found = self._decoded(config, read, link.fetch(read.asks) if read.asks else [])
         if found.question:
             found.learn(link.command(*found.question))
         return found.columns
 
     async def _read_async(self, config: Any, read: FeastRead) -> list[ViewColumns]:
-        link, book, moment = self._open_async(config), self._reads(config).book, _now(config)
-        answers = await link.fetch(read.asks) if read.asks else []
-        found = Decoded(book, answers, partial(read.decode, answers, moment))
+        link = self._open_async(config)
+        found = self._decoded(config, read, await link.fetch(read.asks) if read.asks else [])
         if found.question:
             found.learn(await link.command(*found.question))
         return found.columns
+
+    def _decoded(self, config: Any, read: FeastRead, answers: Sequence[Any]) -> Decoded:
+        moment = to_microseconds(parse_clock(config.online_store.clock).now())
+        decode = partial(read.decode, answers, moment)
+        return Decoded(self._reads(config).book, answers, decode)
 
     # What Feast keeps in step with its registry
 
@@ -256,14 +256,6 @@ def _limits(settings: RedisOnlineStoreConfig) -> RedisLimits:
         read_timeout=settings.read_timeout_seconds,
         connections=settings.connections,
     )
-
-
-def _now(config: Any) -> int:
-    return to_microseconds(parse_clock(config.online_store.clock).now())
-
-
-def _names(table: Any, requested: list[str] | None) -> list[str]:
-    return requested or [feature.name for feature in table.features]
 
 
 def _encode(
