@@ -48,13 +48,20 @@ def main(part: str | None, work: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([m.as_dict() for m in measured], indent=2))
         return
-    print_table(
-        ["part", "work", "ours", "peer", "floor", "unit", "ratio"],
-        [
-            [m.part, m.work, *map(_cell, (m.ours, m.peer, m.floor)), m.unit, f"{m.ratio:.1f}x"]
-            for m in measured
-        ],
-    )
+    _print([_row(m) for m in measured])
+
+
+def _print(rows: list[list[str]]) -> None:
+    """Without the columns that are empty."""
+    names = ["part", "work", "ours", "peer", "floor", "unit", "ratio", "asked", "on"]
+    filled = [place for place in range(len(names)) if any(row[place] for row in rows)]
+    print_table([names[n] for n in filled], [[row[n] for n in filled] for row in rows])
+
+
+def _row(m: Measurement) -> list[str]:
+    asked = "" if m.asked is None else f"{m.asked:.3g}x"
+    figures = map(_cell, (m.ours, m.peer, m.floor))
+    return [m.part, m.work, *figures, m.unit, f"{m.ratio:.1f}x", asked, m.data or ""]
 
 
 def _check_work(part: str | None, work: str) -> None:

@@ -27,6 +27,8 @@ class Measurement:
     more_is_better: bool = False
     data: str | None = None
     """What it was measured on, where that depends on what is there."""
+    asked: float | None = None
+    """The ratio that we set out for."""
 
     @property
     def ratio(self) -> float:

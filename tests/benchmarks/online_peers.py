@@ -155,9 +155,23 @@ class Peer:
 
     def memory_per_entity(self, sample: int) -> float:
         """Median of MEMORY USAGE, counting every element."""
-        keys = [self.link.command("RANDOMKEY") for _ in range(sample)]
-        usage = [self.link.command("MEMORY", "USAGE", key, "SAMPLES", 0) for key in keys]
+        usage = [self.link.command("MEMORY", "USAGE", k, "SAMPLES", 0) for k in self._keys(sample)]
         return float(np.median(usage))
+
+    def encodings(self, sample: int) -> str:
+        """What OBJECT ENCODING says of the hashes of entities."""
+        found = {self.link.command("OBJECT", "ENCODING", key) for key in self._keys(sample)}
+        return " and ".join(sorted(encoding.decode() for encoding in found))
+
+    def most_compact_fields(self) -> int:
+        """Fields up to which a hash is compact, as the server is set."""
+        _, most = self.link.command("CONFIG", "GET", "hash-max-ziplist-entries")
+        return int(most)
+
+    def _keys(self, sample: int) -> list[bytes]:
+        """Of entities, at random; ours has a hash of schemas beside them."""
+        keys = [self.link.command("RANDOMKEY") for _ in range(sample)]
+        return [key for key in keys if not key.startswith(b"fs-schemas:")]
 
 
 class Feasts(Peer):
