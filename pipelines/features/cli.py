@@ -26,7 +26,7 @@ from pipelines.features.upsync.cli import runs, upsync, verify
 
 if TYPE_CHECKING:
     from pipelines.features.apply import ApplyPlan
-    from pipelines.features.build import BuildReport
+    from pipelines.features.build import BuildReport, BuildRequest
     from pipelines.features.changes import Change
     from pipelines.features.definitions import Definitions
     from pipelines.features.orphans import Orphan
@@ -156,9 +156,7 @@ def build(
       mlops features build
       mlops features build customer_spend --from 2018-07-01 --to 2018-07-31 --rebuild
     """
-    from pipelines.data.ledger import load_ledger
-    from pipelines.features.build import BuildRequest, build_table
-    from pipelines.features.tables import TABLES, find_table
+    from pipelines.features.build import BuildRequest
 
     session = _session()
     request = BuildRequest(
@@ -170,10 +168,21 @@ def build(
         rebuild=rebuild,
         dry_run=dry_run,
     )
-    tables = [find_table(name) for name in table or TABLES]
+    reports = _build(session, table, request)
+    _tell_of_builds(session, reports)
+    _show_builds(reports, as_json=as_json)
+
+
+def _build(session: Session, names: tuple[str, ...], request: BuildRequest) -> list[BuildReport]:
+    """Those tables, or all."""
+    from pipelines.data.ledger import load_ledger
+    from pipelines.features.build import build_table
+    from pipelines.features.tables import TABLES, find_table
+
+    tables = [find_table(name) for name in names or TABLES]
     payments, _ = load_ledger(session.data)
     with step_progress() as report:
-        reports = [
+        return [
             build_table(
                 wanted,
                 request,
@@ -186,8 +195,6 @@ def build(
             )
             for wanted in tables
         ]
-    _tell_of_builds(session, reports)
-    _show_builds(reports, as_json=as_json)
 
 
 @features.command("list")

@@ -49,19 +49,24 @@ def add_push(
             most=settings.max_instances,
             max_depth=settings.max_depth,
         )
-        results = await _push(pusher, push_source, rows, caller.name)
         request.state.log |= {"push_source": push_source, "rows": len(rows)}
+        results = await _push(pusher, push_source, rows, caller.name)
         for result in results:
             metrics.count_push(push_source, "refused" if result.problem else "written")
-        if len(results) == 1 and results[0].problem:
-            raise _refusal(results[0], 0)
-        return json_response(
-            {
-                "request_id": request_id.get() or "",
-                "push_source": push_source,
-                "results": [_shown(result, n) for n, result in enumerate(results)],
-            }
-        )
+        return _answer(push_source, results)
+
+
+def _answer(source: str, results: list[RowResult]) -> Response:
+    """What became of each row. Raises the refusal of a row that is the only one."""
+    if len(results) == 1 and results[0].problem:
+        raise _refusal(results[0], 0)
+    return json_response(
+        {
+            "request_id": request_id.get() or "",
+            "push_source": source,
+            "results": [_shown(result, n) for n, result in enumerate(results)],
+        }
+    )
 
 
 async def _push(pusher: Pusher, source: str, rows: list[Any], caller: str) -> list[RowResult]:

@@ -158,18 +158,21 @@ def verify(
       mlops features verify customer_spend --sample 0.01 --seed monday --json
       mlops features verify --threshold 0.001 --examples 3
     """
-    from mlops.errors import JobFailed
     from pipelines.features.verify import Sample
 
-    session = _session()
+    session, part = _session(), Sample(sample, seed)
     verifier = session.verifier(shown)
     verdicts = [
-        verifier.verify(
-            one, now=session.now, sample=Sample(sample, seed), remove_extra=remove_extra
-        )
+        verifier.verify(one, now=session.now, sample=part, remove_extra=remove_extra)
         for one in session.views(view, told=_tell)
     ]
     _show_verdicts(verdicts, as_json=as_json)
+    _raise_wrong(verdicts, threshold)
+
+
+def _raise_wrong(verdicts: Sequence[Verdict], threshold: float) -> None:
+    from mlops.errors import JobFailed
+
     wrong = [v.view for v in verdicts if v.fault_share > threshold]
     if wrong:
         raise JobFailed(
