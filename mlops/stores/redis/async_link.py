@@ -13,6 +13,7 @@ import redis.asyncio
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from mlops.stores.redis.client_link import FAILURES, unavailable
 from mlops.stores.redis.commands import Ask, pack_asks
 from mlops.stores.redis.connecting import (
     USUAL_LIMITS,
@@ -20,7 +21,6 @@ from mlops.stores.redis.connecting import (
     connect_async,
     connect_cluster_async,
 )
-from mlops.stores.redis.link import FAILURES, unavailable
 from mlops.stores.redis.shared import SharedConnection
 from mlops.stores.redis.target import RedisTarget
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,21 @@ class _Connection(_Replies, redis.Connection):
 
 class _TlsConnection(_Replies, redis.SSLConnection):
     pass
+
+
+def read_error(connection: Any) -> Callable[[str], Exception]:
+    """What makes errors of Redis' answers on this connection, as redis-py does.
+
+    A replica that lost its primary answers nobody, like a server that loads: a lost connection.
+    """
+
+    def read(text: str) -> Exception:
+        if text.startswith("MASTERDOWN"):
+            return redis.ConnectionError(text)
+        error: Exception = connection._parser.parse_error(text)
+        return error
+
+    return read
 
 
 def connect(target: RedisTarget, *, limits: RedisLimits = USUAL_LIMITS) -> redis.Redis:

@@ -12,36 +12,27 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol
 
 import redis
-from redis.exceptions import (
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-)
+from redis.exceptions import NoScriptError
 
-from mlops.errors import Unavailable
+from mlops.stores.redis.client_link import (
+    FAILURES,
+    SCANNED,
+    ClientLink,
+    nothing,
+    unavailable,
+)
+from mlops.stores.redis.cluster_link import ClusterLink, LateCluster
 from mlops.stores.redis.commands import Ask, Call, Command, pack_asks, pack_call
 from mlops.stores.redis.connecting import USUAL_LIMITS, RedisLimits, connect, connect_cluster
 from mlops.stores.redis.round_trips import Glance, RoundTrips
 from mlops.stores.redis.script import Script
 from mlops.stores.redis.target import RedisTarget
 
-FAILURES = (RedisError, RedisClusterException, OSError)
-"""What redis-py raises; an exception of its clusters is none of its others."""
 _WINDOW = 16
 """Script calls that wait for their answer: while Redis works, the next are put together."""
-_CLUSTER_WINDOW = 1000
-_SCANNED = 1000
-"""Keys that Redis looks at in one step of a scan; it serves others in between."""
-
-
-def _nothing() -> None:
-    """What there is to prepare by default."""
 
 
 class Link(Protocol):
@@ -59,7 +50,7 @@ class Link(Protocol):
         """
 
     def run(
-        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = _nothing
+        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = nothing
     ) -> Iterator[tuple[Call, Any]]:
         """Each call with its answer, as they come, while the next calls are taken.
 
@@ -94,7 +85,7 @@ class Link(Protocol):
 def open_link(target: RedisTarget, *, limits: RedisLimits = USUAL_LIMITS, retries: int = 3) -> Link:
     """The way to one Redis or to a cluster; nothing is connected before it is needed."""
     if target.is_cluster:
-        client = _LateCluster(lambda: connect_cluster(target, limits=limits))
+        client = LateCluster(lambda: connect_cluster(target, limits=limits))
         return ClusterLink(client, target.address)
     replica = None
     if target.replica is not None:
@@ -104,70 +95,8 @@ def open_link(target: RedisTarget, *, limits: RedisLimits = USUAL_LIMITS, retrie
     return DirectLink(primary, target.address, replica, retries=retries, limits=limits)
 
 
-def unavailable(address: str, cause: BaseException) -> Unavailable:
-    """What Redis' refusal or silence means, and what to do."""
-    text = (str(cause) or type(cause).__name__).rstrip(".")
-    if isinstance(cause, OutOfMemoryError) or "OOM command not allowed" in text:
-        return Unavailable(
-            f"Redis at {address} is full: {text}. Nothing more is written until it has memory; "
-            "give it a larger node, or remove views that are not needed."
-        )
-    if isinstance(cause, ReadOnlyError) or "-READONLY" in text:
-        return Unavailable(f"Redis at {address} takes no writes: {text}. Try again after failover.")
-    return Unavailable(
-        f"Redis at {address} does not answer: {text}. "
-        "Check that it runs ('mlops local up' starts the local one) and that MLOPS_REDIS_URL and "
-        "its password are right."
-    )
-
-
 @dataclass
-class _ClientLink:
-    """What one server and a cluster are asked alike."""
-
-    client: Any
-    address: str
-
-    def command(self, *args: Any) -> Any:
-        try:
-            return self.client.execute_command(*args)
-        except FAILURES as exc:
-            raise unavailable(self.address, exc) from exc
-
-    def batch(self, commands: Sequence[Command]) -> list[Any]:
-        try:
-            pipe = self.client.pipeline(transaction=False)
-            for command in commands:
-                pipe.execute_command(*command)
-            return list(pipe.execute(raise_on_error=False))
-        except FAILURES as exc:
-            raise unavailable(self.address, exc) from exc
-
-    def _settle(self, server: redis.Redis, milliseconds: int) -> None:
-        try:
-            info: Any = server.info("replication")
-            if not int(info["connected_slaves"]):
-                return
-            # WAIT waits for what stood before its connection's last command, whoever wrote it.
-            pipe: Any = server.pipeline(transaction=False)
-            pipe.ping()
-            pipe.execute_command("WAIT", 1, milliseconds)
-            taken = int(pipe.execute()[1])
-        except FAILURES as exc:
-            raise unavailable(self.address, exc) from exc
-        if taken < 1:
-            raise Unavailable(
-                f"Redis at {self.address} has {info['connected_slaves']} replicas, and none of "
-                f"them took what was written within {milliseconds / 1000:g} s. Look at their "
-                "replication lag."
-            )
-
-    def close(self) -> None:
-        self.client.close()
-
-
-@dataclass
-class DirectLink(_ClientLink):
+class DirectLink(ClientLink):
     """One Redis, not in cluster mode."""
 
     replica: redis.Redis | None = None
@@ -196,7 +125,7 @@ class DirectLink(_ClientLink):
             raise unavailable(self.address, exc) from exc
 
     def run(
-        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = _nothing
+        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = nothing
     ) -> Iterator[tuple[Call, Any]]:
         source, unanswered, failures = iter(calls), deque[Call](), 0
         while True:
@@ -223,12 +152,12 @@ class DirectLink(_ClientLink):
         return [self.command(*args)]
 
     def settle(self, milliseconds: int) -> None:
-        self._settle(self.client, milliseconds)
+        self.settle_server(self.client, milliseconds)
 
     def scan(self, pattern: bytes) -> Iterator[bytes]:
         cursor = 0
         while True:
-            cursor, keys = self.command("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
+            cursor, keys = self.command("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)
             yield from keys
             if int(cursor) == 0:
                 return
@@ -306,80 +235,3 @@ def _settle(
     if isinstance(answer, Exception):
         raise answer
     return unanswered.popleft(), answer
-
-
-class _LateCluster:
-    """A client of a cluster that asks for its nodes when it is first used."""
-
-    def __init__(self, connect: Callable[[], redis.RedisCluster]) -> None:
-        self._connect = connect
-
-    @cached_property
-    def _client(self) -> redis.RedisCluster:
-        return self._connect()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def close(self) -> None:
-        if "_client" in self.__dict__:
-            self._client.close()
-
-
-@dataclass
-class ClusterLink(_ClientLink):
-    """A Redis in cluster mode: redis-py knows the nodes, and follows keys that move."""
-
-    keys_per_call: int = 1
-    """Two entities hardly ever share a slot."""
-
-    def everywhere(self, *args: Any) -> list[Any]:
-        try:
-            nodes = sorted(self.client.get_primaries(), key=lambda node: str(node.name))
-            return [self.client.execute_command(*args, target_nodes=node) for node in nodes]
-        except FAILURES as exc:
-            raise unavailable(self.address, exc) from exc
-
-    def settle(self, milliseconds: int) -> None:
-        try:
-            servers = [self.client.get_redis_connection(n) for n in self.client.get_primaries()]
-        except FAILURES as exc:
-            raise unavailable(self.address, exc) from exc
-        for server in servers:
-            self._settle(server, milliseconds)
-
-    def scan(self, pattern: bytes) -> Iterator[bytes]:
-        try:
-            yield from self.client.scan_iter(match=pattern, count=_SCANNED)
-        except FAILURES as exc:
-            raise unavailable(self.address, exc) from exc
-
-    def fetch(self, asks: Sequence[Ask], glance: Glance | None = None) -> list[Any]:
-        return self.batch([("HMGET", key, *of.names) for key, of in asks])
-
-    def run(
-        self, script: Script, calls: Iterable[Call], *, prepare: Callable[[], None] = _nothing
-    ) -> Iterator[tuple[Call, Any]]:
-        source = iter(calls)
-        while some := list(itertools.islice(source, _CLUSTER_WINDOW)):
-            yield from zip(some, self._call(script, some, prepare), strict=True)
-
-    def _call(
-        self, script: Script, calls: Sequence[Call], prepare: Callable[[], None]
-    ) -> list[Any]:
-        commands = [("EVALSHA", script.sha, len(c.keys), *c.keys, *c.args) for c in calls]
-        answers = self.batch(commands)
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            self._load(script)
-            prepare()
-            answers = self.batch(commands)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise unavailable(self.address, answer) from answer
-        return answers
-
-    def _load(self, script: Script) -> None:
-        try:
-            self.client.script_load(script.text)
-        except FAILURES as exc:
-            raise unavailable(self.address, exc) from exc

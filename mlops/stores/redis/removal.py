@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from mlops.stores.redis.client_link import unavailable
 from mlops.stores.redis.commands import Command
 from mlops.stores.redis.keys import key_prefix, project_prefix, scan_pattern, schemas_key
-from mlops.stores.redis.link import Link, unavailable
+from mlops.stores.redis.link import Link
 
 _STEP = 500
 Progress = Callable[[int], object]

@@ -21,6 +21,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mlops.stores.redis.connecting import read_error
+
 _INCOMPLETE = object()
 _READ_SIZE = 65_536
 _LITTLE = 16
@@ -41,7 +43,7 @@ class _Wire:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._socket = connection._sock
-        self._parse_error = connection._parser.parse_error
+        self._read_error = read_error(connection)
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
             replyError=self._error,
@@ -104,11 +106,9 @@ class _Wire:
 
     def _error(self, text: str) -> Exception:
         """An answer like any other, unless nobody is answered: as it loads, or lost its primary."""
-        error: Exception = self._parse_error(text)
+        error = self._read_error(text)
         if isinstance(error, RedisConnectionError):
             self._lost = error
-        elif text.startswith("MASTERDOWN"):
-            self._lost = RedisConnectionError(text)
         return error
 
     def close(self) -> None:

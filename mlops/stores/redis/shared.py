@@ -19,6 +19,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mlops.stores.redis.connecting import read_error
+
 _INCOMPLETE = object()
 _GRACE_SECONDS = 0.001
 
@@ -45,7 +47,7 @@ class _Exchange(asyncio.Protocol):
         self._timeout = timeout
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
-            replyError=connection._parser.parse_error,
+            replyError=read_error(connection),
             notEnoughData=_INCOMPLETE,
         )
         self._gathered: list[bytes] = []
@@ -83,7 +85,7 @@ class _Exchange(asyncio.Protocol):
         take = self._reader.gets
         while (answer := take()) is not _INCOMPLETE:
             if type(answer) is not list and isinstance(answer, RedisConnectionError):
-                self._end(answer)  # it is loading, or lets nobody in
+                self._end(answer)  # it is loading, has lost its primary, or lets nobody in
                 return
             if not self._waiting:
                 raise InvalidResponse("nobody asked for this")

@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlops.stores.redis.client_link import unavailable
 from mlops.stores.redis.commands import Call
 from mlops.stores.redis.keys import project_prefix, scan_pattern, schemas_key
-from mlops.stores.redis.link import Link, unavailable
+from mlops.stores.redis.link import Link
 from mlops.stores.redis.script import Script
 
 _STEP = 200

@@ -14,10 +14,11 @@ from typing import Any
 
 from mlops.clock import Clock
 from mlops.stores.redis.batches import Limits
+from mlops.stores.redis.client_link import unavailable
 from mlops.stores.redis.commands import Call, Fields
 from mlops.stores.redis.feast_layout import REMOVE, entity_of, is_of_older_version
 from mlops.stores.redis.keys import NO_ENTITY, ends_pattern
-from mlops.stores.redis.link import Link, unavailable
+from mlops.stores.redis.link import Link
 from mlops.stores.redis.script import outranks
 from mlops.stores.redis.writing import OnlineWriter
 from pipelines.features.migration.views import Migrated, MigratedView, Packed, Row

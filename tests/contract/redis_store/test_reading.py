@@ -427,7 +427,10 @@ async def test_a_connection_that_the_server_closed_is_replaced(
         client.client_kill_filter(_type="normal", skipme=True)
 
 
-async def test_a_redis_that_is_loading_is_unavailable_and_not_a_row_that_is_invalid() -> None:
+@pytest.mark.parametrize("refusal", [b"LOADING Redis is loading", b"MASTERDOWN Link with MASTER"])
+async def test_a_redis_that_is_not_ready_is_unavailable_and_not_a_row_that_is_invalid(
+    refusal: bytes,
+) -> None:
     writers = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -435,13 +438,13 @@ async def test_a_redis_that_is_loading_is_unavailable_and_not_a_row_that_is_inva
         while data := await reader.read(65536):
             is_read = b"HMGET" in data
             count = data.count(b"HMGET") if is_read else data.count(b"CLIENT")
-            writer.write((b"-LOADING Redis is loading\r\n" if is_read else b"+OK\r\n") * count)
+            writer.write((b"-%b\r\n" % refusal if is_read else b"+OK\r\n") * count)
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         link = open_async_link(RedisTarget("127.0.0.1", server.sockets[0].getsockname()[1]))
         reader = RedisFeatures(link).reader(plan_of("shop"), ["second:extra"])
-        with pytest.raises(Unavailable, match="loading"):
+        with pytest.raises(Unavailable, match=r"loading|Link with MASTER"):
             await reader.read([{"customer_id": "c"}], now=NOW)
         await link.close()
         for writer in writers:
