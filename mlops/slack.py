@@ -18,9 +18,12 @@ from mlops.errors import SettingsError, Unavailable
 TIMEOUT_SECONDS = 5.0
 LONGEST = 2_900
 """Characters of one section; Slack takes 3,000."""
+_LINE = 80
+"""Characters up to which a list stands in one line."""
 _SHOWN = (
     *("message", "event", "workflow", "execution", "model", "version", "reason", "who"),
     *("decision", "error", "cause", "shortfalls", "metrics", "comparison", "figures"),
+    *("why", "package", "report"),
 )
 """The facts that people read first, in this order; scripts find the others in the topic."""
 
@@ -67,7 +70,9 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_plain, value))
+        parts = [_plain(one) for one in value]
+        whole = ", ".join(parts)
+        return whole if len(whole) <= _LINE else "".join(f"\n    {part}" for part in parts)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

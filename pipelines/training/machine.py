@@ -20,7 +20,7 @@ from pipelines.training.comparison import EVALUATION
 from pipelines.training.run import RUN
 from pipelines.training.searching import Searching
 from pipelines.training.settings import TrainingSettings
-from pipelines.training.steps import PACKAGE, REGISTRATION
+from pipelines.training.steps import COMPARISON, PACKAGE, REGISTRATION
 from pipelines.training.taking import Taking
 from pipelines.training.turns import Turn
 
@@ -68,7 +68,7 @@ class Workflow:
         failed, notify_failure = self._failure()
         refused, notify_refusal = self._refusal()
         register, create_group = self._registering()
-        after = [self._export(), *register, self._announce()]
+        after = [self._export(), self._read_comparison(), *register, self._announce()]
         gate = asl.choose("Gate", self._gate(), then=after[0], otherwise=notify_refusal)
         evaluate = [self._evaluate_job(), self._read_evaluation()]
         rows, making, looking = self._rows_and_model(then=evaluate[0])
@@ -287,6 +287,11 @@ class Workflow:
         key = f"registration/{REGISTRATION}"
         return self._read_json("Read registration", key, "metadata", "registration")
 
+    def _read_comparison(self) -> State:
+        return self._read_json(
+            "Read comparison", f"registration/{COMPARISON}", "told", "comparison"
+        )
+
     def _registering(self) -> tuple[list[State], list[State]]:
         """The states that register, and those beside them that make the model's group first."""
         if self._site.settings.registry == "mlflow":
@@ -362,7 +367,10 @@ class Workflow:
             "workflow": self._name,
             "execution.$": "$$.Execution.Id",
             "package.$": "$.package.ModelPackageArn",
+            "submitted_by.$": "$.run.submitted_by",
             "metrics.$": "$.evaluation.verdict.metrics",
+            "comparison.$": "$.comparison.told.lines",
+            "report.$": "$.comparison.told.report",
         }
         return self._publish("Announce", f"{self._name}: a version waits for approval", facts)
 

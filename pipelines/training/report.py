@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mlops.manifest import Manifest
 from mlops.objects import Documents
 from mlops.registry.dossier import Dossier, read_dossier
 from mlops.registry.report import render_report
 from mlops.registry.scorecard import Scorecard
+from mlops.registry.telling import tell_comparison
 from mlops.registry.versions import ModelRegistry
 from pipelines.training.run import Run
+
+
+class Report(NamedTuple):
+    """The page, and what of it is told at once."""
+
+    html: bytes
+    """`report.html`."""
+    comparison: list[str]
 
 
 def write_report(
@@ -18,13 +29,14 @@ def write_report(
     registry: ModelRegistry,
     documents: Documents,
     bucket: str,
-) -> bytes:
-    """The bytes of `report.html`. Reads the approved version's files, where there is one."""
+) -> Report:
+    """Reads the approved version's files, where there is one."""
     approved = None
     if card.approved_version is not None:
         version = registry.get(run.workflow, card.approved_version)
         approved = read_dossier(documents, bucket, version)
-    return render_report(unregistered(run, manifest, card), approved).encode()
+    own = unregistered(run, manifest, card)
+    return Report(render_report(own, approved).encode(), tell_comparison(approved, own))
 
 
 def unregistered(run: Run, manifest: Manifest, card: Scorecard) -> Dossier:

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from mlops.aws import Aws
+from mlops.clock import FixedClock
 from mlops.errors import MlopsError, NotFound, Refused, Unavailable
-from mlops.registry.memory import MemoryRegistry
+from mlops.objects import MemoryDocuments
+from mlops.registry.approval import Approvals, Ask, Outcome
+from mlops.registry.dossier import read_dossier
+from mlops.registry.history import audit, read_history
+from mlops.registry.memory import MemoryRecords, MemoryRegistry
 from mlops.registry.mlflow import ALIAS, APPROVAL, MlflowRegistry
 from mlops.registry.mlflow_rest import MlflowServer
+from mlops.registry.report import REPORT, render_report
 from mlops.registry.sagemaker import SageMakerRegistry
+from mlops.registry.scorecard import METADATA, SCORECARD, Scorecard
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
 from pipelines.training.container import Container
 from pipelines.training.steps.register import register
 from tests import mlflow_server as mlflow_server_
-from tests.approvals import NAMES, metadata_of, model_version, register_package
+from tests.approvals import (
+    APPROVER,
+    BUCKET,
+    NAMES,
+    NOW,
+    SUBMITTER,
+    metadata_of,
+    model_version,
+    register_package,
+    scorecard,
+    upload_model,
+)
 from tests.unit.training import examples
 
 if TYPE_CHECKING:
@@ -32,7 +52,7 @@ _NUMBERS = count()
 class Register(Protocol):
     """Registers the next version of a model, as the workflow's last step does."""
 
-    def __call__(self, model: str) -> ModelVersion: ...
+    def __call__(self, model: str, **changes: Any) -> ModelVersion: ...
 
 
 @pytest.fixture(params=["memory", "sagemaker", "mlflow"])
@@ -59,9 +79,9 @@ def model() -> str:
 def _in_memory() -> tuple[ModelRegistry, Register]:
     registry = MemoryRegistry()
 
-    def register(model: str) -> ModelVersion:
+    def register(model: str, **changes: Any) -> ModelVersion:
         number = len(registry.versions(model)) + 1
-        return registry.add(model_version(number, model=model))
+        return registry.add(model_version(number, model=model, **changes))
 
     return registry, register
 
@@ -69,9 +89,9 @@ def _in_memory() -> tuple[ModelRegistry, Register]:
 def _in_sagemaker(local: LocalAws) -> tuple[ModelRegistry, Register]:
     registry = SageMakerRegistry(Aws(), local.names)
 
-    def register(model: str) -> ModelVersion:
+    def register(model: str, **changes: Any) -> ModelVersion:
         number = len(registry.versions(model)) + 1
-        wanted = model_version(number, model=model)
+        wanted = model_version(number, model=model, **changes)
         register_package(local.client("sagemaker"), local.names, wanted)
         return registry.get(model, number)
 
@@ -87,9 +107,9 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
 def _in_mlflow(server: MlflowServer) -> tuple[MlflowRegistry, Register]:
     registry = MlflowRegistry(server, NAMES)
 
-    def register(model: str) -> ModelVersion:
+    def register(model: str, **changes: Any) -> ModelVersion:
         number = len(registry.versions(model)) + 1
-        return registry.register(model, metadata_of(model_version(number, model=model)))
+        return registry.register(model, metadata_of(model_version(number, model=model, **changes)))
 
     return registry, register
 
@@ -152,6 +172,95 @@ def test_changing_the_status_changes_nothing_but_the_status_and_its_note(
     registry.set_status(before, Status.REJECTED, note="no longer")
     assert registry.get(model, 1).status is Status.REJECTED
     assert registry.get(model, 2).status is Status.PENDING
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A registry with its own record and files, and a way to register whole versions."""
+
+    registry: ModelRegistry
+    register: Register
+    documents: MemoryDocuments
+    records: MemoryRecords
+
+    @property
+    def approvals(self) -> Approvals:
+        data = MemoryDocuments()
+        clock = FixedClock(NOW)
+        return Approvals(self.registry, self.records, self.documents, data, NAMES, clock)
+
+    def add(self, model: str, version: int, card: Scorecard | None = None) -> ModelVersion:
+        """Register a version whose files are there, its page among them."""
+        written = upload_model(self.documents, version, model=model)
+        folder = f"models/{model}/run-{version}/"
+        facts = {"execution": f"run-{version}", "report": f"s3://{BUCKET}/{folder}{REPORT}"}
+        if card is not None:
+            body = card.model_dump_json().encode()
+            self.documents.put(folder + SCORECARD, body)
+            facts[METADATA] = hashlib.sha256(body).hexdigest()
+        return self.register(model, lineage=facts, **written)
+
+    def decide(self, model: str, version: int, *, who: str = APPROVER) -> Outcome:
+        return self.approvals.decide(Ask(model, version, "approve", "measured", who))
+
+
+@pytest.fixture
+def decided(desk: tuple[ModelRegistry, Register]) -> Decided:
+    return Decided(*desk, MemoryDocuments(), MemoryRecords())
+
+
+def test_the_page_beside_a_version_is_made_from_what_the_registry_holds(
+    decided: Decided, model: str
+) -> None:
+    """What was written beside two versions is found through the registry alone, and compared."""
+    decided.add(model, 1, scorecard())
+    decided.add(model, 2, scorecard(rows="b", approved=(1, 0.8), auc=0.9))
+    first, second = (
+        read_dossier(decided.documents, BUCKET, decided.registry.get(model, number))
+        for number in (1, 2)
+    )
+
+    page = render_report(second, first)
+
+    assert (first.missing, second.missing) == ((), ())
+    assert "On the same 100 test rows" in page
+    assert "beside version 1" in page
+    place = decided.registry.get(model, 2).lineage["report"]
+    assert place == f"s3://{BUCKET}/models/{model}/run-2/{REPORT}"
+
+
+def test_an_approval_is_on_record_before_it_is_in_the_registry_and_both_agree(
+    decided: Decided, model: str
+) -> None:
+    decided.add(model, 1)
+    outcome = decided.decide(model, 1)
+    assert decided.records.entries(model) == [outcome.entry]
+    assert decided.registry.get(model, 1).status is Status.APPROVED
+    assert read_history(decided.registry, decided.records, model).holds
+
+
+def test_who_submitted_a_version_does_not_approve_it(decided: Decided, model: str) -> None:
+    decided.add(model, 1)
+    with pytest.raises(Refused, match="Someone else has to decide"):
+        decided.decide(model, 1, who=SUBMITTER)
+    assert decided.registry.get(model, 1).status is Status.PENDING
+
+
+@pytest.mark.parametrize("status", [Status.APPROVED, Status.REJECTED])
+def test_a_status_that_was_set_around_the_record_is_found_by_the_audit(
+    decided: Decided, model: str, status: Status
+) -> None:
+    decided.add(model, 1)
+    decided.decide(model, 1)
+    around = decided.add(model, 2)
+    decided.registry.set_status(around, status, note="by hand")
+
+    [found] = [one for one in audit(decided.registry, decided.records) if one.model == model]
+
+    assert not found.holds
+    assert found.problems == (
+        f"version 2: the registry says {status}, the record holds no decision",
+    )
 
 
 def test_the_alias_of_mlflow_follows_the_newest_approved_version(

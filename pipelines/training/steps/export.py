@@ -30,7 +30,7 @@ from pipelines.training.package import (
 from pipelines.training.report import write_report
 from pipelines.training.run import Run, read_run
 from pipelines.training.scorecard import EXAMINATION, time_rows
-from pipelines.training.steps import REGISTRATION
+from pipelines.training.steps import COMPARISON, REGISTRATION
 from pipelines.training.tracking import Tracking
 
 _log = logging.getLogger(__name__)
@@ -47,14 +47,17 @@ def _export(container: Container) -> None:
     files = package_files(graph, manifest) | {SCORECARD: card.model_dump_json(indent=1).encode()}
     aws, bucket = Aws(region=settings.region), settings.names.artifact_bucket
     registry, documents = open_registry(settings, aws), S3Documents(aws, bucket)
-    files[REPORT] = write_report(run, manifest, card, registry, documents, bucket)
+    report = write_report(run, manifest, card, registry, documents, bucket)
+    files[REPORT] = report.html
     for name, body in files.items():
         (container.output("model") / name).write_bytes(body)
     prefix = f"s3://{bucket}/{layout.model_prefix(run.workflow, run.name)}"
     registration = customer_metadata(run, prefix, manifest, files[MANIFEST])
     registration |= {METADATA: sha256(files[SCORECARD]), "report": prefix + REPORT}
-    path = container.output("registration") / REGISTRATION
-    path.write_text(json.dumps(registration, indent=1), encoding="utf-8")
+    said = {"lines": report.comparison, "report": prefix + REPORT}
+    for name, document in ((REGISTRATION, registration), (COMPARISON, said)):
+        path = container.output("registration") / name
+        path.write_text(json.dumps(document, indent=1), encoding="utf-8")
     new = {k: v for k, v in manifest.metrics.items() if k not in evaluation.metrics}
     Tracking(settings.mlflow_tracking_uri, settings.names).finish(
         evaluation.tracking_run, graph, new, dataset=manifest.dataset or ""

@@ -217,16 +217,28 @@ def test_a_lambda_that_is_killed_half_way_is_completed_by_the_next_and_events_co
     assert history["verified"]
 
 
-def test_slack_is_told_of_deployments_where_its_webhook_is_set(company: Company) -> None:
-    secrets = company.local.client("secretsmanager")
-    company.register(1)
+def test_slack_is_told_of_deployments_and_rollbacks_where_its_webhook_is_set(
+    company: Company,
+) -> None:
+    secrets, endpoint = company.local.client("secretsmanager"), f"Endpoint '{company.model}'"
     with channel() as place:
+
+        def told(subject: str) -> str:
+            found = _wait(lambda: [m for m in place.told if m["text"] == subject] or None, subject)
+            return str(found[0]["blocks"][0]["text"]["text"])
+
         name = company.local.names.slack_secret
         secrets.put_secret_value(SecretId=name, SecretString=place.webhook)
-        company.decide("approve", 1)
+        for version in (1, 2):
+            company.register(version)
+            company.decide("approve", version)
+            company.wait_for_stable(version)
+        assert "decision: approve version 1" in told(f"{endpoint} serves version 1, its first.")
+        company.decide("reject", 2, "alerts doubled")
         company.wait_for_stable(1)
-        subject = f"Endpoint '{company.model}' serves version 1, its first."
-        _wait(lambda: subject in [told["text"] for told in place.told] or None, "the message")
+        assert "reason: alerts doubled" in told(
+            f"{endpoint} serves version 1; before it was version 2."
+        )
         secrets.put_secret_value(SecretId=name, SecretString=" ")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from mlops.registry.scorecard import Scorecard
 from mlops.registry.versions import ModelVersion, Status
 from tests.local_aws import eventually
 from tests.recorded_calls import read_calls, uncovered
+from tests.slack_channel import Channel, channel
 
 if TYPE_CHECKING:
     from tests.training_site import Site
@@ -50,7 +52,19 @@ def messages(site: Site, first: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def later(site: Site, messages: str, version: ModelVersion) -> dict[str, dict[str, Any]]:
+def slack(site: Site) -> Iterator[Channel]:
+    """A channel that hears what the topic is told from here on."""
+    secrets, name = site.client("secretsmanager"), site.names.slack_secret
+    with channel() as place:
+        secrets.put_secret_value(SecretId=name, SecretString=place.webhook)
+        yield place
+        secrets.put_secret_value(SecretId=name, SecretString=" ")
+
+
+@pytest.fixture(scope="module")
+def later(
+    site: Site, messages: str, slack: Channel, version: ModelVersion
+) -> dict[str, dict[str, Any]]:
     """Runs after the first version was approved: two refused, one with a broken script."""
     command = ("models", "approve", "fraud", str(version.version), "--reason", "first of its kind")
     site.mlops(*command, role=Role.APPROVER)
@@ -349,18 +363,22 @@ def test_other_code_trains_anew(later: dict[str, dict[str, Any]]) -> None:
     assert "Take training" not in [step["name"] for step in later["broken"]["steps"]]
 
 
-def test_a_failed_run_goes_on_once_its_script_is_mended(
-    site: Site, later: dict[str, dict[str, Any]]
-) -> None:
+@pytest.fixture(scope="module")
+def redriven(site: Site, later: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What became of the broken run once its script was mended."""
     site.deploy_with({})
     redrive = ("workflows", "redrive", "fraud", "broken")
     planned = json.loads(site.mlops(*redrive, "--dry-run", "--json").stdout)
     assert planned["name"] == "broken-r2"
+    found: dict[str, Any] = json.loads(site.mlops(*redrive, "--wait", "--json").stdout)
+    return found
 
-    done = json.loads(site.mlops(*redrive, "--wait", "--json").stdout)
 
-    steps = {step["name"]: step for step in done["steps"]}
-    assert done["status"] == "SUCCEEDED"
+def test_a_failed_run_goes_on_once_its_script_is_mended(
+    site: Site, redriven: dict[str, Any]
+) -> None:
+    steps = {step["name"]: step for step in redriven["steps"]}
+    assert redriven["status"] == "SUCCEEDED"
     assert "Preprocess" not in steps
     assert steps["Take preprocess"]["taken_from"] == "broken"
     assert steps["Take training"]["taken_from"] == "first"
@@ -368,3 +386,36 @@ def test_a_failed_run_goes_on_once_its_script_is_mended(
     assert "TAKEN from run broken" in status
     refused = site.mlops("workflows", "redrive", "fraud", "broken-r2", fails=True)
     assert refused.returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("subject", "fact"),
+    [
+        ("fraud: a run failed", "cause: "),
+        ("fraud: the gate refused", "shortfalls: "),
+        ("fraud: a version waits for approval", "report: s3://"),
+    ],
+)
+def test_slack_is_told_how_each_run_ended(
+    slack: Channel, redriven: dict[str, Any], subject: str, fact: str
+) -> None:
+    assert fact in told_of(slack, subject)
+
+
+def test_who_is_told_that_a_version_waits_is_told_how_it_compares(
+    slack: Channel, redriven: dict[str, Any]
+) -> None:
+    """The same rows and the same model: no difference, also drawn again."""
+    text = told_of(slack, "fraud: a version waits for approval")
+    assert "of version 1, +0.0000 [+0.0000, +0.0000]: the same" in text
+    assert text.count(" beside ") == len(redriven["metrics"])
+
+
+def told_of(slack: Channel, subject: str) -> str:
+    """The text of a message."""
+
+    def texts() -> list[str]:
+        told = [message for message in slack.told if message["text"] == subject]
+        return [message["blocks"][0]["text"]["text"] for message in told]
+
+    return eventually(texts, what=f"the message '{subject}'")[0]

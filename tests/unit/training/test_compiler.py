@@ -213,7 +213,7 @@ def test_a_registry_in_mlflow_is_written_by_a_job_and_the_rest_stays(
         *("Find group", "Create group", "Read registration"),
         "Read package",
     }
-    assert own["Export"]["Next"] == "Register"
+    assert own["Read comparison"]["Next"] == "Register"
     assert own["Register"]["Next"] == "Read package"
     assert own["Read package"]["Next"] == "Announce"
     assert own["Register"]["Parameters"]["Environment"]["MLOPS_REGISTRY"] == "mlflow"

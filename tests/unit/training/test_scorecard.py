@@ -59,12 +59,16 @@ def test_the_page_of_a_new_version_shows_it_beside_the_one_it_was_tested_with() 
     office.register_with(3, scorecard())
     card = scorecard(rows="b", approved=(3, 0.8), auc=0.9)
     manifest = manifest_of("fraud", 4, graph=b"graph")
-    page = write_report(
-        examples.run(), manifest, card, office.registry, office.documents, BUCKET
-    ).decode()
+    report = write_report(examples.run(), manifest, card, office.registry, office.documents, BUCKET)
+    page = report.html.decode()
     assert "beside version 3" in page
     assert "On the same 100 test rows" in page
     assert "Not compared" not in page
     first = card.model_copy(update={"approved": None, "approved_version": None})
     alone = write_report(examples.run(), manifest, first, office.registry, office.documents, BUCKET)
-    assert b"with nothing to compare it with" in alone
+    assert b"with nothing to compare it with" in alone.html
+    assert report.comparison[0].startswith("auc_roc 0.9")
+    assert "of version 3, +0.1" in report.comparison[0]
+    assert alone.comparison == [
+        "no version is approved yet, so that there is nothing to compare it with"
+    ]
