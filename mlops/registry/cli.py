@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mlops.cli.console import json_option, out, print_json, print_table
+from mlops.registry.drift.cli import drift
 
 if TYPE_CHECKING:
     from mlops.registry.desk import Desk
@@ -29,7 +30,11 @@ def models() -> None:
       mlops models check fraud 3
       mlops models approve fraud 3 --reason "AUC +0.01 on the same week" --ticket RISK-12
       mlops models history fraud
+      mlops models drift fraud
     """
+
+
+models.add_command(drift)
 
 
 def _desk() -> Desk:

@@ -11,18 +11,25 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from mlops.athena import Athena
 from mlops.aws import Aws
 from mlops.deployment import Deployment, load_deployment
 from mlops.errors import Conflict, NotFound, Refused
+from mlops.manifest import Distribution, ModelInput
 from mlops.names import Role
 from mlops.objects import Documents, S3Documents
+from mlops.settings import load_settings
 from mlops.strategy import Bounds, Strategy
+from pipelines.training.starting.rules import EventBridgeRules, wanted_rules
+from pipelines.training.starts import Starts
 from tests.approvals import model_version, register_package, upload_model
 from tests.slack_channel import channel
 
@@ -341,6 +348,48 @@ def test_the_submitter_and_the_root_may_not_approve(company: Company) -> None:
     assert (own.code, "Someone else has to decide" in own.error) == (5, True)
     root = company.run(*arguments, role=None)
     assert (root.code, "mlops local env --role approver" in root.error) == (5, True)
+
+
+def test_drift_of_what_is_served_is_found_and_starts_the_models_workflow(company: Company) -> None:
+    """600 rows of a value that training never reached."""
+    names, now, model = company.local.names, datetime.now(UTC), company.model
+    inputs = (ModelInput(name="spent", origin="feature", source="drifting:spent"),)
+    trained = Distribution(mean=0, std=1, missing=0, quantiles=(-4, -2, -1, -0.5, 0, 0.5, 1, 2, 4))
+    changes = {"inputs": inputs, "reference": {"spent": trained}}
+    written = upload_model(company.documents, 1, model=model, **changes)
+    client = company.local.client("sagemaker", Role.WORKFLOW)
+    register_package(client, names, model_version(1, model=model, **written))
+    company.decide("approve", 1)
+    company.wait_for_stable(1)
+    place = f"s3://{names.data_bucket}/downsync/tables/drifting_served/"
+    Athena(load_settings(), Aws()).run(
+        f"CREATE TABLE drifting_served WITH (format = 'PARQUET', external_location = '{place}') AS "
+        f"SELECT 9e0 AS spent, '{model}' AS model, BIGINT '1' AS model_version, 0e0 AS score, "
+        f"TIMESTAMP '{now:%Y-%m-%d %H:%M:%S}' AS event_time, '{now:%Y-%m-%d}' AS day "
+        "FROM UNNEST(sequence(1, 600)) AS t (n)"
+    )
+    machine = company.local.client("stepfunctions").create_state_machine(
+        name=names.state_machine_arn(model).rpartition(":")[2],
+        definition='{"StartAt": "Nothing", "States": {"Nothing": {"Type": "Succeed"}}}',
+        roleArn=names.role_arn(Role.WORKFLOW),
+    )["stateMachineArn"]
+    as_jenkins = company.local.environment(Role.JENKINS)
+    assert company._mlops("workflows", "deploy", "start", environment=as_jenkins).code == 0
+    for rule in wanted_rules(model, Starts(drift=True), {}):
+        EventBridgeRules(Aws(), names).put(model, rule)
+
+    check = ("drift", model, "--json")
+    dry = company.run(*check, "--dry-run", "--detailed-exitcode", role=Role.JENKINS)
+    found = company.run(*check, role=Role.JENKINS)
+
+    assert (dry.code, found.code) == (10, 0), dry.error + found.error
+    assert found.json["drifted"] == ["spent"]
+    assert found.json["columns"][0]["distance"] == 1.0
+    listing = partial(
+        company.local.client("stepfunctions").list_executions, stateMachineArn=machine
+    )
+    started = _wait(lambda: listing()["executions"] or None, "the run after drift")
+    assert [one["name"] for one in started] == [f"drift-{datetime.now(UTC):%Y-%m-%d}"]
 
 
 def test_versions_are_listed_shown_and_compared(company: Company) -> None:
