@@ -7,7 +7,7 @@ does not set the limit. What shapes services is in `service_delivery`.
 
 from __future__ import annotations
 
-from infra.stacks.grants import Grant, arn
+from infra.stacks.grants import Grant, arn, pass_roles
 from mlops.names import Names, Role
 
 ADMINISTERED = frozenset({"identity", "service-identity", "network", "flows", "budget"})
@@ -117,69 +117,76 @@ def _messages(names: Names) -> tuple[Grant, ...]:
 def _functions(names: Names) -> tuple[Grant, ...]:
     deployers = (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER, Role.NOTIFIER)
     return (
-        Grant(
-            "Functions",
-            (
-                "lambda:AddPermission",
-                "lambda:CreateFunction",
-                "lambda:DeleteFunction",
-                "lambda:DeleteFunctionEventInvokeConfig",
-                "lambda:GetFunction",
-                "lambda:GetFunctionCodeSigningConfig",
-                "lambda:GetFunctionConfiguration",
-                "lambda:GetFunctionEventInvokeConfig",
-                "lambda:GetFunctionRecursionConfig",
-                "lambda:GetPolicy",
-                "lambda:GetRuntimeManagementConfig",
-                "lambda:ListTags",
-                "lambda:PutFunctionEventInvokeConfig",
-                "lambda:RemovePermission",
-                "lambda:TagResource",
-                "lambda:UntagResource",
-                "lambda:UpdateFunctionCode",
-                "lambda:UpdateFunctionConfiguration",
-                "lambda:UpdateFunctionEventInvokeConfig",
-            ),
-            (arn(names, "lambda", f"function:{names.prefix}-*"),),
-        ),
-        Grant(
-            "RunFunctionsAsTheirRoles",
-            ("iam:PassRole",),
-            tuple(names.role_arn(role) for role in deployers),
-            {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}},
-        ),
-        Grant(
-            "Logs",
-            (
-                "logs:CreateLogGroup",
-                "logs:DeleteLogGroup",
-                "logs:DeleteRetentionPolicy",
-                "logs:ListTagsForResource",
-                "logs:PutRetentionPolicy",
-                "logs:TagResource",
-                "logs:UntagResource",
-            ),
-            tuple(
-                arn(names, "logs", f"log-group:/aws/{kind}/{names.prefix}-*")
-                for kind in ("lambda", "batch")
-            ),
-        ),
+        _lambdas(names),
+        pass_roles("RunFunctionsAsTheirRoles", names, "lambda", *deployers),
+        _function_logs(names),
         Grant("FindLogs", ("logs:DescribeLogGroups",), ("*",)),
-        Grant(
-            "Rules",
-            (
-                "events:DeleteRule",
-                "events:DescribeRule",
-                "events:ListTagsForResource",
-                "events:ListTargetsByRule",
-                "events:PutRule",
-                "events:PutTargets",
-                "events:RemoveTargets",
-                "events:TagResource",
-                "events:UntagResource",
-            ),
-            (arn(names, "events", f"rule/{names.prefix}-*"),),
+        _rules(names),
+    )
+
+
+def _lambdas(names: Names) -> Grant:
+    return Grant(
+        "Functions",
+        (
+            "lambda:AddPermission",
+            "lambda:CreateFunction",
+            "lambda:DeleteFunction",
+            "lambda:DeleteFunctionEventInvokeConfig",
+            "lambda:GetFunction",
+            "lambda:GetFunctionCodeSigningConfig",
+            "lambda:GetFunctionConfiguration",
+            "lambda:GetFunctionEventInvokeConfig",
+            "lambda:GetFunctionRecursionConfig",
+            "lambda:GetPolicy",
+            "lambda:GetRuntimeManagementConfig",
+            "lambda:ListTags",
+            "lambda:PutFunctionEventInvokeConfig",
+            "lambda:RemovePermission",
+            "lambda:TagResource",
+            "lambda:UntagResource",
+            "lambda:UpdateFunctionCode",
+            "lambda:UpdateFunctionConfiguration",
+            "lambda:UpdateFunctionEventInvokeConfig",
         ),
+        (arn(names, "lambda", f"function:{names.prefix}-*"),),
+    )
+
+
+def _function_logs(names: Names) -> Grant:
+    return Grant(
+        "Logs",
+        (
+            "logs:CreateLogGroup",
+            "logs:DeleteLogGroup",
+            "logs:DeleteRetentionPolicy",
+            "logs:ListTagsForResource",
+            "logs:PutRetentionPolicy",
+            "logs:TagResource",
+            "logs:UntagResource",
+        ),
+        tuple(
+            arn(names, "logs", f"log-group:/aws/{kind}/{names.prefix}-*")
+            for kind in ("lambda", "batch")
+        ),
+    )
+
+
+def _rules(names: Names) -> Grant:
+    return Grant(
+        "Rules",
+        (
+            "events:DeleteRule",
+            "events:DescribeRule",
+            "events:ListTagsForResource",
+            "events:ListTargetsByRule",
+            "events:PutRule",
+            "events:PutTargets",
+            "events:RemoveTargets",
+            "events:TagResource",
+            "events:UntagResource",
+        ),
+        (arn(names, "events", f"rule/{names.prefix}-*"),),
     )
 
 
@@ -269,25 +276,8 @@ def _stream(names: Names) -> Grant:
 
 def _jobs(names: Names) -> tuple[Grant, ...]:
     """What Batch runs jobs on, never the jobs; and the schedule."""
-    kinds = ("compute-environment", "job-queue", "job-definition")
     return (
-        Grant(
-            "Jobs",
-            (
-                "batch:CreateComputeEnvironment",
-                "batch:CreateJobQueue",
-                "batch:DeleteComputeEnvironment",
-                "batch:DeleteJobQueue",
-                "batch:DeregisterJobDefinition",
-                "batch:ListTagsForResource",
-                "batch:RegisterJobDefinition",
-                "batch:TagResource",
-                "batch:UntagResource",
-                "batch:UpdateComputeEnvironment",
-                "batch:UpdateJobQueue",
-            ),
-            tuple(arn(names, "batch", f"{kind}/{names.prefix}-*") for kind in kinds),
-        ),
+        _batch(names),
         Grant(
             "FindJobs",
             (
@@ -297,81 +287,101 @@ def _jobs(names: Names) -> tuple[Grant, ...]:
             ),
             ("*",),
         ),
-        Grant(
-            "Schedules",
-            (
-                "scheduler:CreateSchedule",
-                "scheduler:DeleteSchedule",
-                "scheduler:GetSchedule",
-                "scheduler:UpdateSchedule",
-            ),
-            (arn(names, "scheduler", f"schedule/default/{names.prefix}-*"),),
+        _schedules(names),
+        pass_roles("RunJobsAsTheirRole", names, "ecs-tasks", Role.FEATURE_JOB),
+        pass_roles("ScheduleAsScheduler", names, "scheduler", Role.SCHEDULER),
+        _own_role("LetBatchBeItself", names, "batch"),
+    )
+
+
+def _batch(names: Names) -> Grant:
+    kinds = ("compute-environment", "job-queue", "job-definition")
+    return Grant(
+        "Jobs",
+        (
+            "batch:CreateComputeEnvironment",
+            "batch:CreateJobQueue",
+            "batch:DeleteComputeEnvironment",
+            "batch:DeleteJobQueue",
+            "batch:DeregisterJobDefinition",
+            "batch:ListTagsForResource",
+            "batch:RegisterJobDefinition",
+            "batch:TagResource",
+            "batch:UntagResource",
+            "batch:UpdateComputeEnvironment",
+            "batch:UpdateJobQueue",
         ),
-        Grant(
-            "RunJobsAsTheirRole",
-            ("iam:PassRole",),
-            (names.role_arn(Role.FEATURE_JOB),),
-            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        tuple(arn(names, "batch", f"{kind}/{names.prefix}-*") for kind in kinds),
+    )
+
+
+def _schedules(names: Names) -> Grant:
+    return Grant(
+        "Schedules",
+        (
+            "scheduler:CreateSchedule",
+            "scheduler:DeleteSchedule",
+            "scheduler:GetSchedule",
+            "scheduler:UpdateSchedule",
         ),
-        Grant(
-            "ScheduleAsScheduler",
-            ("iam:PassRole",),
-            (names.role_arn(Role.SCHEDULER),),
-            {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
-        ),
-        Grant(
-            "LetBatchBeItself",
-            ("iam:CreateServiceLinkedRole",),
-            (f"arn:aws:iam::{names.account}:role/aws-service-role/batch.amazonaws.com/*",),
-            {"StringEquals": {"iam:AWSServiceName": "batch.amazonaws.com"}},
-        ),
+        (arn(names, "scheduler", f"schedule/default/{names.prefix}-*"),),
     )
 
 
 def _online_store(names: Names) -> tuple[Grant, ...]:
-    kinds = ("cluster", "parametergroup", "replicationgroup", "snapshot", "subnetgroup")
     return (
-        Grant(
-            "OnlineStore",
-            (
-                "elasticache:AddTagsToResource",
-                "elasticache:CreateCacheParameterGroup",
-                "elasticache:CreateCacheSubnetGroup",
-                "elasticache:CreateReplicationGroup",
-                "elasticache:CreateSnapshot",
-                "elasticache:DecreaseReplicaCount",
-                "elasticache:DeleteCacheParameterGroup",
-                "elasticache:DeleteCacheSubnetGroup",
-                "elasticache:DeleteReplicationGroup",
-                "elasticache:DescribeCacheClusters",
-                "elasticache:DescribeCacheParameterGroups",
-                "elasticache:DescribeCacheParameters",
-                "elasticache:DescribeCacheSubnetGroups",
-                "elasticache:DescribeReplicationGroups",
-                "elasticache:IncreaseReplicaCount",
-                "elasticache:ListTagsForResource",
-                "elasticache:ModifyCacheParameterGroup",
-                "elasticache:ModifyCacheSubnetGroup",
-                "elasticache:ModifyReplicationGroup",
-                "elasticache:ModifyReplicationGroupShardConfiguration",
-                "elasticache:RemoveTagsFromResource",
-            ),
-            tuple(arn(names, "elasticache", f"{kind}:{names.prefix}-*") for kind in kinds),
-        ),
-        Grant(
-            "FindOnlineStore",
-            (
-                "ec2:DescribeSecurityGroups",
-                "ec2:DescribeSubnets",
-                "ec2:DescribeVpcs",
-                "elasticache:DescribeEngineDefaultParameters",
-            ),
-            ("*",),
-        ),
-        Grant(
-            "LetElastiCacheBeItself",
-            ("iam:CreateServiceLinkedRole",),
-            (f"arn:aws:iam::{names.account}:role/aws-service-role/elasticache.amazonaws.com/*",),
-            {"StringEquals": {"iam:AWSServiceName": "elasticache.amazonaws.com"}},
-        ),
+        _redis(names),
+        _find_redis(),
+        _own_role("LetElastiCacheBeItself", names, "elasticache"),
     )
+
+
+def _redis(names: Names) -> Grant:
+    kinds = ("cluster", "parametergroup", "replicationgroup", "snapshot", "subnetgroup")
+    return Grant(
+        "OnlineStore",
+        (
+            "elasticache:AddTagsToResource",
+            "elasticache:CreateCacheParameterGroup",
+            "elasticache:CreateCacheSubnetGroup",
+            "elasticache:CreateReplicationGroup",
+            "elasticache:CreateSnapshot",
+            "elasticache:DecreaseReplicaCount",
+            "elasticache:DeleteCacheParameterGroup",
+            "elasticache:DeleteCacheSubnetGroup",
+            "elasticache:DeleteReplicationGroup",
+            "elasticache:DescribeCacheClusters",
+            "elasticache:DescribeCacheParameterGroups",
+            "elasticache:DescribeCacheParameters",
+            "elasticache:DescribeCacheSubnetGroups",
+            "elasticache:DescribeReplicationGroups",
+            "elasticache:IncreaseReplicaCount",
+            "elasticache:ListTagsForResource",
+            "elasticache:ModifyCacheParameterGroup",
+            "elasticache:ModifyCacheSubnetGroup",
+            "elasticache:ModifyReplicationGroup",
+            "elasticache:ModifyReplicationGroupShardConfiguration",
+            "elasticache:RemoveTagsFromResource",
+        ),
+        tuple(arn(names, "elasticache", f"{kind}:{names.prefix}-*") for kind in kinds),
+    )
+
+
+def _find_redis() -> Grant:
+    return Grant(
+        "FindOnlineStore",
+        (
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcs",
+            "elasticache:DescribeEngineDefaultParameters",
+        ),
+        ("*",),
+    )
+
+
+def _own_role(sid: str, names: Names, service: str) -> Grant:
+    """AWS makes the service's own role where the account has none yet."""
+    place = f"arn:aws:iam::{names.account}:role/aws-service-role/{service}.amazonaws.com/*"
+    makers = {"StringEquals": {"iam:AWSServiceName": f"{service}.amazonaws.com"}}
+    return Grant(sid, ("iam:CreateServiceLinkedRole",), (place,), makers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlops.names import Names
+from mlops.names import Names, Role
 
 Conditions = Mapping[str, Mapping[str, str | list[str]]]
 
@@ -168,6 +168,12 @@ def tell_bus(names: Names, sid: str, source: str) -> Grant:
     """Put events of one source on the bus."""
     bus = arn(names, "events", "event-bus/default")
     return Grant(sid, ("events:PutEvents",), (bus,), {"StringEquals": {"events:source": source}})
+
+
+def pass_roles(sid: str, names: Names, service: str, *roles: Role) -> Grant:
+    """Have a service act as these roles, and no other service."""
+    passed = {"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}}
+    return Grant(sid, ("iam:PassRole",), tuple(names.role_arn(role) for role in roles), passed)
 
 
 def publish(names: Names) -> Grant:

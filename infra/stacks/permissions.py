@@ -20,6 +20,7 @@ from infra.stacks.grants import (
     list_bucket,
     model_groups,
     model_packages,
+    pass_roles,
     publish,
     pull_images,
     put_events,
@@ -230,11 +231,12 @@ def _deploy_infrastructure(names: Names) -> tuple[Grant, ...]:
             ),
             (stacks,),
         ),
-        Grant(
+        pass_roles(
             "DeployAsInfrastructure",
-            ("iam:PassRole",),
-            (names.role_arn(Role.INFRASTRUCTURE), names.role_arn(Role.SERVICE_INFRASTRUCTURE)),
-            {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+            names,
+            "cloudformation",
+            Role.INFRASTRUCTURE,
+            Role.SERVICE_INFRASTRUCTURE,
         ),
         read_objects("ReadCode", names.assets_bucket, ""),
         write_objects("UploadCode", names.assets_bucket, "lambdas/", "templates/"),
@@ -333,29 +335,8 @@ def _ingestion(names: Names) -> tuple[Grant, ...]:
 def _workflow(names: Names) -> tuple[Grant, ...]:
     """Starts the jobs of a run, reads what they wrote down, registers the model."""
     return (
-        Grant(
-            "RunJobs",
-            (
-                "sagemaker:AddTags",
-                "sagemaker:CreateHyperParameterTuningJob",
-                "sagemaker:CreateProcessingJob",
-                "sagemaker:CreateTrainingJob",
-                "sagemaker:DescribeHyperParameterTuningJob",
-                "sagemaker:DescribeProcessingJob",
-                "sagemaker:DescribeTrainingJob",
-                "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
-                "sagemaker:StopHyperParameterTuningJob",
-                "sagemaker:StopProcessingJob",
-                "sagemaker:StopTrainingJob",
-            ),
-            jobs(names),
-        ),
-        Grant(
-            "ActAsTrainingJob",
-            ("iam:PassRole",),
-            (names.role_arn(Role.TRAINING_JOB),),
-            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-        ),
+        _run_jobs(names),
+        pass_roles("ActAsTrainingJob", names, "sagemaker", Role.TRAINING_JOB),
         _await_jobs(names),
         *run_feature_jobs(names),
         Grant("SeeWhoseTurn", ("states:DescribeExecution",), executions(names)),
@@ -363,17 +344,41 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
         read_objects("ReadMetrics", names.artifact_bucket, "runs/", "feast/upsync/"),
         write_objects("RecordRun", names.artifact_bucket, "runs/"),
         list_bucket("ListRuns", names.artifact_bucket),
-        Grant(
-            "Register",
-            (
-                "sagemaker:AddTags",
-                "sagemaker:CreateModelPackage",
-                "sagemaker:CreateModelPackageGroup",
-                "sagemaker:DescribeModelPackageGroup",
-            ),
-            (*model_groups(names), *model_packages(names)),
-        ),
+        _register(names),
         publish(names),
+    )
+
+
+def _run_jobs(names: Names) -> Grant:
+    return Grant(
+        "RunJobs",
+        (
+            "sagemaker:AddTags",
+            "sagemaker:CreateHyperParameterTuningJob",
+            "sagemaker:CreateProcessingJob",
+            "sagemaker:CreateTrainingJob",
+            "sagemaker:DescribeHyperParameterTuningJob",
+            "sagemaker:DescribeProcessingJob",
+            "sagemaker:DescribeTrainingJob",
+            "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+            "sagemaker:StopHyperParameterTuningJob",
+            "sagemaker:StopProcessingJob",
+            "sagemaker:StopTrainingJob",
+        ),
+        jobs(names),
+    )
+
+
+def _register(names: Names) -> Grant:
+    return Grant(
+        "Register",
+        (
+            "sagemaker:AddTags",
+            "sagemaker:CreateModelPackage",
+            "sagemaker:CreateModelPackageGroup",
+            "sagemaker:DescribeModelPackageGroup",
+        ),
+        (*model_groups(names), *model_packages(names)),
     )
 
 
@@ -416,12 +421,7 @@ def _scheduler(names: Names) -> tuple[Grant, ...]:
     return (
         Grant("StartWorkflows", ("states:StartExecution",), machines),
         Grant("StartIngestion", ("sagemaker:CreateProcessingJob",), jobs_),
-        Grant(
-            "ActAsIngestion",
-            ("iam:PassRole",),
-            (names.role_arn(Role.INGESTION),),
-            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-        ),
+        pass_roles("ActAsIngestion", names, "sagemaker", Role.INGESTION),
     )
 
 
@@ -442,12 +442,7 @@ def _workflow_deployer(names: Names) -> tuple[Grant, ...]:
             ),
             state_machines(names),
         ),
-        Grant(
-            "RunWorkflowsAsTheirRole",
-            ("iam:PassRole",),
-            (names.role_arn(Role.WORKFLOW),),
-            {"StringEquals": {"iam:PassedToService": "states.amazonaws.com"}},
-        ),
+        pass_roles("RunWorkflowsAsTheirRole", names, "states", Role.WORKFLOW),
         publish(names),
         write_logs(names, f"/aws/lambda/{names.function(Role.WORKFLOW_DEPLOYER.value)}"),
     )

@@ -6,7 +6,7 @@ Service-linked roles of ECS, of load balancing and of autoscaling an administrat
 
 from __future__ import annotations
 
-from infra.stacks.grants import Grant, arn
+from infra.stacks.grants import Grant, arn, pass_roles
 from mlops.names import Names, Role
 
 RUN_AS = (Role.SERVING, Role.DOWNSYNC)
@@ -55,56 +55,59 @@ def _images(names: Names) -> tuple[Grant, ...]:
 
 
 def _tasks(names: Names) -> tuple[Grant, ...]:
+    return (
+        _ecs_services(names),
+        Grant("Tasks", ("ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"), ("*",)),
+        pass_roles("RunServicesAsTheirRoles", names, "ecs-tasks", *RUN_AS),
+        _namespace(),
+    )
+
+
+def _ecs_services(names: Names) -> Grant:
     own = (
         arn(names, "ecs", f"cluster/{names.prefix}"),
         arn(names, "ecs", f"service/{names.prefix}/{names.prefix}-*"),
         arn(names, "ecs", f"service-deployment/{names.prefix}/{names.prefix}-*"),
         arn(names, "ecs", f"task-definition/{names.prefix}-*:*"),
     )
-    return (
-        Grant(
-            "Services",
-            (
-                "ecs:CreateCluster",
-                "ecs:CreateService",
-                "ecs:DeleteCluster",
-                "ecs:DeleteService",
-                "ecs:DescribeClusters",
-                "ecs:DescribeServiceDeployments",
-                "ecs:DescribeServices",
-                "ecs:ListServiceDeployments",
-                "ecs:ListTagsForResource",
-                "ecs:RegisterTaskDefinition",
-                "ecs:StopServiceDeployment",
-                "ecs:TagResource",
-                "ecs:UntagResource",
-                "ecs:UpdateCluster",
-                "ecs:UpdateClusterSettings",
-                "ecs:UpdateService",
-            ),
-            own,
+    return Grant(
+        "Services",
+        (
+            "ecs:CreateCluster",
+            "ecs:CreateService",
+            "ecs:DeleteCluster",
+            "ecs:DeleteService",
+            "ecs:DescribeClusters",
+            "ecs:DescribeServiceDeployments",
+            "ecs:DescribeServices",
+            "ecs:ListServiceDeployments",
+            "ecs:ListTagsForResource",
+            "ecs:RegisterTaskDefinition",
+            "ecs:StopServiceDeployment",
+            "ecs:TagResource",
+            "ecs:UntagResource",
+            "ecs:UpdateCluster",
+            "ecs:UpdateClusterSettings",
+            "ecs:UpdateService",
         ),
-        Grant("Tasks", ("ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"), ("*",)),
-        Grant(
-            "RunServicesAsTheirRoles",
-            ("iam:PassRole",),
-            tuple(names.role_arn(role) for role in RUN_AS),
-            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        own,
+    )
+
+
+def _namespace() -> Grant:
+    return Grant(
+        "Namespace",
+        (
+            "servicediscovery:CreateHttpNamespace",
+            "servicediscovery:DeleteNamespace",
+            "servicediscovery:GetNamespace",
+            "servicediscovery:GetOperation",
+            "servicediscovery:ListTagsForResource",
+            "servicediscovery:TagResource",
+            "servicediscovery:UntagResource",
+            "servicediscovery:UpdateHttpNamespace",
         ),
-        Grant(
-            "Namespace",
-            (
-                "servicediscovery:CreateHttpNamespace",
-                "servicediscovery:DeleteNamespace",
-                "servicediscovery:GetNamespace",
-                "servicediscovery:GetOperation",
-                "servicediscovery:ListTagsForResource",
-                "servicediscovery:TagResource",
-                "servicediscovery:UntagResource",
-                "servicediscovery:UpdateHttpNamespace",
-            ),
-            ("*",),
-        ),
+        ("*",),
     )
 
 
