@@ -122,7 +122,7 @@ lock: setup ## Resolve the locks anew from pyproject.toml
 	@for peer in mlserver bentoml; do \
 	  $(BIN)/uv pip compile -q --system-certs requirements/peers/$$peer.in --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/peers/$$peer.txt; done
-	@for part in bootstrap image jenkins lambda lint; do \
+	@for part in bootstrap image jenkins lambda lint mlflow; do \
 	  $(BIN)/uv pip compile -q --system-certs requirements/$$part.in -c requirements/dev.txt --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --output-file requirements/$$part.txt; done
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
 
@@ -24,6 +25,9 @@ from infra.stacks.profile import Profile, profile_of
 from infra.stacks.storage import Storage
 from infra.synth import INDEX
 from mlops.names import Names
+
+if TYPE_CHECKING:
+    from infra.stacks.services import Services
 
 
 def build(app: cdk.App, names: Names, profile: Profile) -> dict[str, cdk.Stack]:
@@ -44,12 +48,15 @@ def build(app: cdk.App, names: Names, profile: Profile) -> dict[str, cdk.Stack]:
             app, f"{names.prefix}-cache", names=names, profile=profile, network=network, env=env
         )
         stacks["cache"] = cache
-    stacks["functions"] = Functions(
-        app, f"{names.prefix}-functions", names=names, profile=profile, env=env
-    )
-    stacks["jobs"] = Jobs(
-        app, f"{names.prefix}-jobs", names=names, profile=profile, network=network, env=env
-    )
+    for purpose, kind in (("functions", Functions), ("jobs", Jobs)):
+        stacks[purpose] = kind(
+            app,
+            f"{names.prefix}-{purpose}",
+            names=names,
+            profile=profile,
+            network=network,
+            env=env,
+        )
     stacks["storage"] = Storage(
         app, f"{names.prefix}-storage", names=names, profile=profile, env=env
     )
@@ -82,6 +89,8 @@ def _serving(
         env=env,
     )
     stacks: dict[str, cdk.Stack] = {"services": services}
+    if profile.mlflow_database is not None:
+        stacks |= _tracking(app, names, profile, network, services)
     for purpose, kind in (("scaling", Scaling), ("watch", Watch)):
         stacks[purpose] = kind(
             app,
@@ -100,6 +109,27 @@ def _serving(
             app, f"{names.prefix}-budget", names=names, dollars=dollars, env=env
         )
     return stacks
+
+
+def _tracking(
+    app: cdk.App, names: Names, profile: Profile, network: Network, services: Services
+) -> dict[str, cdk.Stack]:
+    """The MLflow server after what it keeps, which outlives it."""
+    from infra.stacks.mlflow import Mlflow
+    from infra.stacks.mlflow_data import MlflowData
+
+    return {
+        purpose: kind(
+            app,
+            f"{names.prefix}-{purpose}",
+            names=names,
+            profile=profile,
+            network=network,
+            services=services,
+            env=cdk.Environment(account=names.account, region=names.region),
+        )
+        for purpose, kind in (("mlflow-data", MlflowData), ("mlflow", Mlflow))
+    }
 
 
 def synthesize(names: Names, out: Path) -> None:

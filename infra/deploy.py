@@ -16,7 +16,14 @@ from mlops.aws import Aws, translated
 from mlops.errors import NotFound, Refused, SettingsError
 from mlops.names import Names
 
-SETTINGS = {"RedisUrl": "MLOPS_REDIS_URL"}
+SETTINGS = {
+    "RedisUrl": "MLOPS_REDIS_URL",
+    "Registry": "MLOPS_REGISTRY",
+    "MlflowUrl": "MLOPS_MLFLOW_TRACKING_URI",
+    "MlflowSecret": "MLOPS_MLFLOW_SECRET",
+    "JobSubnets": "MLOPS_JOB_SUBNETS",
+    "JobSecurityGroup": "MLOPS_JOB_SECURITY_GROUP",
+}
 """Outputs of the stacks, and the variables that carry them."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class Role(StrEnum):
@@ -24,6 +25,7 @@ class Role(StrEnum):
     SERVING = "serving"
     HOSTING = "hosting"
     DOWNSYNC = "downsync"
+    MLFLOW = "mlflow"
     INFRASTRUCTURE = "infrastructure"
     SERVICE_INFRASTRUCTURE = "service-infrastructure"
 
@@ -122,6 +124,18 @@ class Names:
     def certificate_parameter(self) -> str:
         """Parameter Store's name of the certificate's ARN that callers of the proxy see."""
         return f"/{self.prefix}/certificate"
+
+    @property
+    def domain_parameter(self) -> str:
+        """Parameter Store's name of the domain whose names the balancer answers to."""
+        return f"/{self.prefix}/domain"
+
+    def mlflow_secret(self, of: Literal["database", "admin", "writer", "reader"]) -> str:
+        """Secrets Manager name of how MLflow's server enters its database, or of one of its users.
+
+        Jobs are the writer, and own what they make; what looks at versions alone is the reader.
+        """
+        return f"{self.prefix}/mlflow-{of}"
 
     @property
     def alarms_topic_arn(self) -> str:

@@ -48,8 +48,14 @@ class Settings(BaseModel):
     mlflow_tracking_uri: str = "sqlite:///.mlops/mlflow.db"
     registry: Literal["sagemaker", "mlflow"] = "sagemaker"
     """What holds the model versions; MLflow's is that of the tracking server."""
-    records: Annotated[str, Field(pattern=r"^file:///.+")] | None = None
-    """The folder of the approval record; None is the environment's DynamoDB table."""
+    mlflow_secret: str | None = None
+    """Secrets Manager name of the tracking server's user and password, as JSON; what stands in
+    MLFLOW_TRACKING_USERNAME or MLFLOW_TRACKING_TOKEN comes before it."""
+    records: Annotated[str, Field(pattern=r"^(dynamodb$|file:///.+)")] = "dynamodb"
+    """What holds the approval record: the environment's DynamoDB table, or a folder."""
+    job_subnets: Annotated[str, Field(pattern=r"^subnet-\w+(,subnet-\w+)*$")] | None = None
+    """Where training jobs run, for what lies in the private network; None is outside of it."""
+    job_security_group: Annotated[str, Field(pattern=r"^sg-\w+$")] | None = None
     target: Literal["service", "sagemaker"] = "service"
     """What serves endpoints: our own services, or SageMaker's endpoints."""
     sagemaker_instance: Annotated[str, Field(pattern=r"^ml\.")] = "ml.c6i.large"
@@ -99,11 +105,12 @@ class Settings(BaseModel):
 
     def environment(self) -> dict[str, str]:
         """These settings as the environment of another process; without what is this machine's."""
-        own = {"redis_password", "cache_dir", "cache_bytes"}
-        if self.registry == "sagemaker":
-            own |= {"registry"}  # what earlier releases took for granted
+        own = {"redis_password", "cache_dir", "cache_bytes", "job_subnets", "job_security_group"}
+        # What earlier releases took for granted.
+        taken = {"registry": "sagemaker", "records": "dynamodb", "target": "service"}
+        own |= {name for name, usual in taken.items() if getattr(self, name) == usual}
         if self.target == "service":
-            own |= {"target", "sagemaker_instance", "sagemaker_instances"}  # as above
+            own |= {"sagemaker_instance", "sagemaker_instances"}
         values = self.model_dump(mode="json", exclude_none=True, exclude=own)
         return {PREFIX + name.upper(): str(value) for name, value in values.items()} | {
             "AWS_REGION": self.region,

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = {name: ROOT / "infra" / "images" / f"{name}.Dockerfile" for name in ("serving", "jobs")}
+FILES = {
+    name: ROOT / "infra" / "images" / f"{name}.Dockerfile" for name in ("serving", "jobs", "mlflow")
+}
 
 
 @dataclass(frozen=True)

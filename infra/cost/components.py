@@ -20,8 +20,9 @@ UPSYNC_JOBS, UPSYNC_MINUTES, UPSYNC_GB, UPSYNC_STEPS = 3, 2, 4, 12
 """Of one run: jobs of a core each, their minutes and memory, and transitions of its workflow."""
 TRAINING_STEPS = 20
 VOLUME_GB = 30
-METRICS, ALARMS = 60, 12
-SECRETS = 3
+MLFLOW_GB, DATABASE_GB = 4, 20
+METRICS, ALARMS = 60, 21
+SECRETS = 7
 LAMBDA_CALLS, LAMBDA_GB_SECONDS = 10_000, 10_000 * 0.5 * 2
 ECR_GB = 10
 LCU_GB = 1.0
@@ -100,8 +101,10 @@ def _serving(bill: Bill) -> Iterator[Line]:
     yield bill.line("Transfer", "between zones", crossing, "transfer.zone_gb")
 
 
-def _tasks(bill: Bill, component: str, count: float, cores: float = 1.0) -> Iterator[Line]:
-    memory = count * cores * TASK_GB
+def _tasks(
+    bill: Bill, component: str, count: float, cores: float = 1.0, gb: float | None = None
+) -> Iterator[Line]:
+    memory = count * (cores * TASK_GB if gb is None else gb)
     yield bill.line(component, f"{count} tasks", count * cores * HOURS, "fargate.vcpu_hour")
     yield bill.line(component, "memory", memory * HOURS, "fargate.gb_hour")
 
@@ -141,9 +144,17 @@ def _registry(bill: Bill) -> Iterator[Line]:
     yield bill.line("DynamoDB", "restorable", 1, "dynamodb.pitr_gb_month")
     yield bill.line("EventBridge", "events", 0.01, "eventbridge.event_million")
     yield bill.line("SNS", "messages", 0.01, "sns.publish_million")
-    yield from _tasks(bill, "MLflow", 1, cores=0.5)
-    yield bill.line("MLflow", "database", HOURS, "rds.db.t4g.small.hour")
-    yield bill.line("MLflow", "database's disk", 20, "rds.gb_month")
+    yield from _mlflow(bill)
+
+
+def _mlflow(bill: Bill) -> Iterator[Line]:
+    """One task; its database, and the second of it that takes over where an environment has one."""
+    node, copies = bill.choices.mlflow_database, bill.choices.mlflow_copies
+    if node is None:
+        return
+    yield from _tasks(bill, "MLflow", 1, gb=MLFLOW_GB)
+    yield bill.line("MLflow", f"{copies} databases", copies * HOURS, f"rds.{node}.hour")
+    yield bill.line("MLflow", "databases' disks", copies * DATABASE_GB, "rds.gb_month")
 
 
 def _network(bill: Bill) -> Iterator[Line]:

@@ -51,6 +51,8 @@ class Choices:
     row_ratio: float = 1.0
     """Bytes in Redis over those that the load names."""
     access_logged: bool = True
+    mlflow_database: str | None = None
+    mlflow_copies: int = 1
 
 
 def choices_of(profile: Profile) -> Choices:
@@ -62,6 +64,8 @@ def choices_of(profile: Profile) -> Choices:
         endpoints=len(ENDPOINTS) * ZONES,
         log_months=profile.log_days / DAYS,
         least_shards=profile.cache_shards or 1,
+        mlflow_database=profile.mlflow_database,
+        mlflow_copies=ZONES if profile.highly_available else 1,
     )
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from infra.stacks.grants import Grant, arn, pass_roles
 from mlops.names import Names, Role
 
-ADMINISTERED = frozenset({"identity", "service-identity", "network", "flows", "budget"})
+ADMINISTERED = frozenset(
+    {"identity", "service-identity", "network", "mlflow-data", "flows", "budget"}
+)
 """Stacks that are deployed with the caller's own rights."""
-SERVICES = frozenset({"images", "services", "scaling", "watch"})
+SERVICES = frozenset({"images", "services", "mlflow", "scaling", "watch"})
 """Stacks of what runs all the time: CloudFormation deploys them as a role of their own."""
 
 
@@ -122,6 +124,11 @@ def _functions(names: Names) -> tuple[Grant, ...]:
         _function_logs(names),
         Grant("FindLogs", ("logs:DescribeLogGroups",), ("*",)),
         _rules(names),
+        Grant(
+            "ReadDomain",
+            ("ssm:GetParameters",),
+            (arn(names, "ssm", f"parameter{names.domain_parameter}"),),
+        ),
     )
 
 

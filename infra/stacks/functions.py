@@ -3,7 +3,9 @@ tells Slack."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
@@ -17,7 +19,9 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from infra.stacks.network import Network
 from infra.stacks.profile import Profile, target_setting
+from infra.stacks.registry import registry_variables
 from infra.synth import CODE_KEY
 from mlops.names import Names, Role
 
@@ -55,7 +59,14 @@ class Functions(cdk.Stack):
     """The Lambdas, their logs, and who may call them."""
 
     def __init__(
-        self, scope: Construct, name: str, *, names: Names, profile: Profile, env: cdk.Environment
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        names: Names,
+        profile: Profile,
+        network: Network,
+        env: cdk.Environment,
     ) -> None:
         super().__init__(scope, name, env=env, description="Lambdas that deploy on events")
         self._names, self._profile = names, profile
@@ -63,12 +74,19 @@ class Functions(cdk.Stack):
         self._assets = s3.Bucket.from_bucket_name(self, "Assets", names.assets_bucket)
         self._topic = sns.Topic.from_topic_arn(self, "Events", names.topic_arn)
         _allow_uploads(self._function(WORKFLOW_DEPLOYER), names)
-        model_deployer = self._function(MODEL_DEPLOYER)
+        model_deployer = self._function(MODEL_DEPLOYER, registry_variables(names, profile))
+        if profile.mlflow_database is not None:
+            _into(network, model_deployer)
         _on_decisions(self, model_deployer, names)
         _every_minute(self, model_deployer, names)
-        self._topic.add_subscription(subscriptions.LambdaSubscription(self._function(NOTIFIER)))
+        notifier = self._function(NOTIFIER)
+        self._topic.add_subscription(subscriptions.LambdaSubscription(notifier))
+        if profile.tasks is not None:
+            _hear_alarms(notifier, names)
 
-    def _function(self, deployer: Deployer) -> lambda_.Function:
+    def _function(
+        self, deployer: Deployer, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> lambda_.Function:
         name = self._names.function(deployer.role.value)
         role_arn = self._names.role_arn(deployer.role)
         identifier = "".join(part.title() for part in deployer.role.value.split("-"))
@@ -84,7 +102,7 @@ class Functions(cdk.Stack):
             role=iam.Role.from_role_arn(self, f"{identifier}Role", role_arn, mutable=False),
             memory_size=512,
             timeout=cdk.Duration.seconds(60),
-            environment=self._environment(),
+            environment=self._environment() | dict(variables),
             log_group=self._logs(identifier, name),
             retry_attempts=2 if deployer.tells_of_failures else None,
             on_failure=destinations.SnsDestination(self._topic)
@@ -117,6 +135,24 @@ RETENTION = {
     90: logs.RetentionDays.THREE_MONTHS,
     365: logs.RetentionDays.ONE_YEAR,
 }
+
+
+def _into(network: Network, function: lambda_.Function) -> None:
+    """It asks MLflow, which is inside; what it asks of AWS has an endpoint there."""
+    made = function.node.default_child
+    assert isinstance(made, lambda_.CfnFunction)
+    made.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+        subnet_ids=network.subnets, security_group_ids=[network.workers]
+    )
+
+
+def _hear_alarms(notifier: lambda_.Function, names: Names) -> None:
+    """The topic of alarms calls it; the subscription is the topic's, which comes with them."""
+    notifier.add_permission(
+        "Alarms",
+        principal=iam.ServicePrincipal("sns.amazonaws.com"),
+        source_arn=names.alarms_topic_arn,
+    )
 
 
 def _allow_uploads(function: lambda_.Function, names: Names) -> None:

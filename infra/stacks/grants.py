@@ -221,10 +221,29 @@ LOGGED_TABLES = ("*_served", "*_read", "*_pushed")
 """Tables of what was served, read and pushed, beside the view's own."""
 
 
-def read_secret(sid: str, names: Names, secret: str) -> Grant:
+def read_secret(sid: str, names: Names, *secrets: str) -> Grant:
     """Secrets Manager adds six characters of its own to a secret's ARN."""
-    resource = arn(names, "secretsmanager", f"secret:{secret}-??????")
-    return Grant(sid, ("secretsmanager:GetSecretValue",), (resource,))
+    resources = tuple(arn(names, "secretsmanager", f"secret:{secret}-??????") for secret in secrets)
+    return Grant(sid, ("secretsmanager:GetSecretValue",), resources)
+
+
+def join_network() -> Grant:
+    """Have the service that runs this role's code give it an address in the private network."""
+    return Grant(
+        "JoinNetwork",
+        (
+            "ec2:CreateNetworkInterface",
+            "ec2:CreateNetworkInterfacePermission",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DeleteNetworkInterfacePermission",
+            "ec2:DescribeDhcpOptions",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcs",
+        ),
+        ("*",),
+    )
 
 
 def read_models(names: Names) -> tuple[Grant, ...]:

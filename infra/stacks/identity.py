@@ -23,6 +23,7 @@ TRUSTED = {
     Role.SERVING: "ecs-tasks.amazonaws.com",
     Role.HOSTING: "sagemaker.amazonaws.com",
     Role.DOWNSYNC: "ecs-tasks.amazonaws.com",
+    Role.MLFLOW: "ecs-tasks.amazonaws.com",
     Role.INFRASTRUCTURE: "cloudformation.amazonaws.com",
     Role.SERVICE_INFRASTRUCTURE: "cloudformation.amazonaws.com",
 }

@@ -10,7 +10,7 @@ from aws_cdk import aws_ecr as ecr
 from infra.stacks.profile import Profile
 from mlops.names import Names
 
-PURPOSES = ("proxy", "inference", "training", "features")
+PURPOSES = ("proxy", "inference", "training", "features", "mlflow")
 """The last stages of infra/images/*.Dockerfile."""
 KEPT = 50
 

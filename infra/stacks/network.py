@@ -13,6 +13,7 @@ from mlops.names import Names
 VPC_CIDR = "10.64.0.0/16"
 CALLERS_CIDR = "10.0.0.0/8"
 REDIS_PORT, PROXY_PORT, INFERENCE_PORT = 6379, 8080, 8081
+MLFLOW_PORT, DATABASE_PORT = 5000, 5432
 
 
 class Network(cdk.Stack):
@@ -49,9 +50,12 @@ class Network(cdk.Stack):
         self.balancer = self._balancer(names)
         self.proxy = self._server("Proxy", PROXY_PORT, self.balancer, names)
         self.inference = self._server("Inference", INFERENCE_PORT, self.proxy, names)
+        self.mlflow = self._tracking(names)
+        self.workers = self._workers(names)
         self._endpoints(names)
-        self.store = self._store(names)
-        self._tell()
+        self.store = self._kept("Store", "online-store", REDIS_PORT, self.clients, names)
+        self.database = self._kept("Database", "mlflow-data", DATABASE_PORT, self.mlflow, names)
+        self._tell(profile)
 
     def _subnet(self, zone: int, names: Names) -> str:
         subnet = ec2.CfnSubnet(
@@ -90,6 +94,8 @@ class Network(cdk.Stack):
             security_group_ingress=[
                 _from(self.clients, 443, "Clients of the online store"),
                 _from(self.inference, 443, "Inference"),
+                _from(self.mlflow, 443, "MLflow"),
+                _from(self.workers, 443, "Training jobs and Lambdas"),
             ],
             security_group_egress=[_NOWHERE],
         )
@@ -114,22 +120,48 @@ class Network(cdk.Stack):
             group_name=f"{names.prefix}-online-store-clients",
             group_description="Readers and writers of the online store",
             security_group_egress=[
-                _tcp(443, "0.0.0.0/0", "AWS endpoints; no route leads anywhere else"),
+                _AWS,
                 _tcp(REDIS_PORT, VPC_CIDR, "The online store"),
             ],
         )
         return group.attr_group_id
 
-    def _store(self, names: Names) -> str:
-        """Only the clients reach the store, and it reaches nothing."""
+    def _kept(self, name: str, what: str, port: int, clients: str, names: Names) -> str:
+        """Where data is: only its clients reach it, and it reaches nothing."""
+        title = what.replace("-", " ")
         group = ec2.CfnSecurityGroup(
             self,
-            "Store",
+            name,
             vpc_id=self._vpc.ref,
-            group_name=f"{names.prefix}-online-store",
-            group_description="The online store",
-            security_group_ingress=[_from(self.clients, REDIS_PORT, "Clients of the online store")],
+            group_name=f"{names.prefix}-{what}",
+            group_description=f"The {title}",
+            security_group_ingress=[_from(clients, port, f"Clients of the {title}")],
             security_group_egress=[_NOWHERE],
+        )
+        return group.attr_group_id
+
+    def _tracking(self, names: Names) -> str:
+        """What the MLflow server wears: the balancer reaches it, and it reaches its database."""
+        group = ec2.CfnSecurityGroup(
+            self,
+            "Mlflow",
+            vpc_id=self._vpc.ref,
+            group_name=f"{names.prefix}-mlflow",
+            group_description="Tasks of the MLflow server",
+            security_group_ingress=[_from(self.balancer, MLFLOW_PORT, "The balancer alone")],
+            security_group_egress=[_AWS, _tcp(DATABASE_PORT, VPC_CIDR, "Its database")],
+        )
+        return group.attr_group_id
+
+    def _workers(self, names: Names) -> str:
+        """What training jobs and Lambdas wear that ask MLflow."""
+        group = ec2.CfnSecurityGroup(
+            self,
+            "Workers",
+            vpc_id=self._vpc.ref,
+            group_name=f"{names.prefix}-workers",
+            group_description="Training jobs and Lambdas",
+            security_group_egress=[_AWS],
         )
         return group.attr_group_id
 
@@ -150,7 +182,10 @@ class Network(cdk.Stack):
                     description="Callers inside",
                 )
             ],
-            security_group_egress=[_tcp(PROXY_PORT, VPC_CIDR, "Proxies")],
+            security_group_egress=[
+                _tcp(PROXY_PORT, VPC_CIDR, "Proxies"),
+                _tcp(MLFLOW_PORT, VPC_CIDR, "MLflow"),
+            ],
         )
         return group.attr_group_id
 
@@ -164,15 +199,19 @@ class Network(cdk.Stack):
             group_description=f"Tasks of the {name.lower()} service",
             security_group_ingress=[_from(callers, port, "Who asks it, and nobody else")],
             security_group_egress=[
-                _tcp(443, "0.0.0.0/0", "AWS endpoints; no route leads anywhere else"),
+                _AWS,
                 _tcp(INFERENCE_PORT, VPC_CIDR, "Inference"),
             ],
         )
         return group.attr_group_id
 
-    def _tell(self) -> None:
+    def _tell(self, profile: Profile) -> None:
         cdk.CfnOutput(self, "ClientSecurityGroup", value=self.clients)
-        cdk.CfnOutput(self, "PrivateSubnets", value=cdk.Fn.join(",", self.subnets))
+        subnets = cdk.Fn.join(",", self.subnets)
+        cdk.CfnOutput(self, "PrivateSubnets", value=subnets)
+        if profile.mlflow_database is not None:
+            cdk.CfnOutput(self, "JobSubnets", value=subnets)
+            cdk.CfnOutput(self, "JobSecurityGroup", value=self.workers)
 
 
 def _tcp(port: int, cidr: str, why: str) -> ec2.CfnSecurityGroup.EgressProperty:
@@ -191,6 +230,7 @@ def _from(group: str, port: int, why: str) -> ec2.CfnSecurityGroup.IngressProper
     )
 
 
+_AWS = _tcp(443, "0.0.0.0/0", "AWS endpoints; no route leads anywhere else")
 _NOWHERE = ec2.CfnSecurityGroup.EgressProperty(
     ip_protocol="icmp",
     from_port=252,

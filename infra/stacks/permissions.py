@@ -17,6 +17,7 @@ from infra.stacks.grants import (
     executions,
     host_models,
     jobs,
+    join_network,
     list_bucket,
     model_groups,
     model_packages,
@@ -63,16 +64,24 @@ UNSCOPED = {
     "application-autoscaling:DescribeScalableTargets": "scaling describes on all resources only",
     "application-autoscaling:DescribeScalingPolicies": "scaling describes on all resources only",
     "cloudwatch:GetMetricData": "metrics are no resources",
-    "ec2:DescribeSecurityGroups": "EC2 describes on all resources only",
-    "ec2:DescribeSubnets": "EC2 describes on all resources only",
-    "ec2:DescribeVpcs": "EC2 describes on all resources only",
+    **{
+        f"ec2:Describe{what}": "EC2 describes on all resources only"
+        for what in ("DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs")
+    },
+    **{
+        f"ec2:{does}": "Lambda and SageMaker make interfaces as the role, of ids that nobody knows"
+        for does in (
+            *("CreateNetworkInterface", "CreateNetworkInterfacePermission"),
+            *("DeleteNetworkInterface", "DeleteNetworkInterfacePermission"),
+        )
+    },
     "ecs:DeregisterTaskDefinition": "ECS knows no resource for taking a task definition out",
     "ecs:DescribeTaskDefinition": "ECS knows no resource for describing task definitions",
     **{
         f"elasticloadbalancing:Describe{what}": "load balancing describes on all resources only"
         for what in (
             *("ListenerAttributes", "Listeners", "LoadBalancerAttributes", "LoadBalancers"),
-            *("Tags", "TargetGroupAttributes", "TargetGroups", "TargetHealth"),
+            *("Rules", "Tags", "TargetGroupAttributes", "TargetGroups", "TargetHealth"),
         )
     },
     **{
@@ -167,6 +176,7 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         read_catalog(names),
         change_catalog(names, "*"),
         read_secret("LoadFeatures", names, names.redis_secret),
+        read_secret("AskMlflow", names, names.mlflow_secret("reader")),
         *read_models(names),
         *_run_workflows(names),
         see_shards(names),
@@ -294,6 +304,8 @@ def _training_job(names: Names) -> tuple[Grant, ...]:
         read_catalog(names),
         change_catalog(names, *SCRATCH_TABLES),
         *read_models(names),
+        read_secret("TellMlflow", names, names.mlflow_secret("writer")),
+        join_network(),
         *pull_images(names),
         _write_job_logs(names),
     )
@@ -457,6 +469,8 @@ def _model_deployer(names: Names) -> tuple[Grant, ...]:
         delete_objects("ForgetObserved", names.artifact_bucket, "observed/"),
         list_bucket("ListDeployments", names.artifact_bucket),
         read_records(names),
+        read_secret("AskMlflow", names, names.mlflow_secret("reader")),
+        join_network(),
         publish(names),
         *host_models(names, names.role_arn(Role.HOSTING)),
         write_logs(names, f"/aws/lambda/{names.function(Role.MODEL_DEPLOYER.value)}"),
@@ -527,6 +541,22 @@ def _downsync(names: Names) -> tuple[Grant, ...]:
     )
 
 
+def _mlflow(names: Names) -> tuple[Grant, ...]:
+    """Keeps what is tracked: its own database and users, and artifacts below its own prefix."""
+    return (
+        read_secret(
+            "EnterDatabaseAndMakeUsers",
+            names,
+            *(names.mlflow_secret(of) for of in ("database", "admin", "writer", "reader")),
+        ),
+        read_objects("ReadArtifacts", names.artifact_bucket, "mlflow/"),
+        write_objects("KeepArtifacts", names.artifact_bucket, "mlflow/"),
+        list_bucket("ListArtifacts", names.artifact_bucket),
+        *pull_images(names),
+        write_logs(names, names.service_logs("mlflow")),
+    )
+
+
 _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.DATA_SCIENTIST: _data_scientist,
     Role.JENKINS: _jenkins,
@@ -543,6 +573,7 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.SERVING: _serving,
     Role.HOSTING: _hosting,
     Role.DOWNSYNC: _downsync,
+    Role.MLFLOW: _mlflow,
     Role.INFRASTRUCTURE: deploy_stacks,
     Role.SERVICE_INFRASTRUCTURE: deploy_services,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mlops.errors import InputError
 
@@ -14,7 +15,9 @@ ENDPOINTS = (
     "glue",
     "kinesis-streams",
     "logs",
+    "sagemaker.api",
     "secretsmanager",
+    "sns",
     "sts",
 )
 """What private subnets ask, beside S3 and DynamoDB: an address in each zone."""
@@ -53,6 +56,10 @@ class Profile:
     """Least and most tasks of the proxy, and of inference; None where they run elsewhere."""
     target: str = "service"
     """What serves endpoints: our own services, or 'sagemaker'."""
+    mlflow_database: str | None = None
+    """RDS instance class; None without an MLflow server, where a file takes what is tracked."""
+    registry: Literal["sagemaker", "mlflow"] = "sagemaker"
+    """What holds the model versions (MLOPS_REGISTRY)."""
     monthly_budget: int | None = None
     """US dollars: 'mlops cost estimate' says what a load needs."""
 
@@ -83,6 +90,7 @@ PROFILES = {
         stream_shards=1,
         cache_node="cache.t4g.small",
         tasks=(1, 2),
+        mlflow_database="db.t4g.small",
         monthly_budget=600,
     ),
     "stage": Profile(
@@ -95,6 +103,7 @@ PROFILES = {
         cache_node="cache.r7g.large",
         job_vcpus=16,
         tasks=(2, 4),
+        mlflow_database="db.t4g.small",
         monthly_budget=1500,
         cache_shards=1,
         cache_replicas=1,
@@ -110,6 +119,7 @@ PROFILES = {
         cache_node="cache.r7g.xlarge",
         job_vcpus=64,
         tasks=(2, 12),
+        mlflow_database="db.t4g.small",
         monthly_budget=7000,
         cache_shards=3,
         upsync_every="15 minutes",

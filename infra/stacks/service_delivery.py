@@ -9,7 +9,7 @@ from __future__ import annotations
 from infra.stacks.grants import Grant, arn, pass_roles
 from mlops.names import Names, Role
 
-RUN_AS = (Role.SERVING, Role.DOWNSYNC)
+RUN_AS = (Role.SERVING, Role.DOWNSYNC, Role.MLFLOW)
 
 
 def deploy_services(names: Names) -> tuple[Grant, ...]:
@@ -23,9 +23,12 @@ def deploy_services(names: Names) -> tuple[Grant, ...]:
         _logs(names),
         Grant("FindLogs", ("logs:DescribeLogGroups",), ("*",)),
         Grant(
-            "ReadCertificate",
+            "ReadNames",
             ("ssm:GetParameters",),
-            (arn(names, "ssm", f"parameter{names.certificate_parameter}"),),
+            tuple(
+                arn(names, "ssm", f"parameter{parameter}")
+                for parameter in (names.certificate_parameter, names.domain_parameter)
+            ),
         ),
     )
 
@@ -112,7 +115,7 @@ def _namespace() -> Grant:
 
 
 def _balancer(names: Names) -> tuple[Grant, ...]:
-    kinds = ("loadbalancer/app", "listener/app", "targetgroup")
+    kinds = ("loadbalancer/app", "listener/app", "listener-rule/app", "targetgroup")
     return (
         Grant(
             "Balancer",
@@ -120,16 +123,20 @@ def _balancer(names: Names) -> tuple[Grant, ...]:
                 "elasticloadbalancing:AddTags",
                 "elasticloadbalancing:CreateListener",
                 "elasticloadbalancing:CreateLoadBalancer",
+                "elasticloadbalancing:CreateRule",
                 "elasticloadbalancing:CreateTargetGroup",
                 "elasticloadbalancing:DeleteListener",
                 "elasticloadbalancing:DeleteLoadBalancer",
+                "elasticloadbalancing:DeleteRule",
                 "elasticloadbalancing:DeleteTargetGroup",
                 "elasticloadbalancing:ModifyListener",
                 "elasticloadbalancing:ModifyListenerAttributes",
                 "elasticloadbalancing:ModifyLoadBalancerAttributes",
+                "elasticloadbalancing:ModifyRule",
                 "elasticloadbalancing:ModifyTargetGroup",
                 "elasticloadbalancing:ModifyTargetGroupAttributes",
                 "elasticloadbalancing:RemoveTags",
+                "elasticloadbalancing:SetRulePriorities",
                 "elasticloadbalancing:SetSecurityGroups",
                 "elasticloadbalancing:SetSubnets",
             ),
@@ -143,6 +150,7 @@ def _balancer(names: Names) -> tuple[Grant, ...]:
                 "elasticloadbalancing:DescribeListeners",
                 "elasticloadbalancing:DescribeLoadBalancerAttributes",
                 "elasticloadbalancing:DescribeLoadBalancers",
+                "elasticloadbalancing:DescribeRules",
                 "elasticloadbalancing:DescribeTags",
                 "elasticloadbalancing:DescribeTargetGroupAttributes",
                 "elasticloadbalancing:DescribeTargetGroups",
@@ -206,11 +214,15 @@ def _alarms(names: Names) -> tuple[Grant, ...]:
                 "sns:CreateTopic",
                 "sns:DeleteTopic",
                 "sns:GetDataProtectionPolicy",
+                "sns:GetSubscriptionAttributes",
                 "sns:GetTopicAttributes",
                 "sns:ListSubscriptionsByTopic",
                 "sns:ListTagsForResource",
+                "sns:SetSubscriptionAttributes",
                 "sns:SetTopicAttributes",
+                "sns:Subscribe",
                 "sns:TagResource",
+                "sns:Unsubscribe",
                 "sns:UntagResource",
             ),
             (names.alarms_topic_arn,),

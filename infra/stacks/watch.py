@@ -53,9 +53,11 @@ class Watch(cdk.Stack):
             *_serving(services),
             *_tasks(names),
             *_online_store(names, profile),
+            *_mlflow(names),
             *_jobs(names),
         ]
         topic = self._topic(names)
+        self._tell_slack(topic, names)
         for sign in signs:
             self._alarm(sign, topic, names)
         self._dashboard(signs, names)
@@ -80,6 +82,16 @@ class Watch(cdk.Stack):
             policy_document=iam.PolicyDocument(statements=[told]),
         )
         return topic
+
+    def _tell_slack(self, topic: sns.CfnTopic, names: Names) -> None:
+        """By the Lambda that tells a channel of events; without a webhook it tells nobody."""
+        sns.CfnSubscription(
+            self,
+            "Slack",
+            topic_arn=topic.ref,
+            protocol="lambda",
+            endpoint=names.function_arn(Role.NOTIFIER.value),
+        )
 
     def _alarm(self, sign: Sign, topic: sns.CfnTopic, names: Names) -> None:
         percentile = sign.statistic.startswith("p")
@@ -149,7 +161,7 @@ def _serving(services: Services) -> list[Sign]:
 
 def _tasks(names: Names) -> list[Sign]:
     signs = []
-    for purpose in ("proxy", "inference", "downsync"):
+    for purpose in ("proxy", "inference", "downsync", "mlflow"):
         service = {"ClusterName": names.prefix, "ServiceName": f"{names.prefix}-{purpose}"}
         signs.append(Sign(f"{purpose}-cpu", "AWS/ECS", "CPUUtilization", service, 85, "Average"))
         signs.append(
@@ -181,6 +193,14 @@ def _online_store(names: Names, profile: Profile) -> list[Sign]:
     if profile.highly_available:
         signs.append(Sign("redis-lag", space, "ReplicationLag", group, 5))
     return signs
+
+
+def _mlflow(names: Names) -> list[Sign]:
+    database = {"DBInstanceIdentifier": f"{names.prefix}-mlflow"}
+    least = 2 * 2**30
+    return [
+        Sign("mlflow-disk", "AWS/RDS", "FreeStorageSpace", database, least, "Minimum", below=True)
+    ]
 
 
 def _jobs(names: Names) -> list[Sign]:

@@ -13,10 +13,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
+from mlops.aws import Aws, translated
 from mlops.errors import Conflict, MlopsError, NotFound, Refused, SettingsError, Unavailable
+from mlops.settings import Settings
 
 _API = "/api/2.0/mlflow/"
 _TIMEOUT_SECONDS = 30
+_SIGNING = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,29 @@ def open_server(uri: str, environ: Mapping[str, str]) -> MlflowServer:
     basic = base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
     authorization = f"Bearer {token}" if token else f"Basic {basic}" if basic else ""
     return MlflowServer(uri.rstrip("/"), authorization)
+
+
+def sign_in(settings: Settings, aws: Aws, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that MLflow's own clients sign in by: the process's own, or of the secret.
+
+    Raises Refused where the secret may not be read: a person signs in as themselves.
+    """
+    own = {name: environ[name] for name in _SIGNING if environ.get(name)}
+    if own or settings.mlflow_secret is None:
+        return own
+    secret = settings.mlflow_secret
+    with translated(f"Reading secret '{secret}' (or set MLFLOW_TRACKING_USERNAME and _PASSWORD)"):
+        answer = aws.client("secretsmanager").get_secret_value(SecretId=secret)
+    try:
+        user = json.loads(answer["SecretString"])
+        return {
+            "MLFLOW_TRACKING_USERNAME": str(user["username"]),
+            "MLFLOW_TRACKING_PASSWORD": str(user["password"]),
+        }
+    except (ValueError, KeyError, TypeError) as exc:
+        raise SettingsError(
+            f"Secret '{secret}' is not JSON with a username and a password. Set it so."
+        ) from exc
 
 
 def os_user() -> str:

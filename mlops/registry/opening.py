@@ -11,7 +11,7 @@ from mlops.errors import Refused
 from mlops.registry.dynamodb import DynamoRecords
 from mlops.registry.files import FileRecords
 from mlops.registry.mlflow import MlflowRegistry
-from mlops.registry.mlflow_rest import open_server, os_user
+from mlops.registry.mlflow_rest import MlflowServer, open_server, os_user, sign_in
 from mlops.registry.record import Records
 from mlops.registry.sagemaker import SageMakerRegistry
 from mlops.registry.versions import ModelRegistry
@@ -21,18 +21,22 @@ from mlops.settings import Settings
 def open_registry(settings: Settings, aws: Aws) -> ModelRegistry:
     """SageMaker's, or MLflow's with the credentials of its own clients (MLFLOW_TRACKING_…)."""
     if settings.registry == "mlflow":
-        return open_mlflow(settings)
+        return open_mlflow(settings, aws)
     return SageMakerRegistry(aws, settings.names)
 
 
-def open_mlflow(settings: Settings) -> MlflowRegistry:
+def open_mlflow(settings: Settings, aws: Aws) -> MlflowRegistry:
     """Raises SettingsError where the settings name no server."""
-    return MlflowRegistry(open_server(settings.mlflow_tracking_uri, os.environ), settings.names)
+    return MlflowRegistry(_server(settings, aws), settings.names)
+
+
+def _server(settings: Settings, aws: Aws) -> MlflowServer:
+    return open_server(settings.mlflow_tracking_uri, sign_in(settings, aws, os.environ))
 
 
 def open_records(settings: Settings, aws: Aws) -> Records:
     """The table of the environment, or a folder of files."""
-    if settings.records is not None:
+    if settings.records != "dynamodb":
         return FileRecords(Path(urlsplit(settings.records).path))
     return DynamoRecords(aws, settings.names.records_table)
 
@@ -45,7 +49,7 @@ def identify(settings: Settings, aws: Aws) -> str:
     """
     if settings.registry == "sagemaker":
         return aws.identity
-    who = open_server(settings.mlflow_tracking_uri, os.environ).identity()
+    who = _server(settings, aws).identity()
     if who is None and settings.env != "local":
         raise Refused(
             f"MLflow at {settings.mlflow_tracking_uri} asks nobody who they are, so nobody can "

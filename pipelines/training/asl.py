@@ -153,6 +153,14 @@ def json_text(path: str) -> str:
 
 
 @dataclass(frozen=True)
+class Network:
+    """Subnets and security groups of a private network."""
+
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Job:
     """What processing and training jobs have in common."""
 
@@ -166,6 +174,8 @@ class Job:
     """Whether a training job may run on spot instances; processing jobs cannot."""
     environment: Mapping[str, str]
     tags: Sequence[Mapping[str, Any]]
+    network: Network | None = None
+    """Where a processing job runs that asks what is inside; None is outside of any network."""
 
 
 def processing(
@@ -197,9 +207,17 @@ def processing(
                 },
                 "StoppingCondition": {"MaxRuntimeInSeconds": job.max_seconds},
                 "Tags": list(job.tags),
+                **_inside(job.network),
             },
             result_path=result_path,
         )
+
+
+def _inside(network: Network | None) -> dict[str, Any]:
+    if network is None:
+        return {}
+    place = {"Subnets": network.subnets, "SecurityGroupIds": network.security_groups}
+    return {"NetworkConfig": {"VpcConfig": {name: list(ids) for name, ids in place.items()}}}
 
 
 def _processor(job: Job) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from mlops.names import Names, Role
 from mlops.settings import Settings
 from pipelines.training import asl, layout
-from pipelines.training.asl import EXECUTION, Job, Path, State, Value, formatted, json_text
+from pipelines.training.asl import EXECUTION, Job, Network, Path, State, Value, formatted, json_text
 from pipelines.training.comparison import EVALUATION
 from pipelines.training.run import RUN
 from pipelines.training.searching import Searching
@@ -48,7 +48,17 @@ class Site:
     def job_environment(self) -> dict[str, str]:
         """The jobs' settings: the code brings its own feature repo, and time is the system's."""
         values = self.settings.environment() | {"MLOPS_FEATURE_REPO": "feature_repo"}
+        if self.settings.mlflow_secret is not None:
+            values["MLOPS_MLFLOW_SECRET"] = self.names.mlflow_secret("writer")
         return {name: text for name, text in values.items() if name != "MLOPS_CLOCK"}
+
+    @property
+    def network(self) -> Network | None:
+        """Of jobs that ask what is inside, as MLflow is."""
+        subnets, group = self.settings.job_subnets, self.settings.job_security_group
+        if subnets is None or group is None:
+            return None
+        return Network(tuple(subnets.split(",")), (group,))
 
 
 class Workflow:
@@ -442,6 +452,7 @@ class Workflow:
                 {"Key": "workflow", "Value": self._name},
                 {"Key": "execution", "Value": Path("$$.Execution.Id")},
             ],
+            network=self._site.network,
         )
 
     def _of_run(self, name: str) -> Path:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlops.names import Names
+from mlops.aws import Aws
+from mlops.registry.mlflow_rest import sign_in
+from mlops.settings import Settings
 from pipelines.training.graph import Graph
 from pipelines.training.run import Run
 from pipelines.training.search import OBJECTIVE, Trial
@@ -14,12 +17,14 @@ from pipelines.training.search import OBJECTIVE, Trial
 class Tracking:
     """The tracking store that the settings name: sqlite by default, or a server."""
 
-    def __init__(self, uri: str, names: Names) -> None:
+    def __init__(self, settings: Settings, aws: Aws) -> None:
         import mlflow  # noqa: PLC0415  # takes seconds, and only two steps need it
 
         self._mlflow = mlflow
-        self._names = names
-        mlflow.set_tracking_uri(uri)
+        self._names = settings.names
+        # The one way to tell MLflow's client who it is.
+        os.environ.update(sign_in(settings, aws, os.environ))
+        mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
 
     def begin(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -89,3 +90,41 @@ def test_the_settings_choose_registry_and_record(tmp_path: Path, address: str) -
     settings = _settings(address, records=f"file://{tmp_path}")
     assert isinstance(open_registry(settings, Aws()), MlflowRegistry)
     assert isinstance(open_records(settings, Aws()), FileRecords)
+
+
+class _Vault(Aws):
+    """An AWS whose Secrets Manager holds one text under every name."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def client(self, service: str) -> Any:
+        assert service == "secretsmanager"
+        return self
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:  # noqa: N803 - boto3's
+        return {"SecretString": self._text}
+
+
+_VAULT = _Vault(json.dumps({"username": "ann", "password": "secret"}))
+
+
+def test_a_process_signs_in_by_the_secret_that_its_settings_name(address: str) -> None:
+    settings = _settings(address, mlflow_secret="mlops-dev/mlflow-reader")
+    assert identify(settings, _VAULT).endswith(":user/ann")
+
+
+def test_a_person_s_own_name_comes_before_the_secret(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
+    with pytest.raises(Refused):
+        identify(_settings(address, mlflow_secret="mlops-dev/mlflow-reader"), _VAULT)
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"username": "ann"}'])
+def test_a_secret_that_is_no_user_is_named(address: str, text: str) -> None:
+    settings = _settings(address, mlflow_secret="mlops-dev/mlflow-reader")
+    with pytest.raises(SettingsError, match=r"mlops-dev/mlflow-reader.*password"):
+        identify(settings, _Vault(text))

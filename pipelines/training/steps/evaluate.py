@@ -46,7 +46,7 @@ def _evaluate(container: Container, measure: Measure, grouping: Grouping) -> Non
         names.artifact_bucket,
         run.workflow,
     )
-    tracking = Tracking(settings.mlflow_tracking_uri, names).begin(
+    tracking = Tracking(settings, aws).begin(
         run,
         metrics,
         tuned=read_tuned(container.input("model")),

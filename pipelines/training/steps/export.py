@@ -59,7 +59,7 @@ def _export(container: Container) -> None:
         path = container.output("registration") / name
         path.write_text(json.dumps(document, indent=1), encoding="utf-8")
     new = {k: v for k, v in manifest.metrics.items() if k not in evaluation.metrics}
-    Tracking(settings.mlflow_tracking_uri, settings.names).finish(
+    Tracking(settings, aws).finish(
         evaluation.tracking_run, graph, new, dataset=manifest.dataset or ""
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
+from mlops.aws import Aws
 from mlops.registry.opening import open_mlflow
 from mlops.settings import load_settings
 from pipelines.training.container import Container, run_step
@@ -18,7 +19,9 @@ def register(container: Container) -> None:
     """Register what the export job described; an execution that is redriven does so once."""
     run = read_run(container.input("run"))
     text = (container.input("registration") / REGISTRATION).read_text(encoding="utf-8")
-    version = open_mlflow(load_settings()).register(run.workflow, json.loads(text))
+    settings = load_settings()
+    registry = open_mlflow(settings, Aws(region=settings.region))
+    version = registry.register(run.workflow, json.loads(text))
     _log.info("registered %s", version.package_arn)
     path = container.output("package") / PACKAGE
     path.write_text(json.dumps(version.package_arn), encoding="utf-8")

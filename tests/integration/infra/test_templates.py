@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from infra.cloudformation import INLINE_LIMIT
+from infra.cost.components import ALARMS, SECRETS
+from infra.stacks.permissions import grants_of
 from infra.synth import Stack, synthesize
 from mlops.names import Names, Role
 
@@ -64,6 +66,8 @@ def test_what_the_local_aws_does_not_know_stands_in_stacks_of_its_own(prod: list
         "AWS::ApplicationAutoScaling::ScalingPolicy",
         "AWS::Budgets::Budget",
         "AWS::EC2::FlowLog",
+        # It would answer for a database that never runs.
+        "AWS::RDS::DBInstance",
     }
     found = {
         stack.name.removeprefix("mlops-prod-")
@@ -71,7 +75,7 @@ def test_what_the_local_aws_does_not_know_stands_in_stacks_of_its_own(prod: list
         for resource in stack.resources.values()
         if resource["Type"] in unknown
     }
-    assert found == {"scaling", "flows", "budget"}
+    assert found == {"scaling", "flows", "budget", "mlflow-data"}
 
 
 def test_services_run_behind_tls_and_cannot_be_written_to(prod: list[Stack]) -> None:
@@ -92,6 +96,7 @@ def test_services_that_do_not_come_up_are_taken_back(prod: list[Stack]) -> None:
         "mlops-prod-proxy",
         "mlops-prod-inference",
         "mlops-prod-downsync",
+        "mlops-prod-mlflow",
     }
     for service in services:
         breaker = service["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
@@ -143,7 +148,7 @@ def test_stacks_are_deployed_in_the_order_of_their_needs(prod: list[Stack]) -> N
     assert [stack.name.removeprefix("mlops-prod-") for stack in prod] == [
         *("identity", "service-identity", "foundation", "network", "images"),
         *("cache", "functions", "jobs", "storage"),
-        *("services", "scaling", "watch", "flows", "budget"),
+        *("services", "mlflow-data", "mlflow", "scaling", "watch", "flows", "budget"),
     ]
 
 
@@ -223,7 +228,7 @@ def test_prod_keeps_data_and_local_does_not(
 
 def test_prods_stacks_with_data_refuse_to_be_deleted(prod: list[Stack], local: list[Stack]) -> None:
     protected = {stack.name.removeprefix("mlops-prod-") for stack in prod if stack.protected}
-    assert protected == {"foundation", "network", "images", "cache", "storage"}
+    assert protected == {"foundation", "network", "images", "cache", "storage", "mlflow-data"}
     assert not [stack for stack in local if stack.protected]
 
 
@@ -263,13 +268,14 @@ def test_an_uploaded_definition_calls_the_workflow_deployer(prod: list[Stack]) -
     ]
 
 
-def test_only_the_artifact_bucket_the_rules_and_the_topic_may_call_the_functions(
+def test_only_the_artifact_bucket_the_rules_and_the_topics_may_call_the_functions(
     prod: list[Stack],
 ) -> None:
     permissions = [p["Properties"] for p in of_type(prod, "AWS::Lambda::Permission")]
     callers = {permission["Principal"]: permission for permission in permissions}
     assert set(callers) == {"s3.amazonaws.com", "events.amazonaws.com", "sns.amazonaws.com"}
-    assert callers["sns.amazonaws.com"]["SourceArn"] == PROD.topic_arn
+    told = {p["SourceArn"] for p in permissions if p["Principal"] == "sns.amazonaws.com"}
+    assert told == {PROD.topic_arn, PROD.alarms_topic_arn}
     assert callers["s3.amazonaws.com"]["SourceAccount"] == PROD.account
     assert callers["s3.amazonaws.com"]["SourceArn"] == f"arn:aws:s3:::{PROD.artifact_bucket}"
     assert "SourceArn" in callers["events.amazonaws.com"]
@@ -295,9 +301,12 @@ def test_rollouts_are_driven_each_minute(prod: list[Stack]) -> None:
 
 
 def test_who_tells_slack_is_told_of_everything_but_its_own_failures(prod: list[Stack]) -> None:
-    (subscription,) = of_type(prod, "AWS::SNS::Subscription")
-    assert subscription["Properties"]["TopicArn"] == PROD.topic_arn
-    assert "Notifier" in json.dumps(subscription["Properties"]["Endpoint"])
+    subscriptions = [s["Properties"] for s in of_type(prod, "AWS::SNS::Subscription")]
+    events, alarms = subscriptions
+    assert events["TopicArn"] == PROD.topic_arn
+    assert "Notifier" in json.dumps(events["Endpoint"])
+    assert alarms["TopicArn"] == {"Ref": "Alarms"}
+    assert alarms["Endpoint"] == PROD.function_arn("notifier")
     configs = of_type(prod, "AWS::Lambda::EventInvokeConfig")
     assert not [c for c in configs if "Notifier" in json.dumps(c["Properties"]["FunctionName"])]
 
@@ -376,10 +385,108 @@ def test_jobs_run_in_the_private_subnets_as_their_role(prod: list[Stack]) -> Non
     assert "Secrets" not in container
 
 
-def test_jobs_reach_the_services_that_they_ask(prod: list[Stack]) -> None:
-    endpoints = [e["Properties"] for e in of_type(prod, "AWS::EC2::VPCEndpoint")]
-    inside = {e["ServiceName"].rpartition(".")[2] for e in endpoints if "SubnetIds" in e}
-    assert {"athena", "glue", "logs", "secretsmanager", "sts"} <= inside
+INSIDE = (
+    *(Role.SERVING, Role.DOWNSYNC, Role.MLFLOW, Role.FEATURE_JOB),
+    *(Role.TRAINING_JOB, Role.MODEL_DEPLOYER),
+)
+"""Roles of what runs in the private subnets, or has jobs there."""
+ENDPOINT_OF = {
+    "ecr": "ecr.api",
+    "kinesis": "kinesis-streams",
+    "sagemaker": "sagemaker.api",
+}
+MADE_OUTSIDE = {"ec2"}
+"""Lambda and SageMaker make the addresses, from their own networks."""
+
+
+def test_whatever_runs_inside_reaches_each_service_that_it_may_ask(prod: list[Stack]) -> None:
+    start = f"com.amazonaws.{PROD.region}."
+    inside = {
+        e["Properties"]["ServiceName"].removeprefix(start)
+        for e in of_type(prod, "AWS::EC2::VPCEndpoint")
+    }
+    asked = {
+        action.partition(":")[0]
+        for role in INSIDE
+        for grant in grants_of(role, PROD)
+        for action in grant.actions
+    }
+    asked = {ENDPOINT_OF.get(service, service) for service in asked - MADE_OUTSIDE}
+    assert inside == asked | {"ecr.dkr", "sts"}
+
+
+def test_an_endpoint_is_reached_by_everyone_inside_and_nobody_else(prod: list[Stack]) -> None:
+    groups = {
+        g["Properties"]["GroupName"].removeprefix("mlops-prod-"): g["Properties"]
+        for g in of_type(prod, "AWS::EC2::SecurityGroup")
+    }
+    callers = groups["endpoints"]["SecurityGroupIngress"]
+    assert len(callers) == len(["clients", "inference", "mlflow", "workers"])
+    assert all("CidrIp" not in caller and caller["ToPort"] == 443 for caller in callers)
+
+
+def test_the_model_deployer_is_told_what_holds_versions_and_record(
+    prod: list[Stack], local: list[Stack]
+) -> None:
+    given = environment(prod, PROD, "model-deployer")
+    assert (given["MLOPS_REGISTRY"], given["MLOPS_RECORDS"]) == ("sagemaker", "dynamodb")
+    assert given["MLOPS_MLFLOW_TRACKING_URI"] == (
+        "https://mlflow.{{resolve:ssm:/mlops-prod/domain}}"
+    )
+    assert given["MLOPS_MLFLOW_SECRET"] == PROD.mlflow_secret("reader")
+    assert "MLOPS_MLFLOW_SECRET" not in environment(local, LOCAL, "model-deployer")
+    assert "MLOPS_MLFLOW_SECRET" not in environment(prod, PROD, "notifier")
+
+
+def environment(stacks: list[Stack], names: Names, function: str) -> Mapping[str, str]:
+    functions = {
+        f["Properties"]["FunctionName"]: f["Properties"]
+        for f in of_type(stacks, "AWS::Lambda::Function")
+    }
+    given: Mapping[str, str] = functions[names.function(function)]["Environment"]["Variables"]
+    return given
+
+
+def test_only_the_lambda_that_asks_mlflow_is_inside(prod: list[Stack]) -> None:
+    inside = [
+        f["Properties"]["FunctionName"]
+        for f in of_type(prod, "AWS::Lambda::Function")
+        if "VpcConfig" in f["Properties"]
+    ]
+    assert inside == ["mlops-prod-model-deployer"]
+
+
+def test_mlflow_is_asked_by_its_name_through_the_balancer_alone(prod: list[Stack]) -> None:
+    rule = the(prod, "AWS::ElasticLoadBalancingV2::ListenerRule")
+    (condition,) = rule["Conditions"]
+    host = "mlflow.{{resolve:ssm:/mlops-prod/domain}}"
+    assert condition == {"Field": "host-header", "HostHeaderConfig": {"Values": [host]}}
+    assert the(prod, "AWS::Route53::RecordSet")["Name"] == host
+    groups = {
+        g["Properties"]["GroupName"]: g["Properties"]
+        for g in of_type(prod, "AWS::EC2::SecurityGroup")
+    }
+    (ingress,) = groups["mlops-prod-mlflow"]["SecurityGroupIngress"]
+    assert ingress["SourceSecurityGroupId"] == {"Fn::GetAtt": ["Balancer", "GroupId"]}
+
+
+def test_mlflow_s_database_is_private_encrypted_and_kept(prod: list[Stack]) -> None:
+    (database,) = of_type(prod, "AWS::RDS::DBInstance")
+    told = database["Properties"]
+    assert (told["PubliclyAccessible"], told["StorageEncrypted"]) == (False, True)
+    assert (told["MultiAZ"], told["DeletionProtection"]) == (True, True)
+    assert told["BackupRetentionPeriod"] == 7
+    assert the(prod, "AWS::RDS::DBParameterGroup")["Parameters"]["rds.force_ssl"] == "1"
+    assert "{{resolve:secretsmanager:" in json.dumps(told["MasterUserPassword"])
+    assert (database["DeletionPolicy"], database["UpdateReplacePolicy"]) == (
+        "Snapshot",
+        "Snapshot",
+    )
+
+
+def test_the_price_counts_the_alarms_and_secrets_that_there_are(prod: list[Stack]) -> None:
+    assert len(of_type(prod, "AWS::CloudWatch::Alarm")) == ALARMS
+    assert len(of_type(prod, "AWS::SecretsManager::Secret")) == SECRETS
 
 
 def test_features_are_loaded_on_schedule_but_not_on_a_laptop(
@@ -420,6 +527,7 @@ def test_the_scheduler_is_assumed_by_schedules_and_rules_of_the_account(prod: li
         (Role.SERVING, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.HOSTING, {"Service": "sagemaker.amazonaws.com"}),
         (Role.INGESTION, {"Service": "sagemaker.amazonaws.com"}),
+        (Role.MLFLOW, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.FEATURE_JOB, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
         (Role.SERVICE_INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),

@@ -16,8 +16,9 @@ IMAGES = {
     "inference": "serving",
     "training": "jobs",
     "features": "jobs",
+    "mlflow": "mlflow",
 }
-SERVICES = ("proxy", "inference")
+SERVICES = {"proxy": "/healthz", "inference": "/healthz", "mlflow": "/health"}
 INSTALLS = re.compile(r"(?:-m pip|uv pip) install (?:(?! && ).)*")
 
 
@@ -66,7 +67,7 @@ def test_an_image_runs_as_a_user_that_is_not_root(image: str) -> None:
 @pytest.mark.parametrize("image", SERVICES)
 def test_a_service_is_asked_whether_it_lives(image: str) -> None:
     health, port = last(image, "HEALTHCHECK"), last(image, "EXPOSE").text
-    assert f"http://127.0.0.1:{port}/healthz" in health.text
+    assert f"http://127.0.0.1:{port}{SERVICES[image]}'" in health.text
     assert last(image, "CMD").words[-2:] == ["--port", port]
 
 
@@ -82,20 +83,23 @@ def test_a_command_of_ours_takes_its_arguments(image: str) -> None:
         command, arguments = find_command(words[1:])
         if arguments != ["--help"]:
             command.make_context(command.name, arguments)
+    elif image == "mlflow":
+        assert words[:2] == ["python", "/app/mlflow_server.py"]
     else:
         assert words[:2] == ["python3", "-m"]
 
 
-@pytest.mark.parametrize("copy", every_instruction("COPY"), ids=lambda one: one.text)
-def test_what_is_copied_exists_and_reaches_the_build(copy: Instruction) -> None:
-    if copy.option("from"):
-        return
-    for source in copy.words[:-1]:
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_copied_exists_and_reaches_the_build(name: str) -> None:
+    path = FILES[name]
+    ignore = path.with_name(path.name + ".dockerignore").read_text().split()
+    assert ignore[0] == "*"
+    copies = [one for stage in PARSED[name][1].values() for one in stage.all("COPY")]
+    sources = [s for one in copies if not one.option("from") for s in one.words[:-1]]
+    assert sources
+    for source in sources:
         assert (ROOT / source).exists(), source
-        for path in FILES.values():
-            ignore = path.with_name(path.name + ".dockerignore").read_text().split()
-            assert ignore[0] == "*"
-            assert f"!{source.split('/')[0]}" in ignore
+        assert f"!{source.split('/')[0]}" in ignore
 
 
 def test_a_build_sees_no_secret_and_no_state() -> None:
@@ -132,8 +136,9 @@ def test_an_index_is_named_by_a_secret_only(name: str) -> None:
     assert all("--mount=type=secret,id=index,env=" in run.text for run in fetching)
 
 
-def test_serving_takes_wheels_only_and_no_pipelines() -> None:
-    build = PARSED["serving"][1]["build"]
+@pytest.mark.parametrize("name", ["serving", "mlflow"])
+def test_services_take_wheels_only_and_no_pipelines(name: str) -> None:
+    build = PARSED[name][1]["build"]
     assert any("--only-binary :all:" in run.text for run in build.all("RUN"))
     assert not any("pipelines" in copy.text for copy in build.all("COPY"))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Literal
 
 import pytest
 
@@ -101,7 +103,21 @@ def test_secrets_are_read_where_they_are_used() -> None:
         Role.SERVING,
         Role.NOTIFIER,
         Role.INFRASTRUCTURE,
+        Role.TRAINING_JOB,
+        Role.MODEL_DEPLOYER,
+        Role.MLFLOW,
     }
+
+
+def test_jobs_write_to_mlflow_and_what_looks_at_versions_reads() -> None:
+    def enterers(of: Literal["database", "admin", "writer", "reader"]) -> set[Role]:
+        place = f"arn:aws:secretsmanager:{NAMES.region}:{NAMES.account}:secret:"
+        place += f"{NAMES.mlflow_secret(of)}-??????"
+        return {role for role, grant in EVERY_GRANT if place in grant.resources}
+
+    assert enterers("database") == enterers("admin") == {Role.MLFLOW}
+    assert enterers("writer") == {Role.MLFLOW, Role.TRAINING_JOB}
+    assert enterers("reader") == {Role.MLFLOW, Role.MODEL_DEPLOYER, Role.JENKINS}
 
 
 def test_the_stream_is_filled_by_serving_and_emptied_by_downsync() -> None:
@@ -156,7 +172,8 @@ def test_nobody_can_change_roles_or_the_network() -> None:
         action
         for role in Role
         for action in actions(role)
-        if action.startswith(("iam:", "ec2:")) and ":Describe" not in action
+        if action.startswith(("iam:", "ec2:"))
+        and not re.search("Describe|NetworkInterface", action)
     }
     assert changing == {"iam:PassRole", "iam:CreateServiceLinkedRole"}
     made = [g.conditions for _, g in EVERY_GRANT if "iam:CreateServiceLinkedRole" in g.actions]
@@ -164,6 +181,11 @@ def test_nobody_can_change_roles_or_the_network() -> None:
         {"StringEquals": {"iam:AWSServiceName": f"{service}.amazonaws.com"}}
         for service in ("batch", "elasticache")
     ]
+
+
+def test_only_what_asks_mlflow_gets_an_address_in_the_network() -> None:
+    joining = {Role.TRAINING_JOB, Role.MODEL_DEPLOYER}
+    assert holders("ec2:CreateNetworkInterface") == joining
 
 
 def test_passing_a_role_names_the_role_and_the_service() -> None:

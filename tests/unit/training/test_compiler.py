@@ -219,6 +219,21 @@ def test_a_registry_in_mlflow_is_written_by_a_job_and_the_rest_stays(
     assert own["Register"]["Parameters"]["Environment"]["MLOPS_REGISTRY"] == "mlflow"
 
 
+def test_jobs_that_ask_mlflow_run_inside_and_sign_in_as_its_writer() -> None:
+    settings = examples.settings(
+        MLOPS_MLFLOW_SECRET="mlops-dev/mlflow-reader",
+        MLOPS_JOB_SUBNETS="subnet-1,subnet-2",
+        MLOPS_JOB_SECURITY_GROUP="sg-3",
+    )
+    found = compile_workflow("fraud", settings, bundle=_BUNDLE, submitted_by="me").definition
+    asked = found["States"]["Evaluate"]["Parameters"]
+    assert asked["NetworkConfig"] == {
+        "VpcConfig": {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-3"]}
+    }
+    assert asked["Environment"]["MLOPS_MLFLOW_SECRET"] == "mlops-dev/mlflow-writer"
+    assert "MLOPS_JOB_SUBNETS" not in asked["Environment"]
+
+
 def test_a_model_is_looked_for_under_the_hash_of_all_that_it_is_made_from(
     states: dict[str, Any],
 ) -> None:

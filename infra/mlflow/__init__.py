@@ -1,0 +1,1 @@
+"""The MLflow server, as the platform runs it."""
