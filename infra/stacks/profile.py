@@ -15,6 +15,7 @@ ENDPOINTS = (
     "glue",
     "kinesis-streams",
     "logs",
+    "monitoring",
     "sagemaker.api",
     "secretsmanager",
     "sns",
