@@ -183,7 +183,8 @@ def compile_plan(service: Any, definitions: Definitions) -> FeaturePlan:
     entities = {entity.name: entity for entity in definitions.entities}
     projections = list(service.feature_view_projections)
     stored = [p for p in projections if p.name in views]
-    computed = [on_demand[p.name] for p in projections if p.name in on_demand]
+    chosen = [p for p in projections if p.name in on_demand]
+    computed = [on_demand[p.name] for p in chosen]
     keys = {name: entities[name] for p in stored for name in _entities_of(views[p.name])}
     plan = FeaturePlan(
         service=service.name,
@@ -191,7 +192,7 @@ def compile_plan(service: Any, definitions: Definitions) -> FeaturePlan:
         entities=tuple(_planned_entity(e, stored, views) for e in keys.values()),
         request=tuple(_request_fields(computed)),
         views=tuple(_planned_view(views[p.name], p, entities) for p in stored),
-        transformations=tuple(_planned_transformations(computed, definitions)),
+        transformations=tuple(_planned_transformations(chosen, on_demand, definitions)),
     )
     _check_names(plan)
     return plan
@@ -232,10 +233,12 @@ def _request_fields(computed: Iterable[Any]) -> list[PlannedField]:
 
 
 def _planned_transformations(
-    computed: Iterable[Any], definitions: Definitions
+    projections: Iterable[Any], on_demand: Mapping[str, Any], definitions: Definitions
 ) -> Iterator[PlannedTransformation]:
+    """Of each on-demand view those outputs that the service selects."""
     hashes = function_hashes(definitions.repo)
-    for view in computed:
+    for projection in projections:
+        view = on_demand[projection.name]
         function = view.feature_transformation.udf.__name__
         if function not in hashes or view.mode != "python":
             raise InputError(
@@ -247,7 +250,7 @@ def _planned_transformations(
             function=function,
             sha256=hashes[function],
             inputs=tuple(_inputs(view)),
-            outputs=tuple(planned_field(field, within=view) for field in view.features),
+            outputs=tuple(planned_field(field, within=view) for field in projection.features),
         )
 
 

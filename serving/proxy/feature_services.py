@@ -203,14 +203,20 @@ def choose_features(
 def _on_demand_of(
     plans: Sequence[FeaturePlan], references: Sequence[str]
 ) -> dict[str, tuple[FeaturePlan, PlannedTransformation]]:
-    """The on-demand views that are named by features which they have, each with a plan of it."""
-    known = {
-        f"{one.name}:{field.name}": (plan, one)
-        for plan in plans
-        for one in plan.transformations
-        for field in one.outputs
-    }
-    return {known[r][1].name: known[r] for r in references if r in known}
+    """The on-demand views of these features, with those alone as outputs, and a plan of each.
+
+    Services may select different outputs of one view.
+    """
+    found: dict[str, tuple[FeaturePlan, PlannedTransformation]] = {}
+    for plan in plans:
+        for one in plan.transformations:
+            wanted = {f.name: f for f in one.outputs if f"{one.name}:{f.name}" in references}
+            if wanted:
+                before = found[one.name][1].outputs if one.name in found else ()
+                outputs = {f.name: f for f in before} | wanted
+                update = {"outputs": tuple(outputs.values())}
+                found[one.name] = plan, one.model_copy(update=update)
+    return found
 
 
 def _needed(plan: FeaturePlan, one: PlannedTransformation) -> Iterator[str]:

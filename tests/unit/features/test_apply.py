@@ -120,6 +120,13 @@ def test_the_service_plan_holds_what_serving_needs(applied: MemoryDocuments) -> 
     assert plan.personal == of_customers | set(plan.computed), "as their views' tags say"
 
 
+def test_of_an_on_demand_view_a_service_has_the_outputs_that_it_selects(repo: Path) -> None:
+    replace(repo / "services.py", "payment_context]", 'payment_context[["is_night"]]]')
+    [on_demand] = fraud_plan(load(repo)).transformations
+    assert [f.name for f in on_demand.outputs] == ["is_night"]
+    assert on_demand.inputs == ("amount", "event_time", "customer_mean_amount_30d")
+
+
 @pytest.mark.parametrize(
     ("own", "of_view", "is_personal"),
     [({}, "true", True), ({"pii": "false"}, "true", False), ({"pii": "true"}, "false", True)],

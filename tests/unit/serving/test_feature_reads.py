@@ -21,6 +21,7 @@ from mlops.plan import PlannedField, PlannedView, plan_key, save_plan
 from mlops.stores.online import FeatureStatus, ViewRead, ViewTable
 from serving.proxy.entity_columns import EntityRows, EntitySchema
 from serving.proxy.feature_answers import Shown, write_answer
+from serving.proxy.feature_services import choose_features
 from serving.proxy.plain_answers import PlainAnswers
 from tests.serving_examples import NOW
 from tests.serving_processes import Services
@@ -284,6 +285,20 @@ async def test_the_route_is_described_as_it_answers(services: Services) -> None:
     schemes = {name for way in described["security"] for name in way}
     assert schemes == set(document["components"]["securitySchemes"])
     assert "post" in document["paths"]["/get-online-features"]
+
+
+def test_outputs_that_services_select_differently_are_chosen_from_all_of_them(
+    services: Services,
+) -> None:
+    whole = services.plan
+    (context,) = whole.transformations
+    narrow = [context.model_copy(update={"outputs": (field,)}) for field in context.outputs]
+    plans = [whole.model_copy(update={"transformations": (one,)}) for one in narrow]
+    asked = ["context:over_mean", "context:is_night"]
+    chosen = choose_features(plans, asked, computed=True)
+    assert [f"context:{name}" for name in chosen.computed] == asked
+    (one,) = choose_features(plans, asked[:1], computed=True).transformations
+    assert [field.name for field in one.outputs] == ["over_mean"]
 
 
 def test_join_keys_of_every_type_are_checked_by_their_type() -> None:
