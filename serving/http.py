@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from mlops.errors import Unavailable
+from serving.deadline import TimeLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,9 @@ class HttpPool:
     ) -> HttpAnswer:
         raw = self._encode(method, path, headers or {}, body)
         try:
-            async with asyncio.timeout(self._timeout), self._free:
-                return await self._exchange(raw)
+            with TimeLimit(self._timeout):
+                async with self._free:
+                    return await self._exchange(raw)
         except TimeoutError as exc:
             raise Unavailable(f"{self._url} gave no answer in {self._timeout:g} s.") from exc
         except OSError as exc:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mlops.breaker import Breaker
 from mlops.manifest import Manifest
-from serving.deadline import Deadline
+from serving.deadline import Deadline, TimeLimit
 from serving.errors import InferenceUnavailable
 from serving.proxy.inference import Inference, NoAnswer, Scores
 from serving.tensors import Tensors
@@ -155,7 +156,7 @@ class ReplicatedInference:
         replica.under_way += 1
         began = time.monotonic()
         try:
-            async with asyncio.timeout(seconds):
+            with nullcontext() if seconds is None else TimeLimit(seconds):
                 scores = await ask(replica, seconds)
         except (TimeoutError, asyncio.CancelledError) as exc:
             if time.monotonic() - began >= _FAIR_SECONDS:
