@@ -25,6 +25,11 @@ class Breaker:
     """When the next attempt may be made."""
 
     @property
+    def is_sound(self) -> bool:
+        """Whether the last attempt got its answer, so that there is nothing to count."""
+        return self._count == 0
+
+    @property
     def is_open(self) -> bool:
         """Whether an attempt would be refused now."""
         return self._count >= self.failures and self.now() < self._again

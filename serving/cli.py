@@ -91,7 +91,14 @@ def proxy(host: str, port: int | None, grpc_port: int | None) -> None:
     configure_logging(section.log_level)
     limits = ConnectionLimits(section.max_connections, section.request_seconds)
     app = create_app(dependencies)
-    run(app, listener, drain_seconds=section.drain_seconds, tls=section.tls, limits=limits)
+    run(
+        app,
+        listener,
+        drain_seconds=section.drain_seconds,
+        tls=section.tls,
+        limits=limits,
+        shortcut=app,
+    )
 
 
 def _grants(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,7 +1,8 @@
 """Connections that cannot be held for ever: bounded in number, and a request must come in time.
 
 uvicorn bounds neither: a caller that opens connections, or sends a byte now and then, would keep
-everybody else out. A request that is whole in its first packet costs nothing more here.
+everybody else out. A request that is whole in its first packet costs nothing more here, and may be
+answered without a task of its own (`serving.shortcuts`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from mlops.errors import MlopsError
 from serving.answers import error_response
 from serving.errors import Overloaded, RequestTooSlow
+from serving.shortcuts import Shortcut
 from serving.upgrades import OneProtocol
 
 log = logging.getLogger("serving.connections")
@@ -30,6 +33,12 @@ _COPIED = 16_384
 """Bytes up to which a body is put behind its head in memory."""
 
 
+_HEAD_END = b"\r\n\r\n"
+_KEPT_HEADS, _KEPT_BYTES = 1024, 2048
+_OF_ONE_REQUEST = frozenset({b"x-request-id", b"traceparent", b"expect", b"x-request-timeout-ms"})
+"""A head with one of these hardly comes again."""
+
+
 @dataclass(frozen=True)
 class ConnectionLimits:
     """What one process lets its callers hold."""
@@ -39,17 +48,37 @@ class ConnectionLimits:
     """From a request's first byte to its last."""
 
 
-def limited_protocol(limits: ConnectionLimits) -> type[LimitedConnection]:
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A head that was parsed."""
+
+    scope: dict[str, Any]
+    length: int
+    """Of the body."""
+
+
+def limited_protocol(
+    limits: ConnectionLimits, shortcut: Shortcut | None = None
+) -> type[LimitedConnection]:
     """uvicorn's protocol under these limits, for its setting `http`."""
-    return type("LimitedConnection", (LimitedConnection,), {"limits": limits})
+    known: dict[str, Any] = {"limits": limits, "shortcut": shortcut, "heads": {}}
+    return type("LimitedConnection", (LimitedConnection,), known)
 
 
 class LimitedConnection(OneProtocol):
     """One connection of a caller."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    shortcut: ClassVar[Shortcut | None] = None
+    heads: ClassVar[dict[bytes, _Opening]] = {}
+    """Of requests that the shortcut took: callers send the same one over and over."""
     _incomplete = False
     _timer: asyncio.TimerHandle | None = None
+    _idle_since: float | None = None
+    """By the loop's clock; None while a request is under way."""
+    _reads_head = _begins = False
+    _held: RequestResponseCycle | None = None
+    """A request whose task is not begun before it is known whether it needs one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -61,16 +90,21 @@ class LimitedConnection(OneProtocol):
             self._end(error)
             return
         # As after an answer: who says nothing does not stay.
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        self._idle_since = self.loop.time()
+        self._watch_idleness(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        if not self._take_known(data):
+            self._begins = not self._incomplete
+            super().data_received(data)
+            self._begin_held()
         if not self._incomplete:
             self._wait_no_more()
         elif self._timer is None:
@@ -81,12 +115,122 @@ class LimitedConnection(OneProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        self.scope["extensions"] = {WHOLE: {"write": partial(write_whole, self.cycle)}}
+        self._reads_head = True
+        try:
+            super().on_headers_complete()
+        finally:
+            self._reads_head = False
 
     def on_message_complete(self) -> None:
         self._incomplete = False
         super().on_message_complete()
+        self._begin_held()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, with one timer for the connection in place of one for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def _watch_idleness(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        since, now = self._idle_since, self.loop.time()
+        left = self.timeout_keep_alive - (now - (now if since is None else since))
+        if left > 0:
+            self._watch_idleness(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._reads_head and self.shortcut is not None:
+            self._held = cycle
+        else:
+            self._begin(cycle, app)
+
+    def _begin_held(self) -> None:
+        """By the shortcut where there is one for it, else as a task."""
+        cycle, self._held = self._held, None
+        if cycle is None:
+            return
+        assert self.shortcut is not None
+        if cycle.more_body or not self.shortcut.take(Exchange(self, cycle)):
+            self._begin(cycle, self.app)
+        elif self._begins:
+            self._learn(cycle)
+
+    def _learn(self, cycle: RequestResponseCycle) -> None:
+        """What was parsed need not be parsed again, where it is all that came."""
+        head, end, behind = self._data.partition(_HEAD_END)
+        scope: Any = cycle.scope
+        if (
+            len(behind) != len(cycle.body)
+            or len(head) > _KEPT_BYTES
+            or not cycle.keep_alive
+            or any(name in _OF_ONE_REQUEST for name, _ in scope["headers"])
+        ):
+            return
+        if len(self.heads) >= _KEPT_HEADS:
+            self.heads.clear()
+        self.heads[head + end] = _Opening(scope.copy(), len(behind))
+
+    def _take_known(self, data: bytes) -> bool:
+        """Whether this is all of a request whose head came before, and nothing is under way."""
+        if self._incomplete or self.transport.is_closing() or self.shortcut is None:
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        end = data.find(_HEAD_END) + len(_HEAD_END)
+        known = self.heads.get(data[:end])
+        if known is None or len(data) != end + known.length:
+            return False
+        self._unset_keepalive_if_required()
+        cycle = self.cycle = self._known_cycle(known, data[end:])
+        if not self.shortcut.take(Exchange(self, cycle)):
+            self._begin(cycle, self.app)
+        return True
+
+    def _known_cycle(self, known: _Opening, body: bytes) -> RequestResponseCycle:
+        scope: Any = {
+            **known.scope,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "state": self.app_state.copy(),
+        }
+        cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        cycle.body += body
+        cycle.more_body = False
+        cycle.message_event.set()
+        return cycle
+
+    def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        extensions: Any = {WHOLE: {"write": partial(write_whole, cycle)}}
+        cycle.scope["extensions"] = extensions
+        super()._start_asgi_task(cycle, app)
 
     def _displace(self) -> bool:
         """Close a connection on which nothing was ever asked; whether there was one."""
@@ -119,6 +263,31 @@ class LimitedConnection(OneProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class Exchange:
+    """A request that came whole, and the way to answer it (`serving.shortcuts.Exchange`)."""
+
+    __slots__ = ("_connection", "_cycle", "scope")
+
+    def __init__(self, connection: LimitedConnection, cycle: RequestResponseCycle) -> None:
+        self._connection, self._cycle = connection, cycle
+        self.scope: Any = cycle.scope
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self._cycle.body)
+
+    @property
+    def is_open(self) -> bool:
+        cycle = self._cycle
+        return not (cycle.disconnected or cycle.flow.write_paused)
+
+    def write(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        return write_whole(self._cycle, status, headers, body)
+
+    def leave(self) -> None:
+        self._connection._begin(self._cycle, self._connection.app)
 
 
 def write_whole(
@@ -159,13 +328,11 @@ def _head(
     if cycle.scope["method"] == "HEAD":
         return None
     sent = [*cycle.default_headers, *headers]
-    parts, known = [STATUS_LINE[status]], -1
-    for name, value in sent:
-        if name == b"content-length":
-            known = int(value)
-        elif name in (b"connection", b"transfer-encoding"):
-            return None
-        parts += (name, b": ", value, b"\r\n")
+    named = dict(sent)
+    if b"connection" in named or b"transfer-encoding" in named:
+        return None
+    known = int(named.get(b"content-length", -1))
+    parts = [STATUS_LINE[status], *[b"%b: %b\r\n" % line for line in sent]]
     parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
     head, lines = b"".join(parts), len(sent) + (2 if cycle.keep_alive else 3)
     # A value that ends its line could say whatever follows: uvicorn refuses it by name.

@@ -17,6 +17,8 @@ from serving.answers import error_response
 from serving.connections import WHOLE
 from serving.errors import BodyTooLarge
 from serving.logs import ACCESS, access, request_id
+from serving.plain import JSON
+from serving.shortcuts import Exchange
 from serving.spans import RequestTrace, Tracing
 
 REQUEST_ID = "X-Request-Id"
@@ -33,6 +35,9 @@ _FINE = frozenset({200, "OK"})
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Callers may send any word as a method; metrics and logs know these and 'other'."""
+
+SINCE = "since"
+"""In the state of a scope: when the request came, by `time.monotonic`, where it began before."""
 
 _CALLER_LEFT = 499
 """The status of a request that nobody waited for, as proxies log it."""
@@ -64,13 +69,35 @@ class Edge:
         max_body_bytes: int,
         observe: Callable[[Answered], None],
         tracing: Tracing | None = None,
+        shortcut: Callable[[ShortRequest], bool] | None = None,
     ) -> None:
+        """shortcut: whether it takes a request, which it answers or leaves then."""
         self.app = app
         self.under_way = 0
         """Requests that came and are not answered."""
         self._max_body = max_body_bytes
         self._observe = observe
         self._tracing = tracing
+        self._shortcut = shortcut
+
+    def take(self, exchange: Exchange) -> bool:
+        """As a `serving.shortcuts.Shortcut`, with the same ids, limits, metrics and lines."""
+        if self._shortcut is None or self._tracing is not None:
+            return False
+        asked = ShortRequest(self, exchange)
+        if len(asked.body) > self._max_body:
+            return False
+        try:
+            taken = self._shortcut(asked)
+        except Exception:  # noqa: BLE001 — the app will meet it, log it and say so
+            return False
+        self.under_way += taken
+        return taken
+
+    def done(self, answered: Answered, facts: Mapping[str, Any]) -> None:
+        """Count and log what a shortcut answered."""
+        self.under_way -= 1
+        record(answered, facts, self._observe)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,6 +131,55 @@ class Edge:
             if trace is not None:
                 failed = exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 describe(trace, answered, exchange.facts, failed=failed)
+
+
+class ShortRequest:
+    """A request that a shortcut may take."""
+
+    __slots__ = (
+        *("_edge", "_exchange", "_started"),
+        *("body", "facts", "headers", "identity", "scope", "since"),
+    )
+
+    def __init__(self, edge: Edge, exchange: Exchange) -> None:
+        self._edge, self._exchange = edge, exchange
+        self._started, self.since = time.perf_counter(), time.monotonic()
+        self.body, self.scope = exchange.body, exchange.scope
+        self.headers: dict[bytes, bytes] = dict(exchange.scope["headers"])
+        given = self.headers.get(_REQUEST_ID)
+        self.identity = accept_request_id(given.decode("latin-1") if given else None)
+        self.facts: dict[str, Any] = {}
+        """As of every request, for its line."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer can be written now."""
+        return self._exchange.is_open
+
+    def header(self, name: bytes) -> str | None:
+        """name: in lower case."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def answer(self, body: bytes, route: str, status: int = 200) -> None:
+        """With JSON, once; from a callback. route: the template of the path."""
+        headers = (
+            (b"content-type", JSON),
+            (b"content-length", b"%d" % len(body)),
+            (_REQUEST_ID, self.identity.encode()),
+        )
+        if not self._exchange.write(status, headers, body):
+            self.leave()
+            return
+        request_id.set(self.identity)
+        seconds = time.perf_counter() - self._started
+        self._edge.done(Answered(self.scope["method"], route, status, seconds), self.facts)
+
+    def leave(self) -> None:
+        """To the app, after it was taken; its time goes on."""
+        self._edge.under_way -= 1
+        self.scope["state"][SINCE] = self.since
+        self._exchange.leave()
 
 
 class _Exchange:

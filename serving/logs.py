@@ -66,7 +66,8 @@ class AccessLines:
     def __init__(self) -> None:
         self._log = logging.getLogger(ACCESS)
         self._stream: TextIO | None = None
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[tuple[float, dict[str, Any], dict[str, Any]]] = []
+        """When, of which request, and what is said of it."""
         self._second, self._text = 0, ""
         """A second since 1970, and how it is written."""
 
@@ -80,7 +81,7 @@ class AccessLines:
         if self._stream is None:
             self._log.info("request", extra=line)
             return
-        self._waiting.append(self._headed(line))
+        self._waiting.append((time.time(), _belonging(), line))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(_GATHERED_SECONDS, self.flush)
         elif len(self._waiting) >= _MOST_GATHERED:
@@ -90,23 +91,29 @@ class AccessLines:
         """Write what waits."""
         waiting, self._waiting = self._waiting, []
         if self._stream is not None and waiting:
-            self._stream.write("".join([_encoded(line) + "\n" for line in waiting]))
+            lines = [_encoded(self._head(at) | where | line) + "\n" for at, where, line in waiting]
+            self._stream.write("".join(lines))
             self._stream.flush()
 
-    def _headed(self, line: dict[str, Any]) -> dict[str, Any]:
-        head = {"time": self._now(), "level": "INFO", "logger": ACCESS, "message": "request"}
-        if (current := request_id.get()) is not None:
-            head["request_id"] = current
-        if (trace := current_trace.get()) is not None:
-            head["trace_id"] = trace.id
-        return head | line
+    def _head(self, at: float) -> dict[str, Any]:
+        return {"time": self._text_of(at), "level": "INFO", "logger": ACCESS, "message": "request"}
 
-    def _now(self) -> str:
-        second, fraction = divmod(time.time(), 1)
+    def _text_of(self, at: float) -> str:
+        second, fraction = divmod(at, 1)
         if second != self._second:
             moment = datetime.fromtimestamp(second, UTC)
             self._second, self._text = int(second), moment.isoformat()[:19]
         return f"{self._text}.{int(fraction * 1000):03d}+00:00"
+
+
+def _belonging() -> dict[str, Any]:
+    """What says which request and trace a line belongs to."""
+    found: dict[str, Any] = {}
+    if (current := request_id.get()) is not None:
+        found["request_id"] = current
+    if (trace := current_trace.get()) is not None:
+        found["trace_id"] = trace.id
+    return found
 
 
 access = AccessLines()

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from mlops.errors import Conflict, InputError
 from serving.connections import ConnectionLimits, limited_protocol
+from serving.shortcuts import Shortcut
 from serving.tls import Tls
 
 KEEP_ALIVE_SECONDS = 75
@@ -121,11 +122,12 @@ def run(
     drain_seconds: float,
     tls: Tls | None = None,
     limits: ConnectionLimits | None = None,
+    shortcut: Shortcut | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way may take `drain_seconds` more."""
     _allow_files()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    config = configure(app, drain_seconds=drain_seconds, tls=tls, limits=limits)
+    config = configure(app, drain_seconds=drain_seconds, tls=tls, limits=limits, shortcut=shortcut)
     # uvicorn raises the signal once more when it is done: a drained server ends well, with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _done)
@@ -138,12 +140,13 @@ def configure(
     drain_seconds: float,
     tls: Tls | None = None,
     limits: ConnectionLimits | None = None,
+    shortcut: Shortcut | None = None,
 ) -> uvicorn.Config:
     """Raises SettingsError where the files of TLS do not do."""
     context = tls.server_context() if tls else None
     return uvicorn.Config(
         app,
-        http=limited_protocol(limits or ConnectionLimits()),
+        http=limited_protocol(limits or ConnectionLimits(), shortcut),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -113,6 +114,18 @@ class OnlineReader(Protocol):
         entities: as many values for each join key of the plan, and at least one.
         """
 
+    def start(self, entities: EntityColumns) -> Future[list[Any]] | None:
+        """Ask now for what `read_columns` reads, and wait for nothing: the answers to come.
+
+        None where that cannot be done, and the future may fail with anything: then `read_columns`
+        knows what to do.
+        """
+
+    def finish(
+        self, answers: list[Any], entities: EntityColumns, *, now: datetime
+    ) -> list[ViewTable] | None:
+        """What these answers say; None where more has to be asked for, as `read_columns` does."""
+
 
 class OnlineStore(Protocol):
     """Where features are read from while a caller waits."""
@@ -200,6 +213,12 @@ class _MemoryReader:
         rows = [dict(zip(names, r, strict=True)) for r in zip(*entities.values(), strict=True)]
         found = await self.read(rows, now=now)
         return [_table(read, found) for read in self.reads]
+
+    def start(self, entities: EntityColumns) -> None:
+        return None
+
+    def finish(self, answers: list[Any], entities: EntityColumns, *, now: datetime) -> None:
+        return None
 
     def _row(self, row: EntityRow, now: datetime) -> FeatureRow:
         found: dict[str, FeatureValue] = {}

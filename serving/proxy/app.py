@@ -11,7 +11,6 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.types import ASGIApp
 
 from mlops.downsync.flow import Flow
 from mlops.downsync.log import EventLog
@@ -33,6 +32,7 @@ from serving.proxy.read_route import FeatureReads, ReadRoute
 from serving.proxy.read_schema import READ_PATHS
 from serving.proxy.schema import PREDICT_MODELS, PREDICT_PATHS, READY
 from serving.proxy.settings import ProxySettings
+from serving.proxy.short_reads import ShortReads
 from serving.schema import METRICS
 from serving.spans import Tracing
 from serving.watching import DocumentWatcher, repeating
@@ -64,8 +64,11 @@ class ProxyDependencies:
     tracing: Tracing | None = None
 
 
-def create_app(dependencies: ProxyDependencies) -> ASGIApp:
-    """The whole service: routes inside the edge that gives ids, limits and logs."""
+def create_app(dependencies: ProxyDependencies) -> Edge:
+    """The whole service: routes inside the edge that gives ids, limits and logs.
+
+    Its `take` is the shortcut of feature reads; the app answers them, too.
+    """
     app = FastAPI(
         title="Predictions",
         version=installed_version("feast-mlops"),
@@ -91,6 +94,7 @@ def create_app(dependencies: ProxyDependencies) -> ASGIApp:
         max_body_bytes=dependencies.settings.max_body_bytes,
         observe=dependencies.metrics.observe_request,
         tracing=dependencies.tracing,
+        shortcut=ShortReads(reads).take,
     )
     dependencies.metrics.watch(lambda: edge.under_way)
     return edge

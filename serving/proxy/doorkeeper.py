@@ -80,6 +80,14 @@ class Doorkeeper:
         scope["state"]["log"]["caller"] = caller.name
         return caller
 
+    def recognize(self, key: str | None, authorization: str | None) -> Caller:
+        """As `admit`, of those who are known already; nothing is counted (see `count`)."""
+        return self._known(key, authorization)
+
+    def count(self, caller: Caller) -> None:
+        """One request of its rate. Raises RateLimited, and counts nothing, where none is left."""
+        self._limits.take(caller)
+
     def _known(self, key: str | None, authorization: str | None) -> Caller:
         if not key:
             return self._bearer(authorization)

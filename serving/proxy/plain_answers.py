@@ -89,6 +89,8 @@ def _columns(tables: Sequence[ViewTable]) -> list[bytes]:
 
 def _times(table: ViewTable) -> bytes:
     events: Any = table.events
+    if len(events) == 1:
+        return _time(int(events[0]))
     listed = events.tolist() if isinstance(events, np.ndarray) else events
     if listed.count(listed[0]) == len(listed):
         return b",".join([_time(listed[0])] * len(listed))

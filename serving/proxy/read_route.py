@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,6 +17,7 @@ from mlops.errors import Unavailable
 from mlops.stores.online import ViewTable
 from serving.answers import error_body
 from serving.deadline import TIMEOUT_KEY, Deadline, TimeLimit, deadline_of
+from serving.edge import SINCE
 from serving.errors import FeaturesUnavailable, InvalidRequest, MethodNotAllowed
 from serving.logs import request_id
 from serving.plain import Body, PlainRoute, answer, header, read_body
@@ -29,7 +31,7 @@ from serving.proxy.read_log import ReadLog
 from serving.spans import stage
 
 READ = "/v1/features/{service}:read"
-_PATH = re.compile(r"/v1/features/([^/]+):read")
+PATH = re.compile(r"/v1/features/([^/]+):read")
 _ROUTE = PlainRoute(READ)
 _SWITCHES = {"true": True, "false": False}
 _ALL = Shown()
@@ -66,10 +68,7 @@ class FeatureReads:
         them, InvalidRequest where an entity is missing or the only row is wrong,
         FeaturesUnavailable, DeadlineExceeded.
         """
-        service = self.services.get(name)
-        if asked.features is not None:
-            service = self.services.choose((name,), asked.features)
-        caller.require_pii(service.personal)
+        service = self.find(caller, name, asked)
         return await self.read_service(caller, service, asked.columns, deadline)
 
     async def read_service(
@@ -88,6 +87,14 @@ class FeatureReads:
         except TimeoutError as exc:
             raise deadline.exceeded() from exc
 
+    def find(self, caller: Caller, name: str, asked: ReadRequest) -> ReadableService:
+        """What is to be read. Raises UnknownFeatureService, UnknownFeature, NotAllowed."""
+        service = self.services.get(name)
+        if asked.features is not None:
+            service = self.services.choose((name,), asked.features)
+        caller.require_pii(service.personal)
+        return service
+
     async def _read(
         self, caller: Caller, service: ReadableService, columns: Mapping[str, list[Any]]
     ) -> Found:
@@ -100,18 +107,26 @@ class FeatureReads:
                 "The features cannot be read: the online store does not answer.",
                 remedy="Try again after a second; operators find the cause in /readyz and the log.",
             ) from exc
-        self.counts.add(tables)
+        found = Found(tables, rows, service)
+        self.tell(found, caller, request_id.get() or "", now)
+        if rows.errors:
+            found = Found([spread(table, rows) for table in tables], rows, service)
+        return found
+
+    def tell(self, found: Found, caller: Caller, identity: str, now: datetime) -> None:
+        """Count what was found, and log it where a view says so.
+
+        identity: the request's. now: when it was read.
+        """
+        self.counts.add(found.tables)
         self.log.record(
-            tables,
-            rows.columns,
-            service=service.plan.service,
+            found.tables,
+            found.rows.columns,
+            service=found.service.plan.service,
             caller=caller.name,
-            request_id=request_id.get() or "",
+            request_id=identity,
             now=now,
         )
-        if rows.errors:
-            tables = [spread(table, rows) for table in tables]
-        return Found(tables, rows, service)
 
 
 class ReadRoute:
@@ -122,7 +137,7 @@ class ReadRoute:
         self._reads = reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (found := _PATH.fullmatch(scope["path"])):
+        if scope["type"] == "http" and (found := PATH.fullmatch(scope["path"])):
             scope["route"] = _ROUTE
             await answer(self._read(scope, receive, found[1]), send, shape=error_body)
         else:
@@ -131,7 +146,8 @@ class ReadRoute:
     async def _read(self, scope: Scope, receive: Receive, name: str) -> Body:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        reads, log, since = self._reads, scope["state"]["log"], time.monotonic()
+        reads, log = self._reads, scope["state"]["log"]
+        since = scope["state"].get(SINCE) or time.monotonic()
         caller = await reads.doorkeeper.admit_request(scope)
         caller.require_service(name)
         reads.services.get(name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from asyncio import Future
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from mlops.errors import Unavailable
@@ -30,6 +32,17 @@ class TimedLink:
         finally:
             seconds = time.perf_counter() - started
             self._metrics.observe_redis(seconds, len(asks), failed=failed)
+
+    def start(self, asks: Sequence[Ask]) -> Future[list[Any]] | None:
+        answers = self._link.start(asks)
+        if answers is not None:
+            answers.add_done_callback(partial(self._observe, time.perf_counter(), len(asks)))
+        return answers
+
+    def _observe(self, started: float, keys: int, answers: Future[list[Any]]) -> None:
+        if not answers.cancelled():
+            failed = answers.exception() is not None
+            self._metrics.observe_redis(time.perf_counter() - started, keys, failed=failed)
 
     async def command(self, *args: Any) -> Any:
         return await self._link.command(*args)

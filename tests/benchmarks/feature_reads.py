@@ -37,7 +37,7 @@ from tests.benchmarks.feature_server import STAGES
 from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.prediction_place import write_feasts
-from tests.benchmarks.servers import ROOT, Server, running
+from tests.benchmarks.servers import ROOT, Server, Started, running, started
 
 PART = "serving"
 ROWS = (1, 10, 100)
@@ -204,17 +204,17 @@ class Measured:
 
 
 def measure_server(server: Server, place: Place, rows: Sequence[int]) -> Measured:
-    err.print(f"  {server.version()}", style="dim")
     found = Measured({}, {})
-    with running(server, place.folder) as port:
+    with started(server, place.folder) as one:
         for count in rows:
             requests = [server.ask(ids) for ids in id_lists(count)]
-            found.answers[count] = [server.read(post(port, r)) for r in requests[:5]]
-            most = maximum(port, requests)
-            half = open_loop(port, requests, rate=most.rate / 2)
+            found.answers[count] = [server.read(post(one.port, r)) for r in requests[:5]]
+            most = maximum(one, requests)
+            half = open_loop(one.port, requests, rate=most.rate / 2)
             assert not most.errors + half.errors
             found.loads[count] = most, half
             tell(f"{count} rows", most, half)
+        say(f"ready after {one.seconds:.1f} s, {one.memory():.0f} MiB")
     return found
 
 
@@ -228,22 +228,29 @@ def post(port: int, request: Request) -> Any:
     return answer.json()
 
 
-def maximum(port: int, requests: Sequence[Request]) -> Load:
+def maximum(one: Started, requests: Sequence[Request]) -> Load:
     """The median of three runs of the closed loop, after one that warms up."""
-    closed_loop(port, requests, seconds=_WARM_SECONDS)
-    runs = [closed_loop(port, requests, seconds=_SECONDS) for _ in range(3)]
+    closed_loop(one.port, requests, seconds=_WARM_SECONDS)
+    before = one.cpu_seconds()
+    runs = [closed_loop(one.port, requests, seconds=_SECONDS) for _ in range(3)]
+    spent = (one.cpu_seconds() - before) / sum(run.requests for run in runs)
+    say(f"{spent * 1e6:.0f} µs of CPU a request")
     return sorted(runs, key=lambda run: run.rate)[1]
 
 
 def tell(what: str, most: Load, half: Load) -> None:
-    text = f"    {what}: {summary(most, half, 'half of it')}"
-    err.print(text, style="dim", highlight=False, soft_wrap=True)
+    say(f"{what}: {summary(most, half, 'half of it')}")
+
+
+def say(text: str) -> None:
+    err.print(f"    {text}", style="dim", highlight=False, soft_wrap=True)
 
 
 def tell_stages(place: Place, rows: Sequence[int]) -> None:
     """What each part costs over a bare function that reads and answers values."""
     server = our_server(place.key)
     with running(server, place.folder) as port:
+        post(port, server.ask(["0"]))  # opens the connection to Redis
         for count in rows:
             taken = stage_seconds(port, [server.ask(ids) for ids in id_lists(count)])
             before, parts = taken[0], [f"{STAGES[0]} {taken[0] * 1e6:.0f} µs"]
@@ -251,8 +258,7 @@ def tell_stages(place: Place, rows: Sequence[int]) -> None:
                 parts.append(f"{stage} {(seconds - before) * 1e6:+.0f}")
                 before = seconds
             whole = f"proxy {taken[-1] * 1e6:.0f} µs"
-            text = f"    {count} rows, a request: {', '.join(parts)}; {whole}"
-            err.print(text, style="dim", highlight=False, soft_wrap=True)
+            say(f"{count} rows, a request: {', '.join(parts)}; {whole}")
 
 
 def stage_seconds(port: int, asked: Sequence[Request]) -> list[float]:

@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import re
 import sys
+from asyncio import Future
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from mlops.clock import SystemClock
 from mlops.plan import FeaturePlan
+from mlops.stores.online import ViewTable
 from mlops.stores.redis.async_link import open_async_link
 from mlops.stores.redis.reading import RedisFeatures
 from mlops.stores.redis.target import parse_target
 from serving.logs import configure_logging
-from serving.plain import read_body, send_body
 from serving.proxy.app import create_app
 from serving.proxy.doorkeeper import Doorkeeper, presented
-from serving.proxy.entity_columns import parse_read
+from serving.proxy.entity_columns import EntityRows, parse_read
 from serving.proxy.feature_answers import OPTIONS, Shown, json_columns
-from serving.proxy.feature_services import FeatureServices
+from serving.proxy.feature_services import FeatureServices, ReadableService
 from serving.proxy.keys import FileKeys
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.timed_link import TimedLink
 from serving.server import bind, run
+from serving.shortcuts import Exchange, Shortcut
 from tests.feature_proxy import build_dependencies
 
 STAGES = ("bare", "validated", "with-statuses", "with-keys")
@@ -40,48 +44,70 @@ _NOTHING = Shown(statuses=False, event_times=False)
 
 
 class Stages:
-    """Answers `/bare` and its like, and leaves the rest to the proxy."""
+    """The shortcut of `/bare` and its like; the rest it leaves to the proxy's."""
 
-    def __init__(self, app: ASGIApp, services: FeatureServices, doorkeeper: Doorkeeper) -> None:
-        self.app = app
-        self._services, self._doorkeeper = services, doorkeeper
+    def __init__(self, proxy: Shortcut, services: FeatureServices, doorkeeper: Doorkeeper) -> None:
+        self._proxy, self._services, self._doorkeeper = proxy, services, doorkeeper
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+    def take(self, exchange: Exchange) -> bool:
+        found = _PATH.fullmatch(exchange.scope["path"])
         if found is None:
-            await self.app(scope, receive, send)
-        else:
-            await send_body(send, await self._answer(STAGES.index(found[1]), scope, receive))
-
-    async def _answer(self, stage: int, scope: Scope, receive: Receive) -> bytes:
+            return self._proxy.take(exchange)
+        stage, service = STAGES.index(found[1]), self._services.get("bench")
         if stage >= STAGES.index("with-keys"):
-            (await self._doorkeeper.admit(*presented(scope))).require_service("bench")
-        body, service = await read_body(receive), self._services.get("bench")
+            caller = self._doorkeeper.recognize(*presented(exchange.scope))
+            caller.require_service("bench")
+            self._doorkeeper.count(caller)
         if stage == 0:
-            columns = orjson.loads(body)["entities"]
-            tables = await service.reader.read_columns(columns, now=SystemClock().now())
-            features: dict[str, Any] = {}
-            for table in tables:
-                features |= zip(table.read.references(), json_columns(table), strict=True)
-            return orjson.dumps(features, option=OPTIONS)
-        rows = service.entities.check(parse_read(body, most=1000).columns)
-        tables = await service.reader.read_columns(rows.columns, now=SystemClock().now())
-        return service.answers.write(
-            "bench", tables, rows, _NOTHING if stage == 1 else Shown(), identity="bench"
-        )
+            rows = EntityRows(orjson.loads(exchange.body)["entities"], 0, {})
+        else:
+            rows = service.entities.check(parse_read(exchange.body, most=1000).columns)
+        answers = service.reader.start(rows.columns)
+        if answers is not None:
+            answers.add_done_callback(partial(self._finish, exchange, stage, service, rows))
+        return answers is not None
+
+    def _finish(
+        self,
+        exchange: Exchange,
+        stage: int,
+        service: ReadableService,
+        rows: EntityRows,
+        answers: Future[list[Any]],
+    ) -> None:
+        tables = service.reader.finish(answers.result(), rows.columns, now=SystemClock().now())
+        assert tables is not None
+        body = _write(stage, service, rows, tables)
+        length = (b"content-length", b"%d" % len(body))
+        exchange.write(200, [(b"content-type", b"application/json"), length], body)
 
 
-def build_app(folder: Path) -> ASGIApp:
+def _write(
+    stage: int, service: ReadableService, rows: EntityRows, tables: Sequence[ViewTable]
+) -> bytes:
+    if stage > 0:
+        shown = _NOTHING if stage == 1 else Shown()
+        return service.answers.write("bench", tables, rows, shown, identity="bench")
+    features: dict[str, Any] = {}
+    for table in tables:
+        features |= zip(table.read.references(), json_columns(table), strict=True)
+    return orjson.dumps(features, option=OPTIONS)
+
+
+def build_app(folder: Path) -> tuple[ASGIApp, Shortcut]:
     plan = FeaturePlan.model_validate_json((folder / "plan.json").read_bytes())
     link, metrics = open_async_link(parse_target((folder / "redis").read_text())), ProxyMetrics()
     store, keys = RedisFeatures(TimedLink(link, metrics)), FileKeys(folder / "keys.json")
     dependencies = build_dependencies(store, [plan], keys, SystemClock(), metrics=metrics)
-    return Stages(create_app(dependencies), dependencies.services, dependencies.doorkeeper)
+    proxy = create_app(dependencies)
+    return proxy, Stages(proxy, dependencies.services, dependencies.doorkeeper)
 
 
 def main(folder: Path, port: int) -> None:
     configure_logging("INFO")
-    run(build_app(folder), bind("127.0.0.1", port, setting="PORT"), drain_seconds=1)
+    app, shortcut = build_app(folder)
+    listener = bind("127.0.0.1", port, setting="PORT")
+    run(app, listener, drain_seconds=1, shortcut=shortcut)
 
 
 if __name__ == "__main__":

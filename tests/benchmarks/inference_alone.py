@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,13 @@ from typing import Any
 import httpx
 import numpy as np
 import onnxruntime
-import psutil
 
 from mlops.cli.console import err
 from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.inference import WIDTH
 from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
-from tests.benchmarks.servers import BENTOML, MLFLOW, MLSERVER, OURS, Server, running
+from tests.benchmarks.servers import BENTOML, MLFLOW, MLSERVER, OURS, Server, Started, started
 
 PART = "serving"
 ROWS = (1, 10, 100)
@@ -104,24 +103,6 @@ def batches(rows: int, count: int) -> list[Any]:
     return [rng.normal(size=(rows, WIDTH)).astype(np.float32) for _ in range(count)]
 
 
-@dataclass(frozen=True)
-class Started:
-    """A server that runs."""
-
-    server: Server
-    port: int
-    processes: Sequence[psutil.Process]
-
-
-@contextmanager
-def started(server: Server, folder: Path) -> Iterator[Started]:
-    before, this = set(psutil.Process().children(recursive=True)), psutil.Process()
-    with running(server, folder) as port:
-        found = [one for one in this.children(recursive=True) if one not in before]
-        err.print(f"  {server.version()}", style="dim")
-        yield Started(server, port, found)
-
-
 def ask(servers: Sequence[Started], folder: Path, count: int) -> dict[str, Asked]:
     """The closed loop's maximum of each, in turns; the open loop at half of it is told."""
     err.print(f"  {count} rows", style="dim")
@@ -139,10 +120,10 @@ def ask(servers: Sequence[Started], folder: Path, count: int) -> dict[str, Asked
 
 def run(one: Started, requests: Sequence[Request]) -> tuple[Load, float]:
     """And the seconds of CPU that a request took."""
-    before = cpu_seconds(one.processes)
+    before = one.cpu_seconds()
     load = closed_loop(one.port, requests, seconds=_SECONDS)
     assert not load.errors
-    return load, (cpu_seconds(one.processes) - before) / load.requests
+    return load, (one.cpu_seconds() - before) / load.requests
 
 
 def told(one: Started, requests: Sequence[Request], runs: Sequence[tuple[Load, float]]) -> Asked:
@@ -150,12 +131,8 @@ def told(one: Started, requests: Sequence[Request], runs: Sequence[tuple[Load, f
     half = open_loop(one.port, requests, rate=most.rate / 2, seconds=_SECONDS)
     assert not half.errors
     tell(one.server.name, most, half)
-    held = sum(process.memory_info().rss for process in one.processes) / 2**20
+    held = one.memory()
     return Asked(most, statistics.median(cpu for _, cpu in runs), held)
-
-
-def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
-    return sum(sum(one.cpu_times()[:2]) for one in processes)
 
 
 def tell(name: str, most: Load, half: Load) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
+import psutil
 
+from mlops.cli.console import err
 from tests.benchmarks.load import Request
 from tests.inference_server import free_port
 
@@ -84,6 +86,36 @@ def running(server: Server, folder: Path) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A server that runs."""
+
+    server: Server
+    port: int
+    processes: Sequence[psutil.Process]
+    seconds: float
+    """From its start until it was ready, to a tenth."""
+
+    def cpu_seconds(self) -> float:
+        """Of all its processes, so far."""
+        return sum(sum(one.cpu_times()[:2]) for one in self.processes)
+
+    def memory(self) -> float:
+        """MiB that they hold."""
+        return float(sum(one.memory_info().rss for one in self.processes) / 2**20)
+
+
+@contextmanager
+def started(server: Server, folder: Path) -> Iterator[Started]:
+    before, this, since = set(psutil.Process().children()), psutil.Process(), time.monotonic()
+    with running(server, folder) as port:
+        seconds = time.monotonic() - since
+        roots = [one for one in this.children() if one not in before]
+        found = [child for one in roots for child in (one, *one.children(recursive=True))]
+        err.print(f"  {server.version()}", style="dim")
+        yield Started(server, port, found, seconds)
 
 
 def _clean() -> dict[str, str]:

@@ -34,6 +34,12 @@ class AsyncLink(Protocol):
     async def fetch(self, asks: Sequence[Ask]) -> list[Any]:
         """Per ask the values, None where there is none; an error in place of an answer."""
 
+    def start(self, asks: Sequence[Ask]) -> asyncio.Future[list[Any]] | None:
+        """The same, asked for now; None where there is no open connection to ask on.
+
+        It fails with whatever redis-py raises: `fetch` would try again.
+        """
+
     async def command(self, *args: Any) -> Any:
         """The answer to one command."""
 
@@ -98,6 +104,9 @@ class AsyncDirectLink(_AsyncClientLink):
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
+    def start(self, asks: Sequence[Ask]) -> asyncio.Future[list[Any]] | None:
+        return (self._replica_reads or self.reads).start(pack_asks(asks), len(asks))
+
     async def close(self) -> None:
         self.reads.close()
         if self.replica is not None and self._replica_reads is not None:
@@ -147,6 +156,10 @@ class AsyncClusterLink(_AsyncClientLink):
         reading = _Reading(asks, loop.create_future())
         self._waiting.append(reading)
         return await reading.done
+
+    def start(self, asks: Sequence[Ask]) -> None:
+        """redis-py finds the nodes, and waits meanwhile."""
+        return
 
     async def close(self) -> None:
         for task in tuple(self._sent):

@@ -6,6 +6,7 @@ What is read is compiled once per feature service.
 from __future__ import annotations
 
 import itertools
+from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -299,6 +300,24 @@ class RedisReader:
             answers = await self.link.fetch(asks)
             plain = self.compiled.plain_tables(answers, count, now)
             return plain or (await self._table(answers, count, now, is_plain=True)).tables()
+
+    def start(self, entities: EntityColumns) -> Future[list[Any]] | None:
+        if not self.breaker.is_sound:
+            return None
+        count = len(next(iter(entities.values()), [None]))
+        return self.link.start(self.compiled.column_asks(entities, count))
+
+    def finish(
+        self, answers: list[Any], entities: EntityColumns, *, now: datetime
+    ) -> list[ViewTable] | None:
+        count = len(next(iter(entities.values()), [None]))
+        plain = self.compiled.plain_tables(answers, count, now)
+        if plain is not None:
+            return plain
+        found = self.compiled.decoded(answers, count, now, is_plain=True)
+        return (
+            None if found.question else FeatureTable(self.compiled, found.columns, count).tables()
+        )
 
     async def _table(
         self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False

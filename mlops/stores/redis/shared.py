@@ -152,6 +152,11 @@ class SharedConnection:
         exchange = self._current() or await self._open()
         return await exchange.ask(packed, count)
 
+    def start(self, packed: bytes, count: int) -> asyncio.Future[list[Any]] | None:
+        """The answers to come; None where no connection is open."""
+        exchange = self._current()
+        return None if exchange is None else exchange.ask(packed, count)
+
     def close(self) -> None:
         if self._exchange is not None:
             self._exchange.close()

@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from serving.connections import ConnectionLimits, limited_protocol
+from serving.shortcuts import Exchange
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -94,3 +95,146 @@ async def test_where_all_connections_are_in_use_one_more_is_refused(port: int) -
     assert b"retry-after: 1" in answer
     for _, one in [*held, (reader, writer)]:
         one.close()
+
+
+class Held:
+    """A shortcut that takes each request whose body says so, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.taken: asyncio.Queue[Exchange] = asyncio.Queue()
+
+    def take(self, exchange: Exchange) -> bool:
+        if exchange.body != b"[]":
+            return False
+        self.taken.put_nowait(exchange)
+        return True
+
+
+SHORT = REQUEST.replace(b"{}", b"[]")
+SENT = [(b"content-length", b"5")]
+
+
+@pytest.fixture
+def held() -> Held:
+    return Held()
+
+
+@pytest.fixture
+async def short_port(held: Held) -> AsyncIterator[int]:
+    protocol = limited_protocol(ConnectionLimits(), held)
+    config = uvicorn.Config(
+        echo, http=protocol, lifespan="off", log_config=None, timeout_keep_alive=1
+    )
+    config.load()
+    make = partial(protocol, config=config, server_state=ServerState(), app_state={})
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def test_a_request_that_a_shortcut_takes_is_answered_by_it(
+    held: Held, short_port: int
+) -> None:
+    reader, writer = await opened(short_port)
+    writer.write(SHORT)
+    assert (await held.taken.get()).write(200, SENT, b"short")
+    answer = await reader.readuntil(b"short")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+
+
+async def test_answers_keep_the_order_of_requests_whoever_answers(
+    held: Held, short_port: int
+) -> None:
+    reader, writer = await opened(short_port)
+    writer.write(SHORT + REQUEST + SHORT)
+    (await held.taken.get()).write(200, SENT, b"first")
+    found = await reader.readuntil(b"\r\n\r\nok")
+    assert found.index(b"first") < found.index(b"\r\n\r\nok")
+    await reader.readuntil(b"\r\n\r\nok")  # what came behind another is the app's
+    writer.close()
+
+
+async def test_what_a_shortcut_leaves_the_app_answers(held: Held, short_port: int) -> None:
+    reader, writer = await opened(short_port)
+    writer.write(SHORT)
+    (await held.taken.get()).leave()
+    await reader.readuntil(b"\r\n\r\nok")
+    writer.close()
+
+
+async def test_a_body_that_comes_later_is_the_apps_from_the_start(
+    held: Held, short_port: int
+) -> None:
+    reader, writer = await opened(short_port)
+    writer.write(SHORT[:-1])
+    await asyncio.sleep(0.02)
+    writer.write(SHORT[-1:])
+    await reader.readuntil(b"\r\n\r\nok")
+    assert held.taken.empty()
+    writer.close()
+
+
+async def test_a_caller_that_left_cannot_be_answered(held: Held, short_port: int) -> None:
+    _, writer = await opened(short_port)
+    writer.write(SHORT)
+    exchange = await held.taken.get()
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.05)
+    assert not exchange.is_open
+    assert not exchange.write(200, SENT, b"short")
+
+
+@pytest.mark.parametrize("parts", [[SHORT], [SHORT[:-2], SHORT[-2:]], [SHORT[:20], SHORT[20:]]])
+async def test_a_head_that_came_before_is_read_as_it_was(
+    held: Held, short_port: int, parts: list[bytes]
+) -> None:
+    reader, writer = await opened(short_port)
+    scopes = []
+    for sent in ([SHORT], parts, [SHORT]):
+        for part in sent:
+            writer.write(part)
+            await asyncio.sleep(0.01)
+        if sent[-1] != b"[]":  # else its body came later, and the app answers
+            exchange = await held.taken.get()
+            scopes.append(exchange.scope | {"state": {}})
+            exchange.write(200, SENT, b"short")
+        await reader.readuntil(b"\r\n\r\n")
+    assert scopes == scopes[:1] * len(scopes)
+    writer.close()
+
+
+async def test_a_known_head_with_another_body_is_the_apps(held: Held, short_port: int) -> None:
+    reader, writer = await opened(short_port)
+    writer.write(SHORT)
+    (await held.taken.get()).write(200, SENT, b"short")
+    await reader.readuntil(b"short")
+    writer.write(SHORT.replace(b"[]", b"{}"))
+    await reader.readuntil(b"\r\n\r\nok")
+    writer.close()
+
+
+async def test_requests_behind_a_known_head_keep_their_order(held: Held, short_port: int) -> None:
+    reader, writer = await opened(short_port)
+    for sent in (SHORT, SHORT):
+        writer.write(sent)
+        exchange = await held.taken.get()
+        writer.write(REQUEST)
+        await asyncio.sleep(0.02)
+        exchange.write(200, SENT, b"short")
+        found = await reader.readuntil(b"\r\n\r\nok")
+        assert b"short" in found
+    writer.close()
+
+
+async def test_a_connection_stays_for_so_long_after_its_last_answer(short_port: int) -> None:
+    reader, writer = await opened(short_port)
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0.5)
+    writer.write(REQUEST)
+    await reader.readuntil(b"\r\n\r\nok")
+    answered = loop.time()
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert loop.time() - answered > 0.9
+    writer.close()

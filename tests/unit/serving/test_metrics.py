@@ -125,6 +125,14 @@ class Link:
             raise Unavailable("gone")
         return [None] * len(asks)
 
+    def start(self, asks: Sequence[Ask]) -> asyncio.Future[list[Any]]:
+        answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        if self.down:
+            answers.set_exception(ConnectionError("gone"))
+        else:
+            answers.set_result([None] * len(asks))
+        return answers
+
     async def command(self, *args: Any) -> Any:
         return args
 
@@ -142,6 +150,19 @@ async def test_round_trips_to_redis_are_timed_and_lost_ones_counted() -> None:
     found = of(metrics.registry)
     assert at(found, "mlops_proxy_redis_seconds_count") == 2
     assert at(found, "mlops_proxy_redis_keys_sum") == 3
+    assert at(found, "mlops_proxy_redis_failures_total") == 1
+
+
+async def test_round_trips_that_nobody_awaits_are_timed_and_counted_too() -> None:
+    metrics, link = ProxyMetrics(), Link()
+    timed, ask = TimedLink(link, metrics), ("key", ())
+    assert await timed.start([ask, ask]) == [None, None]  # type: ignore[list-item, misc]  # fields unread
+    link.down = True
+    with pytest.raises(ConnectionError):
+        await timed.start([ask])  # type: ignore[list-item, misc]  # as above
+    await asyncio.sleep(0)  # then what a future calls was called
+    found = of(metrics.registry)
+    assert at(found, "mlops_proxy_redis_seconds_count") == 2
     assert at(found, "mlops_proxy_redis_failures_total") == 1
 
 
