@@ -59,6 +59,18 @@ def change_endpoints(names: Names) -> tuple[Grant, ...]:
     )
 
 
+def see_endpoints(names: Names) -> Grant:
+    """Say what SageMaker's endpoints are at, where they are what serves."""
+    return Grant(
+        "SeeEndpoints",
+        ("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
+        tuple(
+            arn(names, "sagemaker", f"{kind}/{names.prefix}-*")
+            for kind in ("endpoint", "endpoint-config")
+        ),
+    )
+
+
 def host_models(names: Names, role_arn: str) -> tuple[Grant, ...]:
     """Have SageMaker's endpoints serve models, with the alarms that take a deployment back."""
     own = f"{names.prefix}-*"

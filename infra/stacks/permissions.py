@@ -33,6 +33,7 @@ from infra.stacks.grants import (
     read_records,
     read_secret,
     run_feature_jobs,
+    see_endpoints,
     see_shards,
     state_machines,
     take_events,
@@ -117,6 +118,7 @@ def _data_scientist(names: Names) -> tuple[Grant, ...]:
         read_catalog(names),
         change_catalog(names, *SCRATCH_TABLES),
         *read_models(names),
+        see_endpoints(names),
         read_records(names),
         *_run_workflows(names),
         see_shards(names),
@@ -264,6 +266,7 @@ def _approver(names: Names) -> tuple[Grant, ...]:
         read_objects("ReadLineage", names.data_bucket, "datasets/records/", "imports/"),
         list_bucket("ListLineage", names.data_bucket),
         *read_models(names),
+        see_endpoints(names),
         Grant("Decide", ("sagemaker:UpdateModelPackage",), model_packages(names)),
         read_records(names),
         Grant("Record", ("dynamodb:PutItem",), (names.records_table_arn,)),
@@ -278,6 +281,7 @@ def _operator(names: Names) -> tuple[Grant, ...]:
         *change_endpoints(names),
         read_objects("ReadObserved", names.artifact_bucket, "observed/"),
         list_bucket("ListDeployments", names.artifact_bucket),
+        see_endpoints(names),
         publish(names),
     )
 

@@ -127,6 +127,15 @@ class SageMaker:
         client.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
         return made.model_copy(update={"package_arn": arn})
 
+    def seen_by(self, role: Role) -> Target:
+        """The same endpoints for somebody else."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", self.local.endpoint)
+            own = Aws(self.local.session())
+            aws = own.assume(self.names.role_arn(role), session_name="olga")
+            aws.client("sagemaker")
+        return SageMakerTarget(aws, self.names, Fleet("ml.c6i.large", 2, {}))
+
     def show(self, deployment: Deployment, *, ill: bool) -> None:
         if ill:
             self.local.client("cloudwatch").set_alarm_state(
@@ -150,7 +159,7 @@ def sagemaker(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> 
     patch = pytest.MonkeyPatch()
     patch.setenv("AWS_ENDPOINT_URL", local_aws.endpoint)
     trust = TRUST.replace("states.amazonaws.com", "sagemaker.amazonaws.com")
-    for role in (Role.HOSTING, Role.MODEL_DEPLOYER):
+    for role in (Role.HOSTING, Role.MODEL_DEPLOYER, Role.OPERATOR):
         local_aws.client("iam").create_role(
             RoleName=names.role_name(role), AssumeRolePolicyDocument=trust
         )
@@ -293,6 +302,10 @@ def test_looking_again_changes_nothing_and_the_record_holds(trials: Trials) -> N
 
 def test_every_call_was_one_that_its_role_may_make(trials: Trials) -> None:
     if isinstance(trials.world, SageMaker):
+        described = trials.world.seen_by(Role.OPERATOR).describe(
+            trials.deployment, now=SystemClock().now()
+        )
+        assert described["sagemaker"]["status"] == "InService"
         names, calls = trials.world.names, list(read_calls(trials.world.local.state.root))
         deployer = {call for role, call in calls if role == names.role_name(Role.MODEL_DEPLOYER)}
         assert {"sagemaker:UpdateEndpoint", "cloudwatch:SetAlarmState"} <= deployer

@@ -225,7 +225,9 @@ def shop(
 ) -> Iterator[Shop]:
     """The services of the build's checkout, as an environment's new images."""
     logs = tmp_path_factory.mktemp("services")
-    site.mlops("features", "upsync", "customer_spend", "terminal_risk")
+    # The workflow, where it was walked, has loaded by the clock of today.
+    back = ["--full"] if WHOLE else []
+    site.mlops("features", "upsync", "customer_spend", "terminal_risk", *back)
     made = site.mlops("serve", "create-key", "till", "--pii", "--json", role=None)
     environment = site.local.environment(Role.SERVING) | {
         "MLOPS_FEATURE_REPO": str(build.checkout / "feature_repo"),

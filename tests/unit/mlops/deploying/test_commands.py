@@ -14,12 +14,13 @@ from mlops.clock import FixedClock
 from mlops.deploying import cli
 from mlops.deploying.desk import DeployDesk
 from mlops.deploying.endpoints import Endpoints
-from mlops.deploying.targets import ServiceTarget
+from mlops.deploying.sagemaker import Fleet, SageMakerTarget
+from mlops.deploying.targets import ServiceTarget, Target
 from mlops.deployment import Deployment
 from mlops.errors import Refused, Unavailable
 from mlops.notices import MemoryNotices
 from mlops.objects import MemoryDocuments
-from tests.approvals import NOW
+from tests.approvals import NAMES, NOW
 from tests.deploying import OPERATOR, endpoint, numbers
 
 CHANGING = sorted(set(cli.deploy.commands) - {"status", "history"})
@@ -39,9 +40,10 @@ class Place:
     who: Identity = field(default_factory=Identity)
     documents: MemoryDocuments = field(default_factory=MemoryDocuments)
     notices: MemoryNotices = field(default_factory=MemoryNotices)
+    target: Target | None = None
 
     def desk(self) -> DeployDesk:
-        aws, target = cast(Aws, self.who), ServiceTarget(self.documents)
+        aws, target = cast(Aws, self.who), self.target or ServiceTarget(self.documents)
         return DeployDesk(aws, self.documents, self.notices, FixedClock(NOW), target)
 
     @property
@@ -121,6 +123,16 @@ def test_a_second_time_changes_nothing(place: Place) -> None:
     run("freeze", "fraud", "--reason", "closing")
     assert not answer("freeze", "fraud", "--reason", "closing")["changed"]
     assert place.deployment.revision == 2
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_what_the_target_cannot_do_changes_nothing(place: Place, more: tuple[str, ...]) -> None:
+    place.target = SageMakerTarget(cast(Aws, place.who), NAMES, Fleet("ml.c6i.large", 2, {}))
+    before = place.deployment
+    done = run("shadow", "fraud", "2", "--reason", "look", *more)
+    assert isinstance(done.exception, Refused)
+    assert "is a SageMaker endpoint" in str(done.exception)
+    assert place.deployment == before
 
 
 def test_the_accounts_root_changes_nothing(place: Place) -> None:
