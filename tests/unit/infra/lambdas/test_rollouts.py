@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from infra.lambdas.deploy_model import ModelDeployer
+from infra.lambdas.notify_slack import notify
 from infra.lambdas.rollouts import RolloutDriver
 from mlops.clock import FixedClock
 from mlops.deploying import moves
@@ -22,8 +24,10 @@ from mlops.deployment import Deployment
 from mlops.errors import MlopsError, Refused
 from mlops.notices import MemoryNotices
 from mlops.objects import Document, MemoryDocuments
+from mlops.slack import Slack
 from tests.approvals import NOW, Office
 from tests.deploying import CANARY, CHANGE, endpoint
+from tests.slack_channel import channel
 
 PLATFORM = "arn:aws:iam::000000000000:role/mlops-local-model-deployer"
 
@@ -98,6 +102,35 @@ def test_an_ill_canary_is_taken_back_and_told_with_its_figures(place: Place) -> 
     assert facts["action"] == "take back"
     assert list(place.documents.keys("observed/")) == []
     assert read_history(place.documents, "fraud").entries[-1].action == "take back"
+
+
+@pytest.mark.parametrize(
+    ("seen", "after", "subject", "fact"),
+    [
+        (WELL, 600, "Endpoint 'fraud' still serves version 1, and version 2 0.5", "figures: "),
+        (
+            (tally(2, "canary", failed=400),),
+            0,
+            "version 2 is taken back: 40.0%",
+            "reason: version 2",
+        ),
+    ],
+    ids=["further", "taken back"],
+)
+def test_slack_is_told_of_each_step_of_a_rollout(
+    place: Place, seen: tuple[Tally, ...], after: float, subject: str, fact: str
+) -> None:
+    observe(place, *seen)
+    place.drive(after=after)
+    ((told, facts),) = place.notices.told
+    event = {"Records": [{"Sns": {"Subject": told, "Message": json.dumps(facts, default=str)}}]}
+
+    with channel() as slack:
+        notify(Slack(slack.webhook), event)
+
+    (message,) = slack.told
+    assert subject in message["text"]
+    assert fact in message["blocks"][0]["text"]["text"]
 
 
 def test_a_change_between_look_and_step_is_looked_at_anew(place: Place) -> None:
