@@ -28,8 +28,10 @@ _READ_SIZE = 65_536
 _LITTLE = 16
 """Commands whose answers are looked for before sleeping: they come within a wake-up's time."""
 _LOOKING_SECONDS = 100e-6
+_LATE = 3
+"""Answers in a row that took longer: Redis is far, or busy. A single one says nothing."""
 _BLIND_READS = 64
-"""Reads that go to sleep at once after one whose answer took longer: Redis is far, or busy."""
+"""Reads that go to sleep at once after those."""
 
 Glance = Callable[[memoryview], bool]
 """Is shown the bytes that came first, and says whether they are all the answers and it took them.
@@ -53,6 +55,7 @@ class _Wire:
         self._buffer = memoryview(bytearray(_READ_SIZE))
         self._readable = select.poll()
         self._readable.register(self._socket, select.POLLIN)
+        self._late = 0
         self._blind = 0
 
     @property
@@ -84,8 +87,11 @@ class _Wire:
         is_there, until = self._readable.poll, time.perf_counter() + _LOOKING_SECONDS
         while not is_there(0):
             if time.perf_counter() > until:
-                self._blind = _BLIND_READS
+                self._late += 1
+                if self._late == _LATE:
+                    self._late, self._blind = 0, _BLIND_READS
                 return
+        self._late = 0
 
     def _take(self, count: int, glance: Glance | None) -> list[Any]:
         answers: list[Any] = []
