@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 PARTS = {
+    "checks": "Checks",
+    "tests": "Tests",
     "infrastructure": "Infrastructure",
     "schemas": "Schemas of feature tables",
     "features": "Features: definitions, who reads them, what loading takes",
@@ -13,6 +16,7 @@ PARTS = {
     "price": "Price of a month",
 }
 """What a plan consists of, by the name of its file, in the order of the document."""
+_PROGRESS = re.compile(r"[.sxXFE]+ +\[ *\d+%\]\s*$")
 ALARMING = ("LOSES ITS DATA", "BREAKS ", "to delete", "to remove", "to replace")
 """What a reviewer must not miss; a count of none is no alarm."""
 
@@ -24,8 +28,13 @@ def render(texts: Mapping[str, str]) -> str:
     lines += [f"- **{PARTS[name]}** is missing" for name in PARTS if name not in texts]
     for name, title in PARTS.items():
         if name in texts:
-            lines += ["", f"## {title}", "", "```", texts[name].strip() or "nothing", "```"]
+            lines += ["", f"## {title}", "", "```", _shown(texts[name]) or "nothing", "```"]
     return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """All of it but the rows of dots by which pytest tells how far it is."""
+    return "\n".join(line for line in text.splitlines() if not _PROGRESS.match(line)).strip()
 
 
 def _alarming(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:

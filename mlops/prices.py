@@ -26,6 +26,16 @@ Tier = tuple[Amount | None, Amount]
 """Up to which amount of a month (None is all the rest), and the price of a unit below it."""
 
 
+class Checked(BaseModel):
+    """Which prices were compared, with what, and of which day that is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    on: date
+    against: str
+    prices: frozenset[str]
+
+
 class Table(BaseModel):
     """The file."""
 
@@ -34,6 +44,7 @@ class Table(BaseModel):
     dated: date
     currency: str
     source: str
+    checked: dict[str, Checked]
     regions: dict[str, dict[str, Amount | list[Tier]]]
 
 
@@ -46,6 +57,7 @@ class Prices:
     currency: str
     source: str
     table: dict[str, float | list[Tier]]
+    checked: Checked | None = None
 
     def of(self, name: str) -> float:
         """The price of one unit: the first, where it falls with the amount.
@@ -81,7 +93,14 @@ def load_prices(region: str) -> Prices:
             f"There are no prices for region '{region}', only for {', '.join(table.regions)}. "
             f"Add them to mlops/{TABLE.name}, or ask for one of these."
         )
-    return Prices(region, table.dated, table.currency, table.source, table.regions[region])
+    return Prices(
+        region,
+        table.dated,
+        table.currency,
+        table.source,
+        table.regions[region],
+        table.checked.get(region),
+    )
 
 
 @cache

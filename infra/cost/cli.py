@@ -104,7 +104,7 @@ def _load(preset: str | None, file: Path | None, given: dict[str, float]) -> Loa
 @click.option("--region", default="ap-northeast-2", show_default=True)
 @json_option
 def prices(region: str, as_json: bool) -> None:
-    """Print the table of prices, with its date and where it is from.
+    """Print the table of prices, with its date, where it is from, and which were checked.
 
     \b
     Example:
@@ -115,10 +115,20 @@ def prices(region: str, as_json: bool) -> None:
     found = load_prices(region)
     if as_json:
         told = {"region": found.region, "dated": found.dated, "currency": found.currency}
-        print_json(told | {"source": found.source, "prices": found.table})
+        print_json(told | {"source": found.source, "checked": found.checked, "prices": found.table})
         return
-    print_table(("price", found.currency), ((n, _told(p)) for n, p in found.table.items()))
+    checked = found.checked.prices if found.checked else frozenset()
+    print_table(
+        ("price", found.currency, "checked"),
+        ((n, _told(p), "yes" if n in checked else "") for n, p in found.table.items()),
+    )
     out.print(f"{found.region}, {found.dated}: {found.source}", soft_wrap=True, highlight=False)
+    if found.checked is not None:
+        out.print(
+            f"Checked, as of {found.checked.on}: {found.checked.against}",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _told(price: float | list[tuple[float | None, float]]) -> str:

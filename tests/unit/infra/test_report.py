@@ -10,6 +10,8 @@ from infra.cli import infra
 from infra.report import PARTS, render
 
 WHOLE = {
+    "checks": "All checks passed!",
+    "tests": "5 passed in 1.0s",
     "infrastructure": "mlops-dev-storage: 1 to remove\n  - AWS::S3::Bucket data  LOSES ITS DATA",
     "schemas": "",
     "features": "BREAKS fraud/3 needs spend:mean\n1 to create, 0 to change, 0 to delete.",
@@ -33,6 +35,11 @@ def test_every_part_is_there_as_it_was_printed() -> None:
     told = render(WHOLE)
     for name, title in PARTS.items():
         assert f"## {title}\n\n```\n{WHOLE[name] or 'nothing'}\n```" in told
+
+
+def test_how_far_the_tests_were_is_left_out() -> None:
+    told = render(WHOLE | {"tests": "..s.x [ 50%]\n.....  [100%]\n10 passed in 2.0s"})
+    assert "## Tests\n\n```\n10 passed in 2.0s\n```" in told
 
 
 def test_a_part_that_was_not_made_is_named() -> None:

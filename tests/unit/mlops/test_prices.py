@@ -21,6 +21,15 @@ def test_the_table_says_of_when_and_from_where_it_is(prices: Prices) -> None:
     assert "Seoul" in prices.source
 
 
+def test_what_was_checked_is_in_the_table_with_its_day_and_what_it_was_held_to(
+    prices: Prices,
+) -> None:
+    assert prices.checked is not None
+    assert prices.checked.prices <= set(prices.table)
+    assert prices.checked.on > prices.dated
+    assert "offers/v1.0/aws" in prices.checked.against
+
+
 def test_a_price_is_of_one_unit(prices: Prices) -> None:
     assert prices.of("fargate.vcpu_hour") == 0.04656
 
