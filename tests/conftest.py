@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -33,6 +34,15 @@ settings.register_profile(
     "soak", **_PATIENT, max_examples=int(os.environ.get("SOAK_CASES", "2000"))
 )
 settings.load_profile("default")
+
+
+gc.set_threshold(50_000)  # thousands of tests and modules stay; looking at them takes time
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collecting made out of every later look for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
