@@ -39,6 +39,9 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("CKV_AWS_91", "AWS::ElasticLoadBalancingV2::LoadBalancer"): (
         "each request is a line of the proxy's own log, with who asked"
     ),
+    ("CKV_AWS_109", "AWS::IAM::Role"): (
+        "Lambda and SageMaker make network interfaces as the role, of ids that nobody knows before"
+    ),
     ("CKV_AWS_111", "AWS::IAM::Role"): (
         "what AWS offers on all resources only is listed with its reason (permissions.UNSCOPED)"
     ),
@@ -47,9 +50,17 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ),
     ("CKV_AWS_116", "AWS::Lambda::Function"): "what fails goes to the events topic, on_failure",
     ("CKV_AWS_117", "AWS::Lambda::Function"): "it calls AWS alone, and nothing in the network",
+    ("CKV_AWS_118", "AWS::RDS::DBInstance"): "MLflow's database is small; CloudWatch's minute does",
     ("CKV_AWS_119", "AWS::DynamoDB::Table"): _OWN_KEY,
     ("CKV_AWS_136", "AWS::ECR::Repository"): _OWN_KEY,
     ("CKV_AWS_149", "AWS::SecretsManager::Secret"): _OWN_KEY,
+    (
+        "CKV_AWS_157",
+        "AWS::RDS::DBInstance",
+    ): "dev has one; stage and prod have a second to take over",
+    ("CKV_AWS_161", "AWS::RDS::DBInstance"): (
+        "the server alone enters, by a password of Secrets Manager, and no address but its own may"
+    ),
     ("CKV_AWS_158", "AWS::Logs::LogGroup"): _OWN_KEY,
     ("CKV_AWS_173", "AWS::Lambda::Function"): "its variables are names, and hold no secret",
 }
