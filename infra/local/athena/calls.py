@@ -149,8 +149,10 @@ def _is_rising_maximum(node: exp.Window) -> bool:
         return False
     if order is None or spec is None or len(call.expressions) != 1:
         return False
-    frame = (spec.args.get(part) for part in ("kind", "start", "start_side", "end"))
-    if tuple(frame) != ("ROWS", "UNBOUNDED", "PRECEDING", "CURRENT ROW"):
+    frame = (spec.args.get(part) for part in ("kind", "start", "start_side"))
+    if tuple(frame) != ("ROWS", "UNBOUNDED", "PRECEDING"):
+        return False
+    if spec.args.get("end") != "CURRENT ROW" and spec.args.get("end_side") != "PRECEDING":
         return False
     case, first = call.expressions[0], order.expressions[0]
     if not isinstance(case, exp.Case) or case.this or case.args.get("default"):

@@ -44,6 +44,8 @@ class EntityTable:
     times: Window
     rows: int
     carried: tuple[Carried, ...] = ()
+    reach: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """The smallest and largest of each integer key, by column, where they are known."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,19 @@ def staged_rows(rows: EntityRows, entity_keys: Mapping[str, tuple[str, str]]) ->
     for stored, (column, kind) in entity_keys.items():
         columns[stored] = key_array(rows.table[column], kind, column)
     return pa.table(columns)
+
+
+def integer_keys(entity_keys: Mapping[str, tuple[str, str]]) -> list[str]:
+    """The columns of the entity table that hold integer keys."""
+    return [stored for stored, (_, kind) in entity_keys.items() if kind == "bigint"]
+
+
+def reach_of(
+    staged: pa.Table, entity_keys: Mapping[str, tuple[str, str]]
+) -> dict[str, tuple[int, int]]:
+    """The smallest and largest of each integer key of what is uploaded."""
+    ends = {key: pc.min_max(staged[key]).as_py() for key in integer_keys(entity_keys)}
+    return {key: (e["min"], e["max"]) for key, e in ends.items() if e["min"] is not None}
 
 
 def staged_types(entity_keys: Mapping[str, tuple[str, str]]) -> dict[str, str]:

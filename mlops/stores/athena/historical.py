@@ -203,13 +203,15 @@ class HistoricalJob(AthenaJob):
             times=table.times,
             as_of=self._asked.as_of,
             by_created=self._asked.by_created,
+            reach=table.reach,
         )
 
     # Entity rows as a table
 
     def _stage_keys(self, work: Work, request: Request, rows: EntityRows) -> EntityTable:
         staged = entities.staged_rows(rows, request.entity_keys)
-        return self._stage(work, rows, staged, entities.staged_types(request.entity_keys), ())
+        table = self._stage(work, rows, staged, entities.staged_types(request.entity_keys), ())
+        return replace(table, reach=entities.reach_of(staged, request.entity_keys))
 
     def _stage_whole(self, work: Work, request: Request, rows: EntityRows) -> EntityTable:
         staged = entities.staged_rows(rows, request.entity_keys)
@@ -217,7 +219,8 @@ class HistoricalJob(AthenaJob):
         data, own, carried = entities.carried_rows(rows)
         for column in data.column_names:
             staged = staged.append_column(column, data[column])
-        return self._stage(work, rows, staged, types | own, carried)
+        table = self._stage(work, rows, staged, types | own, carried)
+        return replace(table, reach=entities.reach_of(staged, request.entity_keys))
 
     def _stage(
         self,
@@ -240,9 +243,16 @@ class HistoricalJob(AthenaJob):
         sql, types, carried = self._numbered(work, request)
         written = work.unload(sql)
         table = self._named(work.run.create_table(types, written.location))
-        counted = work.first_row(f"SELECT count(*), min({AT}), max({AT}) FROM {table}")  # noqa: S608
-        rows, first, last = (None if cell is None else int(cell) for cell in counted)
-        return EntityTable(table, Window(first, last), rows or 0, carried)
+        keys = entities.integer_keys(request.entity_keys)
+        ends = ", ".join(f"min({column}), max({column})" for column in [AT, *keys])
+        counted = work.first_row(f"SELECT count(*), {ends} FROM {table}")  # noqa: S608
+        rows, first, last, *rest = (None if cell is None else int(cell) for cell in counted)
+        reach = {
+            key: (smallest, largest)
+            for key, smallest, largest in zip(keys, rest[::2], rest[1::2], strict=True)
+            if smallest is not None and largest is not None
+        }
+        return EntityTable(table, Window(first, last), rows or 0, carried, reach)
 
     def _numbered(
         self, work: Work, request: Request
@@ -272,7 +282,8 @@ class HistoricalJob(AthenaJob):
             [*keys.columns, *data.columns], names=[*keys.column_names, *data.column_names]
         )
         values = entities.values_sql(whole, types)
-        table = EntityTable("entity_rows", given.window, whole.num_rows, carried)
+        reach = entities.reach_of(keys, request.entity_keys)
+        table = EntityTable("entity_rows", given.window, whole.num_rows, carried, reach)
         return f"entity_rows AS (\n{values}\n)", table
 
     def _named(self, table: str) -> str:

@@ -4,6 +4,9 @@ Feature rows and entity rows of one key are laid on one line of time, where a ru
 which feature row was known last; the feature rows that entity rows follow are then grouped with
 them, to hand their values on. No feature table is read twice, and no pairs are formed.
 
+The sort is what costs, and its cost is the width of what it sorts by: so that is time alone, and
+which of several feature rows of one time counts is found out for these few, when they are grouped.
+
 The rule. An entity row at time t gets, of the feature rows of its key, the one with the latest
 event time e such that e + publication delay <= t and t - e <= ttl. Of several with that event time
 it is the one with the latest created time (none counts as earliest); of several with that created
@@ -13,19 +16,25 @@ smallest). So the answer depends on the rows alone and not on how the engine rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mlops.stores.athena.sql import DayColumn, TimeColumn, Window, base_type, name
+from mlops.stores.athena.sql import DayColumn, TimeColumn, Window, base_type, is_integer, name
 
 ROW = "entity_row"
 """The entity row's ordinal, in entity tables and results."""
 AT = "entity_at"
 """The entity row's time in microseconds since 1970."""
 _SO_FAR = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
-_IS_ENTITY_ROW = "point % 2 <> 0"
-_IS_FEATURE_ROW = "point % 2 = 0"
+_BEFORE = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+_IS_ENTITY_ROW = "bitwise_and(point, 1) = 1"
+_IS_FEATURE_ROW = "bitwise_and(point, 1) = 0"
+_PRECEDES_ENTITY_ROW = "bitwise_and(next_point, 1) = 1"
+_TIES_WITH_NEXT = "next_point = point"
+_TIES = f"{_IS_FEATURE_ROW} AND ({_TIES_WITH_NEXT} OR before = point)"
 _NOT_SORTABLE = ("array", "map", "row", "struct")
+_FLOATS = ("double", "float", "real")
+_INTEGER = range(-(2**31), 2**31)
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,10 @@ class Key:
         same = self.type in {self.kind, "string" if self.kind == "varchar" else self.kind}
         return name(self.column) if same else f"TRY_CAST({name(self.column)} AS {self.kind})"
 
+    def compared(self) -> str:
+        """As it is stored, where an integer of any width can be compared with another."""
+        return name(self.column) if is_integer(self.type) else self.stored()
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -57,6 +70,10 @@ class Feature:
         if base_type(self.type) not in _NOT_SORTABLE:
             return value
         return f"json_format(CAST({value} AS json))"
+
+    @property
+    def is_float(self) -> bool:
+        return base_type(self.type) in _FLOATS
 
 
 @dataclass(frozen=True)
@@ -125,6 +142,8 @@ class Join:
     """Only feature rows that were created by then."""
     by_created: bool = False
     """Only feature rows that were created by the entity row's time."""
+    reach: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """The smallest and largest of the entity rows' keys, by column, where they are known."""
 
     def outputs(self) -> list[str]:
         """The names of the result's features, in order."""
@@ -215,7 +234,8 @@ class _Steps:
             *rows,
             f"v{n}_in_time AS (\n{self._in_time(source)}\n)",
             f"v{n}_latest AS (\n{self._latest(f'v{n}_in_time')}\n)",
-            f"v{n} AS (\n{self._answers(f'v{n}_latest')}\n)",
+            f"v{n}_best AS (\n{self._best(f'v{n}_latest')}\n)",
+            f"v{n} AS (\n{self._answers(f'v{n}_best')}\n)",
         ]
 
     def _feature_rows(self) -> str:
@@ -228,7 +248,7 @@ class _Steps:
             known = f"greatest({known}, {created})"
         times = [event, created] if self.by_created else [created]
         columns = [
-            *(f"{key.stored()} AS k{place}" for place, key in enumerate(view.keys)),
+            *(f"{self._narrow(key, key.stored())} AS k{n}" for n, key in enumerate(view.keys)),
             f"({known}) * 2 AS point",
             *(f"{time} AS {called}" for time, called in zip(times, self.times, strict=True)),
             *(f"{name(feature.column)} AS f{n}" for n, feature in enumerate(view.features)),
@@ -240,6 +260,10 @@ class _Steps:
     def _existing(self) -> list[str]:
         """With a key, and created early enough. A row without a time sorts behind everything."""
         found = [f"{name(key.column)} IS NOT NULL" for key in self.view.keys]
+        for key in self.view.keys:
+            if key.entity_column in self.join.reach:
+                first, last = self.join.reach[key.entity_column]
+                found.append(f"{key.compared()} BETWEEN {first} AND {last}")
         created, as_of = self.view.created, self.join.as_of
         if created is not None and as_of is not None:
             found.append(f"{name(created.column)} <= {created.literal(as_of)}")
@@ -247,11 +271,18 @@ class _Steps:
             found.append(f"{name(created.column)} IS NOT NULL")
         return found
 
+    def _narrow(self, key: Key, value: str) -> str:
+        """A key as an integer of half the width, where all that entity rows have fit into one."""
+        reach = self.join.reach.get(key.entity_column)
+        fits = reach is not None and reach[0] in _INTEGER and reach[1] in _INTEGER
+        return f"CAST({value} AS integer)" if fits else value
+
     def _entity_rows(self) -> str:
         keys = [name(key.entity_column) for key in self.view.keys]
         conditions = " AND ".join(f"{column} IS NOT NULL" for column in [*keys, AT])
+        narrow = [self._narrow(key, name(key.entity_column)) for key in self.view.keys]
         event, nothing = ["NULL"] * (len(self.times) - 1), ["NULL"] * len(self.features)
-        columns = ", ".join([*keys, f"{AT} * 2 + 1", *event, ROW, *nothing])
+        columns = ", ".join([*narrow, f"{AT} * 2 + 1", *event, ROW, *nothing])
         return f"SELECT {columns}\nFROM {self.join.entities}\nWHERE {conditions}"
 
     def _news(self, source: str) -> str:
@@ -266,48 +297,70 @@ class _Steps:
         return f"SELECT {columns}, latest AS event\nFROM (\n{inner}\n)\nWHERE {where}"
 
     def _in_time(self, source: str) -> str:
-        """The one sort of all rows: each with the point of the last feature row up to it, and with
-        the point that follows. Of feature rows that tie, the one that counts comes last.
+        """The one sort of all rows: each with the point of the last feature row before it, and
+        with the point that follows. Feature rows that tie come in any order.
         """
-        features = (f.sortable(f"f{place}") for place, f in enumerate(self.view.features))
-        rising = (f"{column} NULLS FIRST" for column in [*self.times, *features])
-        window = self._by_key(["point", *rising])
+        window = self._by_key(["point"])
         columns = [
             *self.columns,
             f"lead(point) OVER ({window}) AS next_point",
-            f"max(CASE WHEN {_IS_FEATURE_ROW} THEN point END) OVER ({window} {_SO_FAR}) AS known",
+            f"max(CASE WHEN {_IS_FEATURE_ROW} THEN point END) OVER ({window} {_BEFORE}) AS before",
         ]
         return f"SELECT {', '.join(columns)}\nFROM {source}"
 
     def _latest(self, source: str) -> str:
-        """Feature rows that an entity row follows, each with the ordinals of all that it answers.
+        """Feature rows that an entity row follows, each with the ordinals of all that it answers,
+        and with those that tie with it.
 
         Entity rows that nothing answers any more are of no point at all.
         """
-        known = f"CASE WHEN {_IS_FEATURE_ROW} OR {self._alive()} THEN known END"
-        inner = (
-            f"SELECT {', '.join([*self.keys, 'point', 'mark', *self.features])}, {known} AS known\n"
-            f"FROM {source}\nWHERE {_IS_ENTITY_ROW} OR next_point % 2 <> 0"
-        )
+        known = f"CASE WHEN {_IS_FEATURE_ROW} THEN point {self._alive()} END"
+        kept = f"{_IS_ENTITY_ROW} OR {_PRECEDES_ENTITY_ROW} OR {_TIES_WITH_NEXT}"
+        carried = ", ".join([*self.columns, "next_point", "before"])
+        inner = f"SELECT {carried}, {known} AS known\nFROM {source}\nWHERE {kept}"
         columns = [
             f"array_agg(mark) FILTER (WHERE {_IS_ENTITY_ROW}) AS answered",
             *(f"arbitrary({feature}) AS {feature}" for feature in self.features),
+            f"array_agg(ROW({', '.join(self._ranks)})) FILTER (WHERE {_TIES}) AS ties",
         ]
         by = ", ".join([*self.keys, "known"])
         return f"SELECT {', '.join(columns)}\nFROM (\n{inner}\n)\nGROUP BY {by}"
 
+    @property
+    def _ranks(self) -> list[str]:
+        return [*self.times, *self.features]
+
+    def _best(self, source: str) -> str:
+        """The row that counts of those that tie, where any do."""
+        best = f"reduce(ties, ties[1], (a, b) -> CASE WHEN {self._is_later()} THEN b ELSE a END, "
+        columns = ", ".join(["answered", *self.features])
+        guarded = f"CASE WHEN ties IS NOT NULL THEN {best}a -> a) END"
+        return f"SELECT {columns}, {guarded} AS best\nFROM {source}\nWHERE answered IS NOT NULL"
+
+    def _is_later(self) -> str:
+        """Whether row b counts and not row a: by the first column in which they differ."""
+        found = [_is_larger(f"a[{n}]", f"b[{n}]") for n in range(1, len(self.times) + 1)]
+        for place, feature in enumerate(self.view.features, len(found) + 1):
+            a, b = (feature.sortable(f"{row}[{place}]") for row in "ab")
+            found.append(_is_larger(a, b, is_float=feature.is_float))
+        return f"CASE {' '.join(found)} ELSE false END"
+
     def _alive(self) -> str:
         if self.view.ttl is None:
-            return "known IS NOT NULL"
-        return f"point - {self._event_point()} <= {self.view.ttl * 2 + 1}"
+            return "ELSE before"
+        return f"WHEN point - {self._event_point()} <= {self.view.ttl * 2 + 1} THEN before"
 
     def _event_point(self) -> str:
         if self.by_created:
             return "event * 2"
-        return f"(known - {self.view.delay * 2})" if self.view.delay else "known"
+        return f"(before - {self.view.delay * 2})" if self.view.delay else "before"
 
     def _answers(self, source: str) -> str:
-        columns = ", ".join([ROW, *self.features])
+        chosen = (
+            f"CASE WHEN best IS NULL THEN {feature} ELSE best[{place}] END AS {feature}"
+            for place, feature in enumerate(self.features, len(self.times) + 1)
+        )
+        columns = ", ".join([ROW, *chosen])
         return f"SELECT {columns}\nFROM {source}\nCROSS JOIN UNNEST(answered) AS each ({ROW})"
 
     def _by_key(self, order: Sequence[str]) -> str:
@@ -315,6 +368,12 @@ class _Steps:
             [f"PARTITION BY {', '.join(self.keys)}"] * bool(self.keys)
             + [f"ORDER BY {', '.join(order)}"]
         )
+
+
+def _is_larger(a: str, b: str, *, is_float: bool = False) -> str:
+    """A branch for where two values differ: none is smallest, and what is no number is largest."""
+    no_number = f"is_nan({b}) OR " if is_float else ""
+    return f"WHEN {b} IS DISTINCT FROM {a} THEN {a} IS NULL OR {no_number}{b} > {a}"
 
 
 def _lines(parts: Sequence[str]) -> str:

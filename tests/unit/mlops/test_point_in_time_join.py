@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -210,6 +211,61 @@ def test_each_feature_table_is_read_once(athena: MemoryAthena) -> None:
     assert sql.count('"tests"."features"') == 1
     assert sql.count("v0_rows\n") == 1
     assert sql.count("FROM v0_in_time\n") == 1
+
+
+NUMBERS = st.sampled_from([-(2**31) - 1, -(2**31), 0, 7, 2**31 - 1, 2**31, 2**62, None])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(NUMBERS, st.integers(0, 3), st.integers(0, 9)), max_size=8),
+    asked=st.lists(st.tuples(NUMBERS, st.integers(0, 3)), min_size=1, max_size=5),
+)
+def test_keys_within_reach_of_the_entity_rows_are_answered_as_without(
+    athena: MemoryAthena,
+    rows: list[tuple[int | None, int, int]],
+    asked: list[tuple[int | None, int]],
+) -> None:
+    columns = {
+        "k": pa.array([k for k, _, _ in rows], pa.int64()),
+        "at": pa.array([_time(minute) for _, minute, _ in rows], pa.timestamp("ms")),
+        "v": pa.array([v for _, _, v in rows], pa.int64()),
+    }
+    athena.add("features", pa.table(columns), {"k": "bigint", "at": "timestamp", "v": "bigint"})
+    given = {
+        ROW: pa.array(range(len(asked)), pa.int64()),
+        AT: pa.array([to_microseconds(START) + m * MINUTE for _, m in asked], pa.int64()),
+        "key0": pa.array([k for k, _ in asked], pa.int64()),
+    }
+    athena.add("entities", pa.table(given), dict.fromkeys(given, "bigint"))
+    view = View(
+        title="v",
+        relation='"tests"."features"',
+        keys=(Key("k", "bigint", "bigint", "key0"),),
+        features=(Feature("v", "bigint", "v"),),
+        event_time=TimeColumn("at", "timestamp"),
+    )
+    keys = [k for k, _ in asked if k is not None]
+    join = Join((view,), '"tests"."entities"')
+    near = replace(join, reach={"key0": (min(keys), max(keys))} if keys else {})
+    assert _answers(athena, join_sql(near)) == _answers(athena, join_sql(join))
+
+
+def test_rows_that_tie_are_told_apart_only_where_they_were_grouped() -> None:
+    sql = join_sql(_join(Rules(ttl=1), [EntityRow(("1", "2"), 1)]))
+    assert "ORDER BY point)" in sql
+    assert "NULLS FIRST" not in sql
+
+
+def test_of_rows_that_tie_in_all_but_a_number_what_is_no_number_counts(
+    athena: MemoryAthena,
+) -> None:
+    entities = [EntityRow(("1", "2"), 2)]
+    rows = [FeatureRow(("1", "2"), 1, 1, (v, None)) for v in (1.0, float("nan"), None, 2.5)]
+    for turned in (rows, rows[::-1]):
+        _load(athena, turned, entities)
+        ((_, number, _),) = _answers(athena, join_sql(_join(Rules(), entities)))
+        assert math.isnan(number)
 
 
 def test_no_window_looks_backwards_for_what_is_not_null() -> None:
