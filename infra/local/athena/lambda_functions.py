@@ -107,6 +107,8 @@ def _folded(
         # The first step may widen the state's type; the second is then of that type.
         body = lambdas.applied(step, [Typed(f"{x}.s", state), Typed(f"{y}.x", kind)])
         state = common(state, body.type) or body.type
+    if state == start.type == kind:
+        return _folded_items(lambdas, items, start, step, last)
     states = f"CAST(NULL AS {duck(state)})"
     wrapped = f"list_transform({items.sql}, lambda {x}: {{'s': {states}, 'x': {x}}})"
     first = f"{{'s': {coerce(start, state).sql}, 'x': CAST(NULL AS {duck(kind)})}}"
@@ -115,6 +117,19 @@ def _folded(
     if last is None:
         return Typed(sql, state)
     final = lambdas.applied(last, [Typed(x, state)])
+    return Typed(f"list_transform([{sql}], lambda {x}: {final.sql})[1]", final.type)
+
+
+def _folded_items(
+    lambdas: Lambdas, items: Typed, start: Typed, step: exp.Expr, last: exp.Expr | None
+) -> Typed:
+    """Where the state is what the items are, they are folded as they are."""
+    x, y, kind = lambdas.x, lambdas.y, start.type
+    body = lambdas.applied(step, [Typed(x, kind), Typed(y, kind)])
+    sql = f"list_reduce({items.sql}, lambda {x}, {y}: {coerce(body, kind).sql}, {start.sql})"
+    if last is None or (isinstance(last, exp.Lambda) and last.this == last.expressions[0]):
+        return Typed(sql, kind)
+    final = lambdas.applied(last, [Typed(x, kind)])
     return Typed(f"list_transform([{sql}], lambda {x}: {final.sql})[1]", final.type)
 
 
