@@ -1,14 +1,15 @@
 """Whole calls of our store against a brute-force reference in pandas, on made-up cases.
 
 A call joins a view of composite keys with every type of value, the same view under another name
-and other keys, a view over a query, a view without entities, and an on-demand view.
+and other keys, a view over a query, one whose key is bytes, a view without entities, and an
+on-demand view. A range of time joins those that it can.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,8 @@ class Case:
     """Whether a column of microseconds gives the order."""
     as_of: int | None
     as_sql: bool
+    deletes: bool
+    """Whether rows whose flag is set say that there is nothing any more."""
 
 
 LEFT = st.sampled_from(["1", "12", "O'Neil", None])
@@ -165,7 +168,10 @@ CASES = st.builds(
     st.booleans(),
     st.none() | MINUTES,
     st.booleans(),
+    st.booleans(),
 )
+TOKENS = {"1": b"1", "12": b"\xff\x0012", "O'Neil": b"'", None: None}
+"""Keys as bytes, by the key as text."""
 
 
 def instant(microseconds: int) -> datetime:
@@ -213,13 +219,19 @@ def expected(case: Case, asked: Asked) -> dict[str, Any]:
     single = latest(case, asked.at, left=asked.left)
     rate = latest(case, asked.at)
     amount = value(TYPED[0], single)
+    pair, payer = without_deleted(case, pair), without_deleted(case, payer)
     return {
         **{f"payee__{typed.name}": value(typed, pair) for typed in TYPED},
         **{f"payer__{name}": value(typed, payer) for name, typed in PAYER.items()},
         "single__amount": amount,
+        "tokens__small": value(SMALL, single),
         "rates__payments": value(TYPED[1], rate),
         "over__over": None if amount is None else 10.0 - amount,
     }
+
+
+def without_deleted(case: Case, row: Row | None) -> Row | None:
+    return None if row is not None and case.deletes and value(FLAG, row) else row
 
 
 def value(typed: Typed, row: Row | None) -> Any:
@@ -229,6 +241,7 @@ def value(typed: Typed, row: Row | None) -> Any:
 
 
 PAYER = {typed.name: typed for typed in TYPED if typed.name in {"amount", "words"}}
+SMALL, FLAG = (next(t for t in TYPED if t.name == name) for name in ("small", "flag"))
 
 
 # The store
@@ -243,6 +256,7 @@ def warehouse(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> 
 NUMBERS = itertools.count()
 LEFT_ENTITY = Entity(name="left", join_keys=["left"], value_type=ValueType.STRING)
 RIGHT_ENTITY = Entity(name="right", join_keys=["right"], value_type=ValueType.INT64)
+TOKEN_ENTITY = Entity(name="token", join_keys=["token"], value_type=ValueType.BYTES)
 
 
 def over_limit(inputs: pd.DataFrame) -> pd.DataFrame:
@@ -273,6 +287,7 @@ def prepare(warehouse: Warehouse, case: Case) -> FeatureStore:
     types = {
         "le ft": "string",
         "right": "bigint",
+        "token": "binary",
         "event_time": "timestamp",
         "created": "timestamp",
         "us": "bigint",
@@ -290,17 +305,19 @@ def prepare(warehouse: Warehouse, case: Case) -> FeatureStore:
         "ttl": timedelta(microseconds=case.ttl or 0),
         "tags": {"publication_delay": f"{case.delay}us"},
     }
-    return warehouse.store([LEFT_ENTITY, RIGHT_ENTITY, *define(source, query, common)])
+    pairs = {"tags": common["tags"] | ({"deleted_field": "flag"} if case.deletes else {})}
+    entities = [LEFT_ENTITY, RIGHT_ENTITY, TOKEN_ENTITY]
+    return warehouse.store([*entities, *define(source, query, common, common | pairs)])
 
 
-def define(source: Any, query: Any, common: dict[str, Any]) -> list[Any]:
+def define(source: Any, query: Any, common: dict[str, Any], of_pairs: dict[str, Any]) -> list[Any]:
     left, right = Field(name="left", dtype=String), Field(name="right", dtype=Int64)
     pairs = FeatureView(
         name="pairs",
         entities=[LEFT_ENTITY, RIGHT_ENTITY],
         schema=[left, right, *(Field(name=t.name, dtype=t.feast) for t in TYPED)],
         source=source,
-        **common,
+        **of_pairs,
     )
     single = single_view(query, **common)
     rates = FeatureView(
@@ -310,13 +327,21 @@ def define(source: Any, query: Any, common: dict[str, Any]) -> list[Any]:
         source=source,
         **common,
     )
+    tokens = FeatureView(
+        name="tokens",
+        entities=[TOKEN_ENTITY],
+        schema=[Field(name="token", dtype=Bytes), Field(name="small", dtype=Int32)],
+        source=source,
+        **common,
+    )
     payer = pairs.with_name("payer").with_join_key_map(
         {"left": "payer_left", "right": "payer_right"}
     )
+    payee = pairs.with_name("payee")
     service = FeatureService(
-        name="all", features=[pairs.with_name("payee"), payer[list(PAYER)], single, rates, OVER]
+        name="all", features=[payee, payer[list(PAYER)], single, tokens, rates, OVER]
     )
-    return [pairs, single, rates, OVER, service]
+    return [pairs, single, tokens, rates, OVER, service]
 
 
 def stored(rows: Sequence[Row]) -> pa.Table:
@@ -326,6 +351,7 @@ def stored(rows: Sequence[Row]) -> pa.Table:
     columns = {
         "le ft": pa.array([row.left for row in rows], pa.string()),
         "right": pa.array([row.right for row in rows], pa.int64()),
+        "token": pa.array([TOKENS[row.left] for row in rows], pa.binary()),
         "event_time": pa.array(moments, pa.timestamp("us")).cast(pa.timestamp("ms"), safe=False),
         "created": pa.array(created, pa.timestamp("ms")),
         "us": pa.array([base + row.at for row in rows], pa.int64()),
@@ -341,11 +367,18 @@ def entities(case: Case) -> pd.DataFrame | str:
     columns = ("left", "right", "payer_left", "payer_right")
     frame = pd.DataFrame([[getattr(a, c) for c in columns] for a in case.asked], columns=columns)
     frame["event_timestamp"] = [instant(asked.at) for asked in case.asked]
+    frame["token"] = [TOKENS[asked.left] for asked in case.asked]
     frame["limit"], frame["note"] = 10.0, range(len(case.asked))
     if not case.as_sql:
         return frame
     rows = [
-        [*(getattr(asked, c) for c in columns), instant(asked.at), 10.0, note]
+        [
+            *(getattr(asked, c) for c in columns),
+            instant(asked.at),
+            TOKENS[asked.left],
+            10.0,
+            note,
+        ]
         for note, asked in enumerate(case.asked)
     ]
     values = ",\n".join(f"({', '.join(map(literal, row))})" for row in rows)
@@ -371,3 +404,54 @@ def test_a_call_answers_what_the_reference_answers(warehouse: Warehouse, case: C
         answered = {name: row[name] for name in expected(case, asked)}
         answered["over__over"] = None if pd.isna(answered["over__over"]) else answered["over__over"]
         assert answered == expected(case, asked)
+
+
+RANGED = ("pairs:amount", "pairs:words", "pairs:flag", "rates:payments")
+
+
+@settings(
+    max_examples=5,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(case=CASES, first=MINUTES, last=MINUTES)
+def test_a_range_of_time_answers_each_moment_at_which_a_row_became_known(
+    warehouse: Warehouse, case: Case, first: int, last: int
+) -> None:
+    first, last = sorted((first, last))
+    store = prepare(warehouse, case)
+    found = store.get_historical_features(
+        features=list(RANGED),
+        start_date=instant(first),
+        end_date=instant(last),
+        full_feature_names=True,
+    ).to_arrow()
+    answered = {
+        (row["left"], row["right"], row["event_timestamp"]): {
+            feature: row[feature.replace(":", "__")] for feature in RANGED
+        }
+        for row in found.to_pylist()
+    }
+    assert len(answered) == found.num_rows
+    assert answered == {
+        (left, right, instant(at)): ranged(case, left, right, at)
+        for left, right, at in moments(case, first, last)
+    }
+
+
+def moments(case: Case, first: int, last: int) -> set[tuple[str, int, int]]:
+    """Rounded up to milliseconds, as entity rows of a range are."""
+    return {
+        (row.left, row.right, -(-(event(case, row) + case.delay) // 1000) * 1000)
+        for row in case.rows
+        if row.left is not None
+        and row.right is not None
+        and first <= event(case, row) + case.delay <= last
+    }
+
+
+def ranged(case: Case, left: str, right: int, at: int) -> dict[str, Any]:
+    pair = without_deleted(case, latest(replace(case, as_of=None), at, left=left, right=right))
+    rate = latest(replace(case, as_of=None), at)
+    of_pair = {f"pairs:{t.name}": value(t, pair) for t in TYPED if f"pairs:{t.name}" in RANGED}
+    return of_pair | {"rates:payments": value(TYPED[1], rate)}
