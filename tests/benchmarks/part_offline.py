@@ -56,7 +56,7 @@ def measure_sql() -> Iterator[Measurement]:
     with loaded(make(FEATURE_ROWS, ENTITY_ROWS)) as engine:
         others = ((f"join-sql-{ttl}d", ttl) for ttl in OTHER_TTL_DAYS)
         for work, ttl in (("join-sql", TTL_DAYS), *others):
-            ours, feasts = (engine.translate(sql) for sql in (our_sql(ttl), feast_sql(ttl)))
+            ours, feasts = (engine.translate(sql) for sql in (our_sql(engine, ttl), feast_sql(ttl)))
             check(engine, ours, feasts, asof(ttl))
             works = [runner(engine, sql) for sql in (ours, asof(ttl), feasts)]
             mine, floor, peer = medians(works, rounds=(5, 5, 1))
@@ -68,7 +68,7 @@ def measure_growth() -> Iterator[Measurement]:
     times: dict[str, list[float]] = {"ours": [], "feast": [], "asof": []}
     for rows in GROWTH:
         with loaded(make(rows, rows * ENTITY_ROWS // FEATURE_ROWS)) as engine:
-            times["ours"].append(best(runner(engine, engine.translate(our_sql()))))
+            times["ours"].append(best(runner(engine, engine.translate(our_sql(engine)))))
             times["asof"].append(best(runner(engine, asof(TTL_DAYS))))
             if rows in FEASTS_GROWTH:
                 times["feast"].append(best(runner(engine, engine.translate(feast_sql())), tries=1))

@@ -301,11 +301,9 @@ def prepare(warehouse: Warehouse, case: Case) -> FeatureStore:
     query = warehouse.query(
         f"SELECT {columns} FROM {table};", field_mapping={"le ft": "left"}, tags=tags
     )
-    common = {
-        "ttl": timedelta(microseconds=case.ttl or 0),
-        "tags": {"publication_delay": f"{case.delay}us"},
-    }
-    pairs = {"tags": common["tags"] | ({"deleted_field": "flag"} if case.deletes else {})}
+    tags = {"publication_delay": f"{case.delay}us"}
+    common = {"ttl": timedelta(microseconds=case.ttl or 0), "tags": tags}
+    pairs = {"tags": tags | ({"deleted_field": "flag"} if case.deletes else {})}
     entities = [LEFT_ENTITY, RIGHT_ENTITY, TOKEN_ENTITY]
     return warehouse.store([*entities, *define(source, query, common, common | pairs)])
 
