@@ -62,6 +62,14 @@ class Reader:
         tables = await self.reader.read_columns(entities, now=now)
         return [replace(table, is_plain=_is_plain(table)) for table in tables]
 
+    def start(self, entities: Mapping[str, Sequence[Any]]) -> None:
+        """It waits at a gate, and so has nothing to begin."""
+
+    def finish(
+        self, answers: list[Any], entities: Mapping[str, Sequence[Any]], *, now: datetime
+    ) -> None:
+        """Nothing was begun."""
+
 
 def _is_plain(table: ViewTable) -> bool:
     return not table.exceptions and set(table.statuses) == {"PRESENT"}
