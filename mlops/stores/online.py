@@ -114,8 +114,8 @@ class OnlineReader(Protocol):
         entities: as many values for each join key of the plan, and at least one.
         """
 
-    def start(self, entities: EntityColumns) -> Future[list[Any]] | None:
-        """Ask now for what `read_columns` reads, and wait for nothing: the answers to come.
+    def start(self, entities: EntityColumns, *, now: datetime) -> Future[list[Any]] | None:
+        """Ask now for what `read_columns` reads, and wait for nothing: what `finish` is to be told.
 
         None where that cannot be done, and the future may fail with anything: then `read_columns`
         knows what to do.
@@ -214,7 +214,7 @@ class _MemoryReader:
         found = await self.read(rows, now=now)
         return [_table(read, found) for read in self.reads]
 
-    def start(self, entities: EntityColumns) -> None:
+    def start(self, entities: EntityColumns, *, now: datetime) -> None:
         return None
 
     def finish(self, answers: list[Any], entities: EntityColumns, *, now: datetime) -> None:

@@ -93,8 +93,13 @@ def _times(table: ViewTable) -> bytes:
         return _time(int(events[0]))
     listed = events.tolist() if isinstance(events, np.ndarray) else events
     if listed.count(listed[0]) == len(listed):
-        return b",".join([_time(listed[0])] * len(listed))
+        return _same_times(listed[0], len(listed))
     return b",".join([_time(event) for event in listed])
+
+
+@lru_cache(maxsize=256)
+def _same_times(event: int, count: int) -> bytes:
+    return b",".join([_time(event)] * count)
 
 
 @lru_cache(maxsize=4096)

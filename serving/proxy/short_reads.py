@@ -51,12 +51,13 @@ class ShortReads:
         wanted = parse_read(asked.body, most=reads.max_rows)
         service = reads.find(caller, name, wanted)
         rows = service.entities.check(wanted.columns)
-        answers = None if rows.errors else service.reader.start(rows.columns)
+        now = reads.clock.now()
+        answers = None if rows.errors else service.reader.start(rows.columns, now=now)
         if answers is None:
             return False
         reads.doorkeeper.count(caller)
         asked.facts["caller"] = caller.name
-        under_way = _UnderWay(reads, asked, name, caller, service, rows, shown, reads.clock.now())
+        under_way = _UnderWay(reads, asked, name, caller, service, rows, shown, now)
         if deadline is not None:
             under_way.end_by(deadline)
         answers.add_done_callback(under_way.finish)

@@ -11,6 +11,7 @@ from typing import Any
 from mlops.errors import Unavailable
 from mlops.stores.redis.async_link import AsyncLink
 from mlops.stores.redis.commands import Ask
+from mlops.stores.redis.shared import Recognize
 from serving.proxy.metrics import ProxyMetrics
 
 
@@ -22,10 +23,10 @@ class TimedLink:
         self._link = link
         self._metrics = metrics
 
-    async def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> list[Any]:
         started, failed = time.perf_counter(), False
         try:
-            return await self._link.fetch(asks)
+            return await self._link.fetch(asks, recognize)
         except Unavailable:
             failed = True
             raise
@@ -33,8 +34,10 @@ class TimedLink:
             seconds = time.perf_counter() - started
             self._metrics.observe_redis(seconds, len(asks), failed=failed)
 
-    def start(self, asks: Sequence[Ask]) -> Future[list[Any]] | None:
-        answers = self._link.start(asks)
+    def start(
+        self, asks: Sequence[Ask], recognize: Recognize | None = None
+    ) -> Future[list[Any]] | None:
+        answers = self._link.start(asks, recognize)
         if answers is not None:
             answers.add_done_callback(partial(self._observe, time.perf_counter(), len(asks)))
         return answers

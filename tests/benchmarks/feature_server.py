@@ -62,7 +62,7 @@ class Stages:
             rows = EntityRows(orjson.loads(exchange.body)["entities"], 0, {})
         else:
             rows = service.entities.check(parse_read(exchange.body, most=1000).columns)
-        answers = service.reader.start(rows.columns)
+        answers = service.reader.start(rows.columns, now=SystemClock().now())
         if answers is not None:
             answers.add_done_callback(partial(self._finish, exchange, stage, service, rows))
         return answers is not None

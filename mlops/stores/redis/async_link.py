@@ -21,7 +21,7 @@ from mlops.stores.redis.connecting import (
     connect_async,
     connect_cluster_async,
 )
-from mlops.stores.redis.shared import SharedConnection
+from mlops.stores.redis.shared import Recognize, SharedConnection
 from mlops.stores.redis.target import RedisTarget
 
 
@@ -31,10 +31,15 @@ class AsyncLink(Protocol):
     address: str
     """Host and port, for messages."""
 
-    async def fetch(self, asks: Sequence[Ask]) -> list[Any]:
-        """Per ask the values, None where there is none; an error in place of an answer."""
+    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> list[Any]:
+        """Per ask the values, None where there is none; an error in place of an answer.
 
-    def start(self, asks: Sequence[Ask]) -> asyncio.Future[list[Any]] | None:
+        Or what `recognize` says of all of them, where the link shows them to it.
+        """
+
+    def start(
+        self, asks: Sequence[Ask], recognize: Recognize | None = None
+    ) -> asyncio.Future[list[Any]] | None:
         """The same, asked for now; None where there is no open connection to ask on.
 
         It fails with whatever redis-py raises: `fetch` would try again.
@@ -94,18 +99,21 @@ class AsyncDirectLink(_AsyncClientLink):
         if self.replica is not None:
             self._replica_reads = SharedConnection(self.replica, timeout=self.timeout)
 
-    async def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> list[Any]:
         packed, count = pack_asks(asks), len(asks)
         if self._replica_reads is not None:
             with contextlib.suppress(*FAILURES):
-                return await _exchange(self._replica_reads, packed, count)
+                return await _exchange(self._replica_reads, packed, count, recognize)
         try:
-            return await _exchange(self.reads, packed, count)
+            return await _exchange(self.reads, packed, count, recognize)
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
-    def start(self, asks: Sequence[Ask]) -> asyncio.Future[list[Any]] | None:
-        return (self._replica_reads or self.reads).start(pack_asks(asks), len(asks))
+    def start(
+        self, asks: Sequence[Ask], recognize: Recognize | None = None
+    ) -> asyncio.Future[list[Any]] | None:
+        reads = self._replica_reads or self.reads
+        return reads.start(pack_asks(asks), len(asks), recognize)
 
     async def close(self) -> None:
         self.reads.close()
@@ -116,14 +124,16 @@ class AsyncDirectLink(_AsyncClientLink):
         await asyncio.sleep(0)  # a transport lets go of its socket in the loop's next turn
 
 
-async def _exchange(reads: SharedConnection, packed: bytes, count: int) -> list[Any]:
+async def _exchange(
+    reads: SharedConnection, packed: bytes, count: int, recognize: Recognize | None
+) -> list[Any]:
     """One round trip; once more, on another connection, where the first was lost."""
     try:
-        return await reads.fetch(packed, count)
+        return await reads.fetch(packed, count, recognize)
     except AuthenticationError:
         raise
     except (RedisConnectionError, OSError):
-        return await reads.fetch(packed, count)
+        return await reads.fetch(packed, count, recognize)
 
 
 class _Reading(NamedTuple):
@@ -149,7 +159,8 @@ class AsyncClusterLink(_AsyncClientLink):
     _waiting: list[_Reading] = field(init=False, default_factory=list)
     _sent: set[asyncio.Task[None]] = field(init=False, default_factory=set)
 
-    async def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> list[Any]:
+        """Nothing is recognized: redis-py parses."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._send)
@@ -157,7 +168,7 @@ class AsyncClusterLink(_AsyncClientLink):
         self._waiting.append(reading)
         return await reading.done
 
-    def start(self, asks: Sequence[Ask]) -> None:
+    def start(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> None:
         """redis-py finds the nodes, and waits meanwhile."""
         return
 

@@ -64,6 +64,8 @@ class EntityDecoder:
         return None if usual is None else usual.read_answer(answer, count, self._oldest(moment))
 
     def _oldest(self, moment: int) -> list[int]:
+        if not any(self.ttls):
+            return [_NEVER] * len(self.ttls)
         return [oldest_event(moment, ttl) for ttl in self.ttls]
 
     def _entities(self, first: Any) -> PlainEntities | None:

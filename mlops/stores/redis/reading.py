@@ -5,9 +5,8 @@ What is read is compiled once per feature service.
 
 from __future__ import annotations
 
-import itertools
 from asyncio import Future
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -38,6 +37,7 @@ from mlops.stores.redis.link import Link
 from mlops.stores.redis.plain import PlainColumns
 from mlops.stores.redis.schema import build_schema
 from mlops.stores.redis.schema_book import Decoded, SchemaBook
+from mlops.stores.redis.shared import Recognize
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -99,32 +99,45 @@ class CompiledRead:
         moment = (now - _EPOCH) // _MICROSECOND
         parts = (answers[s : s + count] for s in range(0, len(answers), count))
         pairs = zip(self.groups, parts, strict=True)
-        return self._tables((g.decoder.decode_plain(part, moment) for g, part in pairs), count)
+        found = list[list[PlainColumns]]()
+        for group, part in pairs:
+            views = group.decoder.decode_plain(part, moment)
+            if views is None:
+                return None
+            found.append(views)
+        return self._tables(found, count)
 
     def answer_tables(
-        self, answer: memoryview, count: int, now: datetime
-    ) -> list[ViewTable] | None:
-        """The same from the bytes of Redis' answers, where they are those of usual entities."""
-        moment = (now - _EPOCH) // _MICROSECOND
-        sizes = [group.decoder.answer_size * count for group in self.groups]
-        if sum(sizes) != len(answer):
-            return None
-        ends = itertools.pairwise(itertools.accumulate(sizes, initial=0))
-        pairs = zip(self.groups, (bytes(answer[slice(*pair)]) for pair in ends), strict=True)
-        return self._tables((g.decoder.decode_answer(p, count, moment) for g, p in pairs), count)
+        self, came: memoryview, count: int, now: datetime
+    ) -> tuple[int, list[ViewTable]] | None:
+        """The same of Redis' answers, not parsed, where they are those of usual entities.
 
-    def _tables(
-        self, found: Iterable[list[PlainColumns] | None], count: int
-    ) -> list[ViewTable] | None:
-        """Of the columns of each group; None where one has none."""
+        came: bytes that begin with these answers. Tells how many of them these are, too.
+        """
+        moment, end = (now - _EPOCH) // _MICROSECOND, 0
+        found = list[list[PlainColumns]]()
+        for group in self.groups:
+            start, end = end, end + group.decoder.answer_size * count
+            if not start < end <= len(came):
+                return None
+            views = group.decoder.decode_answer(bytes(came[start:end]), count, moment)
+            if views is None:
+                return None
+            found.append(views)
+        return (end, self._tables(found, count)) if end else None
+
+    def _tables(self, found: Sequence[Sequence[PlainColumns]], count: int) -> list[ViewTable]:
+        """Of the columns of each group."""
         statuses = [FeatureStatus.PRESENT] * count
         tables: list[Any] = [None] * len(self.reads)
         for group, views in zip(self.groups, found, strict=True):
-            if views is None:
-                return None
             for place, (events, values) in zip(group.places, views, strict=True):
                 tables[place] = ViewTable(self.reads[place], statuses, events, values, {}, True)
         return tables
+
+    def recognize(self, count: int, now: datetime) -> Recognize:
+        """What knows the answers of usual entities, and makes tables of them."""
+        return lambda came: self.answer_tables(came, count, now)
 
     def decoded(
         self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
@@ -271,6 +284,11 @@ def _converted(value: Any, convert: Any) -> tuple[FeatureStatus, Any]:
         return FeatureStatus.INVALID, None
 
 
+def _are_tables(answers: Sequence[Any]) -> bool:
+    """Whether these were recognized, and read as they came."""
+    return bool(answers) and type(answers[0]) is ViewTable
+
+
 @dataclass
 class RedisReader:
     """Compiled features, read without blocking."""
@@ -297,19 +315,24 @@ class RedisReader:
             return self.compiled.nothing().tables()
         asks = self.compiled.column_asks(entities, count)
         with self.breaker.guard():
-            answers = await self.link.fetch(asks)
+            answers = await self.link.fetch(asks, self.compiled.recognize(count, now))
+            if _are_tables(answers):
+                return answers
             plain = self.compiled.plain_tables(answers, count, now)
             return plain or (await self._table(answers, count, now, is_plain=True)).tables()
 
-    def start(self, entities: EntityColumns) -> Future[list[Any]] | None:
+    def start(self, entities: EntityColumns, *, now: datetime) -> Future[list[Any]] | None:
         if not self.breaker.is_sound:
             return None
         count = len(next(iter(entities.values()), [None]))
-        return self.link.start(self.compiled.column_asks(entities, count))
+        asks = self.compiled.column_asks(entities, count)
+        return self.link.start(asks, self.compiled.recognize(count, now))
 
     def finish(
         self, answers: list[Any], entities: EntityColumns, *, now: datetime
     ) -> list[ViewTable] | None:
+        if _are_tables(answers):
+            return answers
         count = len(next(iter(entities.values()), [None]))
         plain = self.compiled.plain_tables(answers, count, now)
         if plain is not None:
@@ -350,7 +373,9 @@ class BlockingReader:
         usual: list[ViewTable] = []
 
         def glance(answer: memoryview) -> bool:
-            usual[:] = self.compiled.answer_tables(answer, count, now) or ()
+            size, tables = self.compiled.answer_tables(answer, count, now) or (0, [])
+            if size == len(answer):
+                usual[:] = tables
             return bool(usual)
 
         answers = self.link.fetch(self.compiled.column_asks(entities, count), glance)

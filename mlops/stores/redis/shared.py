@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,10 @@ from mlops.stores.redis.connecting import read_error
 _INCOMPLETE = object()
 _GRACE_SECONDS = 0.001
 
+Recognize = Callable[[memoryview], tuple[int, list[Any]] | None]
+"""Is shown bytes that begin with the answers to a read. Where it knows all of those at a glance, it
+tells how many bytes they are, and what they say in whatever form its caller wants; else None."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -33,6 +38,7 @@ class _Waiting:
     until: float
     """When it is given up, by the loop's clock."""
     done: asyncio.Future[list[Any]]
+    recognize: Recognize | None
     answers: list[Any] = field(default_factory=list)
 
 
@@ -50,6 +56,8 @@ class _Exchange(asyncio.Protocol):
             replyError=read_error(connection),
             notEnoughData=_INCOMPLETE,
         )
+        self._is_parsing = False
+        """Whether an answer began of which the rest is to come."""
         self._gathered: list[bytes] = []
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -57,9 +65,12 @@ class _Exchange(asyncio.Protocol):
         self._transport: Any = connection._writer.transport
         self._transport.set_protocol(self)
 
-    def ask(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
+    def ask(
+        self, packed: bytes, count: int, recognize: Recognize | None = None
+    ) -> asyncio.Future[list[Any]]:
         """The answers to come. It fails with what redis-py raises for a lost connection."""
-        one = _Waiting(count, self.loop.time() + self._timeout, self.loop.create_future())
+        until = self.loop.time() + self._timeout
+        one = _Waiting(count, until, self.loop.create_future(), recognize)
         self._waiting.append(one)
         if not self._gathered:
             self.loop.call_soon(self._write)
@@ -75,27 +86,52 @@ class _Exchange(asyncio.Protocol):
             self.writes += 1
 
     def data_received(self, data: bytes) -> None:
+        if not self._is_parsing:
+            data = data[self._recognize(memoryview(data)) :]
+        if not data:
+            return
         try:
             self._reader.feed(data)
             self._hand_out()
         except InvalidResponse as exc:
             self._end(RedisConnectionError(f"Redis' answer cannot be read: {exc}"))
 
+    def _recognize(self, came: memoryview) -> int:
+        """Hand out the answers that need not be parsed; how many of the bytes they were."""
+        start, waiting = 0, self._waiting
+        while waiting and start < len(came):
+            first = waiting[0]
+            if first.recognize is None or first.answers:
+                break
+            found = first.recognize(came[start:])
+            if found is None:
+                break
+            size, first.answers = found
+            start += size
+            self._answer_first()
+        return start
+
     def _hand_out(self) -> None:
-        take = self._reader.gets
-        while (answer := take()) is not _INCOMPLETE:
+        reader = self._reader
+        while reader.has_data():
+            answer = reader.gets()
+            self._is_parsing = answer is _INCOMPLETE
+            if self._is_parsing:
+                return
             if type(answer) is not list and isinstance(answer, RedisConnectionError):
                 self._end(answer)  # it is loading, has lost its primary, or lets nobody in
                 return
             if not self._waiting:
                 raise InvalidResponse("nobody asked for this")
             first = self._waiting[0]
-            answers = first.answers
-            answers.append(answer)
-            if len(answers) == first.count:
-                self._waiting.popleft()
-                if not first.done.done():  # its caller may have left
-                    first.done.set_result(answers)
+            first.answers.append(answer)
+            if len(first.answers) == first.count:
+                self._answer_first()
+
+    def _answer_first(self) -> None:
+        first = self._waiting.popleft()
+        if not first.done.done():  # its caller may have left
+            first.done.set_result(first.answers)
 
     def _check(self) -> None:
         self._timer = None
@@ -147,15 +183,22 @@ class SharedConnection:
         """How often the open connection wrote; joined reads count as one."""
         return self._exchange.writes if self._exchange else 0
 
-    async def fetch(self, packed: bytes, count: int) -> list[Any]:
-        """The answers to `count` commands. Raises what redis-py raises."""
-        exchange = self._current() or await self._open()
-        return await exchange.ask(packed, count)
+    async def fetch(
+        self, packed: bytes, count: int, recognize: Recognize | None = None
+    ) -> list[Any]:
+        """The answers to `count` commands, or what was recognized of them.
 
-    def start(self, packed: bytes, count: int) -> asyncio.Future[list[Any]] | None:
+        Raises what redis-py raises.
+        """
+        exchange = self._current() or await self._open()
+        return await exchange.ask(packed, count, recognize)
+
+    def start(
+        self, packed: bytes, count: int, recognize: Recognize | None = None
+    ) -> asyncio.Future[list[Any]] | None:
         """The answers to come; None where no connection is open."""
         exchange = self._current()
-        return None if exchange is None else exchange.ask(packed, count)
+        return None if exchange is None else exchange.ask(packed, count, recognize)
 
     def close(self) -> None:
         if self._exchange is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,11 +15,13 @@ import redis
 
 from mlops.clock import FixedClock
 from mlops.plan import FeaturePlan, PlannedView
-from mlops.stores.online import FeatureStatus, ViewTable
+from mlops.stores.online import FeatureStatus, OnlineReader, ViewTable
+from mlops.stores.redis.async_link import open_async_link
 from mlops.stores.redis.batches import Batch
 from mlops.stores.redis.link import Link
-from mlops.stores.redis.reading import BlockingReader, compile_read
+from mlops.stores.redis.reading import BlockingReader, RedisFeatures, compile_read
 from mlops.stores.redis.schema_book import SchemaBook
+from mlops.stores.redis.target import RedisTarget
 from mlops.stores.redis.views import stored_view
 from mlops.stores.redis.writing import OnlineWriter
 from tests.online_rows import fields
@@ -173,3 +177,51 @@ def test_values_that_were_read_stay_when_others_are_read(shop: Shop) -> None:
     shop.put("spend", 3, amount=7.0)
     assert shop.reader.read_columns(_entities(20), now=NOW)[0].values[0][3] == 7.0
     assert [_told(table) for table in first] == before
+
+
+@asynccontextmanager
+async def async_reader(shop: Shop, target: RedisTarget) -> AsyncIterator[OnlineReader]:
+    link = open_async_link(target)
+    try:
+        yield RedisFeatures(link).reader(shop.plan, shop.plan.references)
+    finally:
+        await link.close()
+
+
+async def _joined(reader: OnlineReader, counts: list[int]) -> list[list[tuple[Any, ...]]]:
+    """Reads of so many entities each, in one round trip."""
+    reads: list[Awaitable[list[ViewTable]]] = [
+        reader.read_columns(_entities(count), now=NOW) for count in counts
+    ]
+    return [[_told(table) for table in tables] for tables in await asyncio.gather(*reads)]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_joined_reads_that_expect_the_usual_answer_what_a_new_reader_does(
+    shop: Shop, target: RedisTarget, change: str
+) -> None:
+    shop.fill(9)
+    counts = [1, 9, 2, 1]
+    async with async_reader(shop, target) as reader:
+        usual = [await _joined(reader, counts) for _ in range(3)]
+        assert usual == [[shop.read(shop.new_reader(), count) for count in counts]] * 3
+        CHANGES[change](shop)
+        found = await _joined(reader, counts)
+        assert found == [shop.read(shop.new_reader(), count) for count in counts]
+        shop.fill(9)
+        assert await _joined(reader, counts) == usual[0]
+
+
+async def test_usual_answers_on_a_shared_connection_are_not_parsed(
+    shop: Shop, target: RedisTarget
+) -> None:
+    shop.fill(9)
+    async with async_reader(shop, target) as reader:
+        for _ in range(2):
+            await reader.read_columns(_entities(9), now=NOW)
+        started = [reader.start(_entities(count), now=NOW) for count in (1, 9)]
+        for count, asked in zip((1, 9), started, strict=True):
+            assert asked is not None
+            answers = await asked
+            assert [type(one) for one in answers] == [ViewTable] * len(VIEWS)
+            assert reader.finish(answers, _entities(count), now=NOW) is answers

@@ -62,7 +62,7 @@ class Reader:
         tables = await self.reader.read_columns(entities, now=now)
         return [replace(table, is_plain=_is_plain(table)) for table in tables]
 
-    def start(self, entities: Mapping[str, Sequence[Any]]) -> None:
+    def start(self, entities: Mapping[str, Sequence[Any]], *, now: datetime) -> None:
         """It waits at a gate, and so has nothing to begin."""
 
     def finish(

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mlops.errors import Unavailable
 from mlops.stores.redis.commands import Ask
+from mlops.stores.redis.shared import Recognize
 from serving.edge import Answered
 from serving.inference.metrics import InferenceMetrics
 from serving.proxy.metrics import ProxyMetrics
@@ -120,12 +121,14 @@ class Link:
     address = "there:6379"
     down = False
 
-    async def fetch(self, asks: Sequence[Ask]) -> list[Any]:
+    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> list[Any]:
         if self.down:
             raise Unavailable("gone")
         return [None] * len(asks)
 
-    def start(self, asks: Sequence[Ask]) -> asyncio.Future[list[Any]]:
+    def start(
+        self, asks: Sequence[Ask], recognize: Recognize | None = None
+    ) -> asyncio.Future[list[Any]]:
         answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         if self.down:
             answers.set_exception(ConnectionError("gone"))
