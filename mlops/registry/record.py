@@ -180,8 +180,10 @@ def verify_end(entries: Sequence[Entry], head: Head | None) -> list[str]:
 
 def read_record(records: Records, model: str) -> tuple[list[Entry], list[str]]:
     """A model's entries, and what is wrong with them."""
-    head = records.head(model)
-    entries = records.entries(model)
+    head, entries = records.head(model), records.entries(model)
+    if head is None and entries:
+        # Its first entries were added meanwhile, or its head is gone.
+        head, entries = records.head(model), records.entries(model)
     problems = [*verify(model, entries), *verify_end(entries, head)]
     if head is not None and entries and entries[-1].sequence > head.count and not problems:
         # Added meanwhile, and then its head says so by now; or around the platform.

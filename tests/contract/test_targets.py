@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("targets")
 
 CANARY = Strategy(steps=(0.5,), bake_seconds=1, bounds=Bounds(min_answers=10, latency_ms=50))
-LONGEST = 60
+LONGEST = 180
 
 
 class World(Protocol):

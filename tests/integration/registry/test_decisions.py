@@ -298,7 +298,8 @@ def test_two_approvers_at_once_end_in_one_state_that_record_and_registry_share(
             pool.submit(company.run, action, company.model, "1", "--reason", "at once")
             for action in ("approve", "reject", "approve", "reject")
         ]
-    assert {answer.result().code for answer in asked} <= {0, Conflict.exit_code}
+    answers = [answer.result() for answer in asked]
+    assert {answer.code for answer in answers} <= {0, Conflict.exit_code}, answers
     history = company.run("history", company.model, "--json").json
     assert history["verified"]
     assert history["unfinished"] == []

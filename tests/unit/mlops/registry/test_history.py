@@ -91,6 +91,13 @@ def test_an_entry_that_is_added_while_the_record_is_read_is_no_problem(office: O
     assert read_record(records, "fraud")[1] == []
 
 
+def test_a_first_entry_that_is_added_while_the_record_is_read_is_no_problem(
+    office: Office,
+) -> None:
+    records = _Overtaken(office.records.stored, office.records.heads, old=[None])
+    assert read_record(records, "fraud")[1] == []
+
+
 def test_a_registry_state_that_no_entry_explains_is_found_in_every_model(office: Office) -> None:
     office.register(2)
     office.registry.set_status(office.registry.get("fraud", 2), Status.APPROVED, note="quick fix")
