@@ -18,7 +18,7 @@ from tests.approvals import OTHER_APPROVER, Office
 class _Overtaken(MemoryRecords):
     """Answers first with a head of before, as where an entry is added meanwhile."""
 
-    old: list[Head] = field(default_factory=list)
+    old: list[Head | None] = field(default_factory=list)
 
     def head(self, model: str) -> Head | None:
         return self.old.pop() if self.old else super().head(model)
