@@ -74,9 +74,7 @@ def _serving(
     """
     from infra.stacks.budget import Budget
     from infra.stacks.flows import Flows
-    from infra.stacks.scaling import Scaling
     from infra.stacks.services import Services
-    from infra.stacks.watch import Watch
 
     env = cdk.Environment(account=names.account, region=names.region)
     services = Services(
@@ -91,15 +89,7 @@ def _serving(
     stacks: dict[str, cdk.Stack] = {"services": services}
     if profile.mlflow_database is not None:
         stacks |= _tracking(app, names, profile, network, services)
-    for purpose, kind in (("scaling", Scaling), ("watch", Watch)):
-        stacks[purpose] = kind(
-            app,
-            f"{names.prefix}-{purpose}",
-            names=names,
-            profile=profile,
-            services=services,
-            env=env,
-        )
+    stacks |= _tending(app, names, profile, services)
     stacks["flows"] = Flows(
         app, f"{names.prefix}-flows", names=names, profile=profile, network=network, env=env
     )
@@ -109,6 +99,26 @@ def _serving(
             app, f"{names.prefix}-budget", names=names, dollars=dollars, env=env
         )
     return stacks
+
+
+def _tending(
+    app: cdk.App, names: Names, profile: Profile, services: Services
+) -> dict[str, cdk.Stack]:
+    """What changes the services' size, and what tells of them."""
+    from infra.stacks.scaling import Scaling
+    from infra.stacks.watch import Watch
+
+    return {
+        purpose: kind(
+            app,
+            f"{names.prefix}-{purpose}",
+            names=names,
+            profile=profile,
+            services=services,
+            env=cdk.Environment(account=names.account, region=names.region),
+        )
+        for purpose, kind in (("scaling", Scaling), ("watch", Watch))
+    }
 
 
 def _tracking(
