@@ -39,7 +39,7 @@ class RedisServer:
         """Save and end it; ending what has ended is no error."""
         client = _client(self.port, self.password)
         try:
-            client.shutdown(nosave=True)  # the append-only file is flushed all the same
+            _shut_down(client)
         except (redis.ConnectionError, redis.TimeoutError):
             if self.process is not None:
                 self.process.terminate()
@@ -47,6 +47,23 @@ class RedisServer:
             client.close()
         if self.process is not None:
             self.process.wait(_START_SECONDS)
+
+
+def _shut_down(client: redis.Redis) -> None:
+    """Without a snapshot: the append-only file is flushed all the same.
+
+    Redis refuses while it writes the first one, as a replica does after each whole copy.
+    """
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            client.shutdown(nosave=True)
+        except redis.ResponseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def start(folder: Path, *, log: Path, options: Mapping[str, object] | None = None) -> RedisServer:
