@@ -238,13 +238,24 @@ class _Endpoint:
             self._fleet.stop()
 
     def _begin(self, work: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=work, name=f"endpoint {self.arn}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._told, args=(work,), name=f"endpoint {self.arn}", daemon=True
+        )
         self._thread.start()
+
+    def _told(self, work: Callable[[], None]) -> None:
+        """An error that nobody thought of is told as well: the endpoint would wait for ever."""
+        try:
+            work()
+        except Exception as exc:
+            self._note(EndpointStatus="Failed", FailureReason=f"The local AWS failed: {exc!r}")
+            raise
 
     def _start(self, fleet: Fleet) -> None:
         try:
             fleet.start(self._closing)
         except FleetFailed as exc:
+            fleet.stop()
             self._note(EndpointStatus="Failed", FailureReason=str(exc))
             return
         self._fleet = fleet
