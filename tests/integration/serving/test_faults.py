@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ import redis
 from mlops.deployment import Canary
 from tests.integration.serving.conftest import Service, Stack, free_port, wait_for
 from tests.integration.serving.load import Load, under_load
-from tests.integration.serving.versions import expected_score, is_live, published, ship
+from tests.integration.serving.versions import expected_score, published, ship
 from tests.serving_examples import INSTANCE, deploy
 
 pytestmark = pytest.mark.xdist_group("faults")
@@ -33,6 +34,8 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "0.7"))
 """Of load before and after a fault."""
 BACK_SECONDS = 2.0
 """After which all must be well again."""
+REVISIONS = itertools.count(1_000)
+"""Of deployments that settle: the version alone does not tell one from the one before it."""
 TIMEOUT_MS = 250
 LATE_SECONDS = 1.0
 """What the machine that runs the tests may add to the time that was allowed."""
@@ -50,9 +53,16 @@ def well(stack: Stack) -> Iterator[None]:
 
 
 def _settle(stack: Stack) -> None:
-    ship(stack, 1)
-    wait_for(lambda: is_live(stack, 1) and stack.proxy.status("/readyz") == 200, "version 1")
+    revision = next(REVISIONS)
+    ship(stack, 1, revision=revision)
+    wait_for(lambda: _revision(stack) == revision, "version 1 as it is deployed here")
+    wait_for(lambda: stack.proxy.status("/readyz") == 200, "the proxy")
     wait_for(lambda: all(r.status("/readyz") == 200 for r in stack.replicas), "both replicas")
+
+
+def _revision(stack: Stack) -> int | None:
+    models = stack.state()["models"]
+    return models["fraud"]["revision"] if isinstance(models, dict) and "fraud" in models else None
 
 
 @asynccontextmanager
@@ -109,7 +119,7 @@ async def test_without_inference_answers_come_in_time_and_scores_return_with_it(
 ) -> None:
     if answering is not None:
         ship(stack, 1, answering={"fallback_score": answering}, revision=2)
-        wait_for(lambda: stack.state()["models"]["fraud"]["revision"] == 2, "the fallback")
+        wait_for(lambda: _revision(stack) == 2, "the fallback")
     async with asked(stack, X_Request_Timeout_Ms=str(TIMEOUT_MS)) as load:
         for replica in stack.replicas:
             await asyncio.to_thread(replica.stop, signal.SIGKILL)
