@@ -7,7 +7,7 @@ does not set the limit. What shapes services is in `service_delivery`.
 
 from __future__ import annotations
 
-from infra.stacks.grants import Grant, arn, pass_roles
+from infra.stacks.grants import Grant, arn, manage_logs, manage_topic, pass_roles
 from mlops.names import Names, Role
 
 ADMINISTERED = frozenset(
@@ -80,25 +80,7 @@ def _buckets(names: Names) -> tuple[Grant, ...]:
 
 def _messages(names: Names) -> tuple[Grant, ...]:
     return (
-        Grant(
-            "Topic",
-            (
-                "sns:CreateTopic",
-                "sns:DeleteTopic",
-                "sns:GetDataProtectionPolicy",
-                "sns:GetSubscriptionAttributes",
-                "sns:GetTopicAttributes",
-                "sns:ListSubscriptionsByTopic",
-                "sns:ListTagsForResource",
-                "sns:SetSubscriptionAttributes",
-                "sns:SetTopicAttributes",
-                "sns:Subscribe",
-                "sns:TagResource",
-                "sns:Unsubscribe",
-                "sns:UntagResource",
-            ),
-            (names.topic_arn,),
-        ),
+        manage_topic(names.topic_arn),
         Grant(
             "Secrets",
             (
@@ -161,21 +143,9 @@ def _lambdas(names: Names) -> Grant:
 
 
 def _function_logs(names: Names) -> Grant:
-    return Grant(
-        "Logs",
-        (
-            "logs:CreateLogGroup",
-            "logs:DeleteLogGroup",
-            "logs:DeleteRetentionPolicy",
-            "logs:ListTagsForResource",
-            "logs:PutRetentionPolicy",
-            "logs:TagResource",
-            "logs:UntagResource",
-        ),
-        tuple(
-            arn(names, "logs", f"log-group:/aws/{kind}/{names.prefix}-*")
-            for kind in ("lambda", "batch")
-        ),
+    kinds = ("lambda", "batch")
+    return manage_logs(
+        *(arn(names, "logs", f"log-group:/aws/{kind}/{names.prefix}-*") for kind in kinds)
     )
 
 

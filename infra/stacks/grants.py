@@ -356,3 +356,43 @@ def _tables(names: Names, *tables: str) -> tuple[str, ...]:
         arn(names, "glue", f"database/{names.database}"),
         *(arn(names, "glue", f"table/{names.database}/{table}") for table in tables),
     )
+
+
+def manage_topic(topic_arn: str) -> Grant:
+    """What CloudFormation asks to make, change and remove a topic and who hears it."""
+    return Grant(
+        "Topic",
+        (
+            "sns:CreateTopic",
+            "sns:DeleteTopic",
+            "sns:GetDataProtectionPolicy",
+            "sns:GetSubscriptionAttributes",
+            "sns:GetTopicAttributes",
+            "sns:ListSubscriptionsByTopic",
+            "sns:ListTagsForResource",
+            "sns:SetSubscriptionAttributes",
+            "sns:SetTopicAttributes",
+            "sns:Subscribe",
+            "sns:TagResource",
+            "sns:Unsubscribe",
+            "sns:UntagResource",
+        ),
+        (topic_arn,),
+    )
+
+
+def manage_logs(*groups: str) -> Grant:
+    """What CloudFormation asks to make, change and remove log groups. groups: their ARNs."""
+    return Grant(
+        "Logs",
+        (
+            "logs:CreateLogGroup",
+            "logs:DeleteLogGroup",
+            "logs:DeleteRetentionPolicy",
+            "logs:ListTagsForResource",
+            "logs:PutRetentionPolicy",
+            "logs:TagResource",
+            "logs:UntagResource",
+        ),
+        groups,
+    )

@@ -6,7 +6,7 @@ Service-linked roles of ECS, of load balancing and of autoscaling an administrat
 
 from __future__ import annotations
 
-from infra.stacks.grants import Grant, arn, pass_roles
+from infra.stacks.grants import Grant, arn, manage_logs, manage_topic, pass_roles
 from mlops.names import Names, Role
 
 RUN_AS = (Role.SERVING, Role.DOWNSYNC, Role.MLFLOW)
@@ -21,7 +21,7 @@ def deploy_services(names: Names) -> tuple[Grant, ...]:
         _found_balancers(),
         *_scaling(names),
         *_alarms(names),
-        _logs(names),
+        manage_logs(arn(names, "logs", f"log-group:{names.service_logs('*')}")),
         Grant("FindLogs", ("logs:DescribeLogGroups",), ("*",)),
         Grant(
             "ReadNames",
@@ -210,39 +210,5 @@ def _alarms(names: Names) -> tuple[Grant, ...]:
             ),
             (arn(names, "cloudwatch", f"alarm:{names.prefix}-*"), dashboard),
         ),
-        Grant(
-            "Topic",
-            (
-                "sns:CreateTopic",
-                "sns:DeleteTopic",
-                "sns:GetDataProtectionPolicy",
-                "sns:GetSubscriptionAttributes",
-                "sns:GetTopicAttributes",
-                "sns:ListSubscriptionsByTopic",
-                "sns:ListTagsForResource",
-                "sns:SetSubscriptionAttributes",
-                "sns:SetTopicAttributes",
-                "sns:Subscribe",
-                "sns:TagResource",
-                "sns:Unsubscribe",
-                "sns:UntagResource",
-            ),
-            (names.alarms_topic_arn,),
-        ),
-    )
-
-
-def _logs(names: Names) -> Grant:
-    return Grant(
-        "Logs",
-        (
-            "logs:CreateLogGroup",
-            "logs:DeleteLogGroup",
-            "logs:DeleteRetentionPolicy",
-            "logs:ListTagsForResource",
-            "logs:PutRetentionPolicy",
-            "logs:TagResource",
-            "logs:UntagResource",
-        ),
-        (arn(names, "logs", f"log-group:{names.service_logs('*')}"),),
+        manage_topic(names.alarms_topic_arn),
     )
