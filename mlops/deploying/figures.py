@@ -118,12 +118,21 @@ class Figures:
     @property
     def p95_ms(self) -> float | None:
         """The time within which 95 % of requests were answered, to about 10 %."""
-        left = math.ceil(0.95 * sum(self.latency.values()))
+        return self.quantile_ms(0.95)
+
+    def quantile_ms(self, level: float) -> float | None:
+        """The time within which this share of requests was answered, to about 10 %."""
+        left = max(1, math.ceil(level * self.requests))
         for place in sorted(self.latency):
             left -= self.latency[place]
             if left <= 0:
                 return float(_FASTEST_MS * _GROWTH**place)
         return None
+
+    @property
+    def requests(self) -> int:
+        """Whose time was counted; each holds an instance or more."""
+        return sum(self.latency.values())
 
     @property
     def score_shift(self) -> float | None:

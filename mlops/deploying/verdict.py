@@ -10,6 +10,8 @@ from mlops.strategy import Bounds
 
 SURE = 2.58
 """Standard deviations of a two-sided confidence of 99 %."""
+UNSURE = 0.01
+"""What is left of that confidence."""
 FEW = 30
 """Answers below which even failures alone allow no verdict."""
 
@@ -59,7 +61,8 @@ def _latency(trial: Figures, stable: Figures, bounds: Bounds) -> str:
     found, beside = trial.p95_ms, stable.p95_ms
     if found is None:
         return ""
-    if bounds.latency_ms is not None and found > bounds.latency_ms:
+    surely = trial.quantile_ms(least_level(0.95, trial.requests)) or 0.0
+    if bounds.latency_ms is not None and surely > bounds.latency_ms:
         other = "" if beside is None else f", the stable version's within {beside:.3g} ms"
         return (
             f"95 % are answered within {found:.3g} ms{other}; "
@@ -68,7 +71,7 @@ def _latency(trial: Figures, stable: Figures, bounds: Bounds) -> str:
     if beside is None or stable.answers < bounds.min_answers:
         return ""
     allowed = beside * bounds.latency_ratio + bounds.latency_slack_ms
-    if found <= allowed:
+    if surely <= allowed:
         return ""
     return (
         f"95 % are answered within {found:.3g} ms, the stable version's within {beside:.3g} ms; "
@@ -77,16 +80,37 @@ def _latency(trial: Figures, stable: Figures, bounds: Bounds) -> str:
 
 
 def _scores(trial: Figures, stable: Figures, bounds: Bounds) -> str:
-    """What both versions show is the traffic's doing."""
+    """What both versions show is the traffic's doing, and what few answers show is chance's."""
     found = trial.score_shift
     beside = stable.score_shift if stable.answers >= bounds.min_answers else None
-    if found is None or found - (beside or 0.0) <= bounds.score_shift:
+    if found is None:
+        return ""
+    counts = [sum(trial.scores)] + ([] if beside is None else [sum(stable.scores)])
+    if found - (beside or 0.0) - chance_shift(*counts) <= bounds.score_shift:
         return ""
     by = "" if beside is None else f", the stable version's by {beside:.2f}"
     return (
         f"its scores differ from its reference by {found:.2f} (KS){by}; "
-        f"{bounds.score_shift:.2f} more is allowed"
+        f"{bounds.score_shift:.2f} more is allowed, and {chance_shift(*counts):.2f} "
+        "that chance makes of so few"
     )
+
+
+def least_level(level: float, count: int) -> float:
+    """The share of the values seen that surely lies below a quantile of those to come.
+
+    The number seen below the quantile is binomial; this is the lower end of it, at least 0.
+    """
+    return max(0.0, level - SURE * math.sqrt(level * (1 - level) / count)) if count else level
+
+
+def chance_shift(*counts: int) -> float:
+    """The KS distance that samples of these sizes hardly exceed where nothing has shifted.
+
+    The bound of Dvoretzky, Kiefer and Wolfowitz with Massart's constant, at 99 %; of two samples
+    the deviations add as independent ones do.
+    """
+    return math.sqrt(math.log(2 / UNSURE) / 2 * sum(1 / count for count in counts))
 
 
 def least_share(part: int, whole: int) -> float:

@@ -71,7 +71,7 @@ SETTINGS = {
     "import Strategy": "import Bounds, Strategy",
     '"prod": Strategy(steps=(0.05, 0.25, 0.5), bake_seconds=1800, key="customer_id"),': (
         '"local": Strategy(steps=(0.3, 0.7), bake_seconds=1, key="customer_id",'
-        " bounds=Bounds(min_answers=60, latency_slack_ms=5000, score_shift=1)),"
+        " bounds=Bounds(min_answers=60, latency_slack_ms=500)),"
     ),
 }
 """For payments that were simulated, few of them, on a machine that does other things as well."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.deploying.figures import Figures, latency_class
-from mlops.deploying.verdict import judge, least_share
+from mlops.deploying.figures import Figures, ScoreClasses, latency_class
+from mlops.deploying.verdict import chance_shift, judge, least_level, least_share
 from mlops.strategy import Bounds
 
 BOUNDS = Bounds(min_answers=100)
@@ -94,3 +96,49 @@ def test_within_both_its_own_time_and_its_ratio_and_out_where_it_leaves_either(
 def test_the_least_share_is_below_the_share_that_was_seen(counts: tuple[int, int]) -> None:
     part, whole = counts
     assert 0 <= least_share(part, whole) <= part / whole + 1e-12
+
+
+EDGES = tuple(edge for tenth in range(11) for edge in (tenth / 10 - 1e-6, tenth / 10 + 1e-6))
+UNIFORM = ScoreClasses(EDGES, tuple((tenth / 10, tenth / 10) for tenth in range(11)))
+
+
+def served(
+    answers: int, rng: random.Random, *, shifted: float = 0.0, slower: float = 1.0
+) -> Figures:
+    """What so many answers look like whose scores are uniform and whose times are lognormal."""
+    drawn = ((1 - shifted) * rng.random() for _ in range(answers))
+    scores = Counter(UNIFORM.of(score) for score in drawn)
+    times = (slower * 0.01 * rng.lognormvariate(0, 0.5) for _ in range(answers))
+    return Figures(
+        answers,
+        latency=Counter(latency_class(seconds) for seconds in times),
+        scores=tuple(scores[place] for place in range(len(EDGES) + 1)),
+        levels=UNIFORM.levels,
+    )
+
+
+@pytest.mark.parametrize("answers", [20, 60, 500])
+def test_chance_takes_hardly_a_good_version_back(answers: int) -> None:
+    rng = random.Random(answers)
+    bounds = Bounds(min_answers=20, latency_ratio=1, latency_slack_ms=0, score_shift=0.001)
+    stable = served(20_000, rng)
+    told = [judge(served(answers, rng), stable, bounds).says for _ in range(200)]
+    assert sum("scores" in says for says in told) <= 4
+    assert sum("answered within" in says for says in told) <= 4
+
+
+@pytest.mark.parametrize("changed", [{"shifted": 0.5}, {"slower": 3.0}])
+def test_what_is_no_chance_is_seen_in_sixty_answers(changed: dict[str, float]) -> None:
+    rng = random.Random(60)
+    for _ in range(50):
+        trial, stable = served(60, rng, **changed), served(600, rng)
+        assert len(judge(trial, stable, Bounds(min_answers=60)).out) == 1
+
+
+def test_the_more_answers_the_less_is_left_to_chance() -> None:
+    levels = [least_level(0.95, count) for count in (1, 60, 500, 100_000)]
+    assert levels == sorted(levels)
+    assert 0 <= levels[0] < 0.95
+    assert 0.948 < levels[-1] < 0.95
+    assert chance_shift(500) == pytest.approx(1.628 / 500**0.5, abs=1e-4)
+    assert chance_shift(500, 500) == pytest.approx(2**0.5 * chance_shift(500))
