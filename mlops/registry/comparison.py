@@ -14,7 +14,10 @@ from mlops.registry.dossier import Dossier
 from mlops.registry.scorecard import Measured, Scorecard, on_same_rows
 
 _HIGHER = re.compile(r"auc|precision|recall|accuracy|f1|r2|lift")
-_LOWER = re.compile(r"loss|error|brier|difference|seconds|latency|_ms$|bytes")
+_LOWER = re.compile(
+    r"loss|error|brier|difference|deviance|seconds|latency|_ms$|bytes"
+    r"|(^|_)(r?mse|r?msle|mae|mape|smape|wape)(_|$)"
+)
 _LEAST_REPLICATES = 40
 _NEUTRAL = re.compile(r"_rows$|_count$|_frauds$|tolerance|threshold")
 

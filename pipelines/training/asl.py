@@ -366,9 +366,12 @@ def succeed(name: str) -> State:
     return sdk.Succeed(name)
 
 
-def at_least(variable: str, path: str) -> Any:
-    """Whether one number of the state is at least another."""
-    return choice_rule.ChoiceRule.NumericGreaterThanEqualsPath(variable=variable, value=path)
+def reaches(variable: str, path: str, *, less_is_better: bool = False) -> Any:
+    """Whether one number of the state is at least another; at most, where less is better."""
+    rule = choice_rule.ChoiceRule
+    if less_is_better:
+        return rule.NumericLessThanEqualsPath(variable=variable, value=path)
+    return rule.NumericGreaterThanEqualsPath(variable=variable, value=path)
 
 
 def not_negative(variable: str) -> Any:

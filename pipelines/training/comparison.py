@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+from mlops.registry.comparison import better_direction
+
 EVALUATION = "evaluation.json"
 
 
@@ -28,7 +30,8 @@ class Evaluation(_Frozen):
     """False on a first run, which has no approved version to beat."""
     approved: ApprovedScore | None
     margins: Mapping[str, float]
-    """Per gated metric: value - (approved - tolerance); not negative where it is good enough."""
+    """Per gated metric: how much better than the approved one it is, plus the tolerance; not
+    negative where it is good enough."""
     shortfalls: str
     """In words, what keeps the gate shut; empty when nothing does."""
     tracking_run: str
@@ -38,11 +41,11 @@ class Evaluation(_Frozen):
 def margins(
     metrics: Mapping[str, float], approved: ApprovedScore | None, tolerance: Mapping[str, float]
 ) -> dict[str, float]:
-    """How far each gated metric lies above the lowest that the approved version allows."""
+    """How far each gated metric is on the good side of the worst that the approved one allows."""
     if approved is None:
         return dict.fromkeys(tolerance, 0.0)
     return {
-        name: metrics[name] - (approved.metrics[name] - allowed)
+        name: _gain(name, metrics[name], approved.metrics[name]) + allowed
         for name, allowed in tolerance.items()
     }
 
@@ -54,11 +57,11 @@ def shortfalls(
     thresholds: Mapping[str, float],
     tolerance: Mapping[str, float],
 ) -> str:
-    """Every metric that is too low, with what it had to reach; empty when all are good enough."""
+    """Every metric that is too bad, with what it had to reach; empty when all are good enough."""
     found = [
-        f"{name} is {metrics[name]:.4f}, the threshold {lowest:g}"
-        for name, lowest in thresholds.items()
-        if not metrics[name] >= lowest
+        f"{name} is {metrics[name]:.4f}, the threshold {bound:g}"
+        for name, bound in thresholds.items()
+        if not _gain(name, metrics[name], bound) >= 0
     ]
     for name, margin in margins(metrics, approved, tolerance).items():
         if approved is not None and not margin >= 0:
@@ -67,3 +70,8 @@ def shortfalls(
                 f"{approved.metrics[name]:.4f} on the same rows (tolerance {tolerance[name]:g})"
             )
     return "; ".join(found)
+
+
+def _gain(metric: str, value: float, other: float) -> float:
+    """By how much a value is better than another; negative where it is worse."""
+    return (value - other) * (better_direction(metric) or 1)

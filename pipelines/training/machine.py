@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops.names import Names, Role
+from mlops.registry.comparison import better_direction
 from mlops.settings import Settings
 from pipelines.training import asl, layout
 from pipelines.training.asl import EXECUTION, Job, Network, Path, State, Value, formatted, json_text
@@ -275,7 +276,11 @@ class Workflow:
     def _gate(self) -> list[Any]:
         verdict = "$.evaluation.verdict"
         reached = [
-            asl.at_least(f"{verdict}.metrics.{name}", f"$.run.settings.thresholds.{name}")
+            asl.reaches(
+                f"{verdict}.metrics.{name}",
+                f"$.run.settings.thresholds.{name}",
+                less_is_better=better_direction(name) == -1,
+            )
             for name in self._defaults.thresholds
         ]
         not_worse = [

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mlops.answering import Answering
 from mlops.errors import InputError, NotFound
 from mlops.manifest import ModelInput, Window
+from mlops.registry.comparison import better_direction
 from mlops.strategy import Strategy
 from pipelines.training.search import Search
 from pipelines.training.starts import Starts
@@ -87,9 +88,10 @@ class TrainingSettings(BaseModel):
     test_days: Days = 7
 
     thresholds: Mapping[str, float]
-    """The least that a metric must reach to be registered."""
+    """What a metric must reach to be registered: at least, or at most where less of it is better,
+    which its name says (`log_loss`, `rmse`)."""
     tolerance: Mapping[str, float]
-    """How much a metric may fall below the approved version's on the same rows."""
+    """How much a metric may be worse than the approved version's on the same rows."""
     onnx_bound: Annotated[float, Field(gt=0)] = 1e-5
     """The largest difference between the ONNX graph's and the native model's probability."""
     answering: Answering | None = None
@@ -112,6 +114,11 @@ class TrainingSettings(BaseModel):
             raise ValueError(f"{self.model} declares no search, so that there is nothing to try")
         if set(self.thresholds) != set(self.tolerance):
             raise ValueError("thresholds and tolerance must name the same metrics")
+        if unclear := [name for name in self.thresholds if better_direction(name) is None]:
+            raise ValueError(
+                f"nobody knows whether more or less {', '.join(unclear)} is better; let the name "
+                "say it, as in mood_auc, mood_precision, mood_error or mood_loss"
+            )
         if unbounded := [env for env in (*self.rollouts, "") if self._is_unbounded(env)]:
             raise ValueError(
                 f"the rollout {_where(unbounded)} needs latency_budget_ms, or latency_ms among its "

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.training.comparison import ApprovedScore, margins, shortfalls
 
@@ -50,3 +52,21 @@ def test_a_model_that_is_good_enough_has_no_shortfalls() -> None:
     assert not shortfalls(
         {"auc_roc": 0.895}, approved, thresholds={"auc_roc": 0.85}, tolerance={"auc_roc": 0.01}
     )
+
+
+@given(
+    value=st.floats(0, 1), approved=st.floats(0, 1), bound=st.floats(0, 1), allowed=st.floats(0, 1)
+)
+def test_less_is_better_where_the_metrics_name_says_so(
+    value: float, approved: float, bound: float, allowed: float
+) -> None:
+    score = ApprovedScore(version=3, metrics={"log_loss": approved})
+
+    found = shortfalls(
+        {"log_loss": value},
+        score,
+        thresholds={"log_loss": bound},
+        tolerance={"log_loss": allowed},
+    )
+
+    assert bool(found) is (value > bound or approved - value + allowed < 0)

@@ -144,6 +144,18 @@ def test_the_gate_asks_for_every_threshold_and_every_margin(states: dict[str, An
     assert states[states["Gate"]["Default"]]["Next"] == "GateRefused"
 
 
+def test_the_gate_asks_for_the_most_where_less_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    gated = {"thresholds": {"log_loss": 0.3}, "tolerance": {"log_loss": 0.01}}
+    monkeypatch.setattr("pipelines.fraud.settings.DEFAULTS", DEFAULTS.model_copy(update=gated))
+    found = compile_workflow("fraud", examples.settings(), bundle=_BUNDLE, submitted_by="me")
+
+    (choice,) = found.definition["States"]["Gate"]["Choices"]
+    reached, not_worse = choice["And"]
+    assert reached["NumericLessThanEqualsPath"] == "$.run.settings.thresholds.log_loss"
+    assert reached["Variable"].endswith("verdict.metrics.log_loss")
+    assert not_worse["NumericGreaterThanEquals"] == 0
+
+
 def test_jobs_get_settings_but_no_endpoint_secret_or_fixed_clock(states: dict[str, Any]) -> None:
     settings = examples.settings(
         MLOPS_CLOCK="2018-08-08", MLOPS_REDIS_PASSWORD="hidden", MLOPS_FEATURE_REPO="/home/me/repo"

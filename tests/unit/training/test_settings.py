@@ -42,6 +42,10 @@ def test_overrides_reach_inner_settings_and_read_numbers() -> None:
         ({"hyperparameters.depth": "3"}, "gradient_boosting knows no"),
         ({"thresholds.f1": "0.5"}, "same metrics"),
         ({"seed.inner": "1"}, "'seed' has no inner settings"),
+        (
+            {"thresholds": '{"mood": 0.5}', "tolerance": '{"mood": 0.1}'},
+            "whether more or less mood is better",
+        ),
     ],
 )
 def test_a_wrong_override_is_refused_by_name(pairs: dict[str, str], named: str) -> None:
