@@ -13,7 +13,7 @@ from mlops.errors import JobFailed, MlopsError
 from mlops.objects import Document
 from pipelines.features.downsync.reading import StreamShard
 from pipelines.features.downsync.shards import LeaseLost, ShardBook, ShardRecord
-from pipelines.features.downsync.worker import Tools, Worker
+from pipelines.features.downsync.worker import Tools, Worker, publish
 
 log = logging.getLogger("mlops.downsync.consumer")
 
@@ -114,8 +114,14 @@ class Consumer:
         ready = [s for s in listed.values() if _is_ready(s, listed, records)]
         for shard in self._choose(ready, records):
             self._take(shard, records)
+        unsettled = [
+            name for name in records if name not in listed and _is_unsettled(name, records)
+        ]
+        for name in unsettled:
+            self._settle(name, records)
         self._warn_of_lost(listed, records)
-        return all(shard.id in finished or self._is_others(shard.id, records) for shard in ready)
+        left = [*(shard.id for shard in ready), *unsettled]
+        return all(name in finished or self._is_others(name, records) for name in left)
 
     def _observe(self, shard: str, record: ShardRecord) -> None:
         known = self._heard.get(shard)
@@ -157,6 +163,18 @@ class Consumer:
         except LeaseLost:
             return
         log.info("shard taken", extra={"shard": shard.id, "owner": self.owner})
+
+    def _settle(self, shard: str, records: Records) -> None:
+        """Finish the last commit of a shard that the stream has dropped, unless its reader does."""
+        if self._owner_of(shard, records) is not None:
+            return
+        record = records[shard][0]
+        try:
+            lease = self.book.take(shard, record.parents, records[shard], owner=self.owner)
+            publish(self.tools, lease)
+        except LeaseLost:
+            return
+        self._finished.add(shard)
 
     def _is_others(self, shard: str, records: Records) -> bool:
         """Somebody else reads it who is alive: nothing of it is left to do here."""
@@ -209,11 +227,16 @@ class Consumer:
 
 
 def _is_ready(shard: StreamShard, listed: Mapping[str, StreamShard], records: Records) -> bool:
-    """Not read to its end, while every shard that it came from is; those that are gone count."""
-    if shard.id in records and records[shard.id][0].is_drained:
+    """Not settled, while every shard that it came from is; those that are gone count."""
+    if shard.id in records and records[shard.id][0].is_settled:
         return False
     return all(
-        parent in records and records[parent][0].is_drained
+        parent in records and records[parent][0].is_settled
         for parent in shard.parents
         if parent in listed
     )
+
+
+def _is_unsettled(shard: str, records: Records) -> bool:
+    """Whether it is read to its end, while files of its last commit are not where they belong."""
+    return records[shard][0].is_drained and not records[shard][0].is_settled

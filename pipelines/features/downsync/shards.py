@@ -68,6 +68,11 @@ class ShardRecord(_Frozen):
     written_at: datetime | None = None
     """By the reader's clock."""
 
+    @property
+    def is_settled(self) -> bool:
+        """Nothing of it is left to do: read to its end, and every file where it belongs."""
+        return self.is_drained and not self.publications
+
 
 @dataclass
 class Lease:

@@ -65,7 +65,7 @@ def _shard(
     return ShardStatus(
         shard=name,
         state=_state(name, listed, records),
-        owner=record.owner if record and not record.is_drained else None,
+        owner=record.owner if record and not record.is_settled else None,
         behind_seconds=record.behind_ms / 1000 if record and record.behind_ms is not None else None,
         heard_at=record.written_at if record else None,
         arrived=record.arrived if record else None,
@@ -84,5 +84,5 @@ def _state(
     if record and record.owner:
         return "read"
     parents = [parent for parent in listed[name].parents if parent in listed]
-    read = all(parent in records and records[parent].is_drained for parent in parents)
+    read = all(parent in records and records[parent].is_settled for parent in parents)
     return "free" if read else "waiting"

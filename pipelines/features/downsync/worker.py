@@ -177,10 +177,10 @@ def publish(tools: Tools, lease: Lease) -> None:
             tools.catalog.ensure_day(one.table, one.day)
         _copy(tools.documents, one)
         tools.passed("copied")
-    lease.write(publications=())
-    tools.passed("published")
     for one in publications:
         tools.documents.delete(one.staged)
+    lease.write(publications=())
+    tools.passed("published")
 
 
 def _copy(documents: Documents, one: Publication) -> None:
@@ -188,7 +188,7 @@ def _copy(documents: Documents, one: Publication) -> None:
         documents.copy(one.staged, one.final)
     except NotFound as exc:
         if one.final in documents.keys(one.final):
-            return  # a reader that lost the shard while it published was as far as this
+            return  # a reader that was killed, or lost the shard, was as far as this
         raise JobFailed(
             f"{one.staged} is committed and gone, and {one.final} is not there: {one.rows} rows "
             "are lost. Restore the object's last version, and start the consumer again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from mlops.downsync.events import Event
 from mlops.downsync.flow import Thinning
 from pipelines.features.downsync.layout import ROOT
+from pipelines.features.downsync.shards import ShardBook
 from tests.downsync import (
     CLICKS,
     DeadlyDocuments,
@@ -116,6 +118,28 @@ def test_a_consumer_killed_at_each_of_its_changes_loses_and_repeats_nothing() ->
             assert len(world.documents.get(dead).body.splitlines()) == 1
             assert not list(world.documents.keys(f"{ROOT}staged/"))
             assert len(list(world.documents.keys(f"{ROOT}memory/"))) == 1
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(1, 25))
+def test_the_last_commit_of_a_closed_shard_is_finished(
+    at: int, after: bool, is_dropped: bool
+) -> None:
+    """Wherever its reader was killed, and though the stream may have dropped the shard by then."""
+    world = World.with_flow()
+    events = [click(user, n, n) for n, user in enumerate(USERS)]
+    world.stream.send(*events)
+    world.stream.split(0)
+    with suppress(Killed):
+        drain(world.consumer(DeadlyDocuments(world.documents, at, after)))
+    records = ShardBook(world.documents, world.stream.identity).read()
+    if is_dropped and "shard-0000" in records and records["shard-0000"][0].is_drained:
+        del world.stream.parents["shard-0000"]
+    world.time.seconds += world.limits.lease_seconds
+    drain(world.consumer())
+    assert numbers(world.documents) == expected(events, CLICKS)
+    assert not list(world.documents.keys(f"{ROOT}staged/"))
 
 
 @pytest.mark.hypothesis
