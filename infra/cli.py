@@ -195,8 +195,25 @@ def _names(env: str | None, aws: Aws | None = None) -> Names:
     if aws is not None and aws.session.region_name:
         given.setdefault("MLOPS_REGION", aws.session.region_name)
     if aws is not None and not given.get("MLOPS_ACCOUNT"):
-        given["MLOPS_ACCOUNT"] = aws.identity.split(":")[4]
+        given["MLOPS_ACCOUNT"] = _own_account(given.get("MLOPS_ENV", ""), aws)
     return load_settings(given).names
+
+
+def _own_account(env: str, aws: Aws) -> str:
+    """The account of whoever acts, where an environment may be in any.
+
+    Raises Refused where it must be named: the wrong credentials would name themselves.
+    """
+    from infra.stacks.profile import PROFILES
+    from mlops.errors import Refused
+
+    if env in PROFILES and PROFILES[env].names_account:
+        raise Refused(
+            f"Nobody says which account '{env}' belongs to, and it is not taken from whoever acts "
+            f"({aws.identity}). Set MLOPS_ACCOUNT to its twelve digits; Jenkins takes them from "
+            f"the credential 'mlops-{env}-account'."
+        )
+    return aws.identity.split(":")[4]
 
 
 def _tell_of_absent(names: Names) -> None:

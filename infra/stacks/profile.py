@@ -43,6 +43,8 @@ class Profile:
     """ElastiCache node type; None where Redis is run by someone else."""
     stream_shards: int | None = None
     """None lets AWS add and remove shards by demand."""
+    names_account: bool = False
+    """Its account must be named (MLOPS_ACCOUNT), and is not taken from whoever acts."""
     job_vcpus: int = 4
     """How much jobs that load features may use at once."""
     upsync_every: str = "1 hour"
@@ -96,6 +98,7 @@ PROFILES = {
     ),
     "stage": Profile(
         keep_data=True,
+        names_account=True,
         staging_days=7,
         noncurrent_days=30,
         log_days=90,
@@ -112,6 +115,7 @@ PROFILES = {
     ),
     "prod": Profile(
         keep_data=True,
+        names_account=True,
         staging_days=7,
         noncurrent_days=90,
         log_days=365,

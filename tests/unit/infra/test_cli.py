@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from infra.changes import Change
 from infra.cli import infra
 from infra.cloudformation import Plan
 from infra.synth import Stack
-from mlops.errors import SettingsError
+from mlops import aws
+from mlops.errors import Refused, SettingsError
+from mlops.names import Names
 
 STACK = Stack("mlops-dev-storage", {"Resources": {"Data": {"Type": "AWS::S3::Bucket"}}})
 LOST = Change(
@@ -86,6 +89,45 @@ def test_the_environment_is_printed_for_a_shell() -> None:
 @pytest.mark.usefixtures("environment")
 def test_the_option_goes_before_the_variable() -> None:
     assert "export MLOPS_ENV=stage" in run("env", "--env", "stage").stdout
+
+
+class Someone:
+    """Whose credentials are of an account that no setting names."""
+
+    identity = "arn:aws:sts::999999999999:assumed-role/mlops-dev-jenkins/build-7"
+    session = SimpleNamespace(region_name="ap-northeast-2")
+
+    def __init__(self, **_: str) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("command", ["diff", "deploy", "env"])
+@pytest.mark.parametrize("env", ["stage", "prod"])
+def test_nobodys_credentials_say_which_account_stage_and_prod_belong_to(
+    command: str, env: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aws, "Aws", Someone)
+    refused = run(command, env={"MLOPS_ENV": env}).exception
+    assert isinstance(refused, Refused)
+    assert f"which account '{env}' belongs to" in str(refused)
+    assert "Set MLOPS_ACCOUNT" in str(refused)
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("env", ["local", "dev"])
+def test_where_anybody_tries_things_the_account_is_that_of_the_credentials(
+    env: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aws, "Aws", Someone)
+    assert "export MLOPS_ACCOUNT=999999999999" in run("env", env={"MLOPS_ENV": env}).stdout
+
+
+def test_the_wrong_account_is_refused_where_its_own_is_named() -> None:
+    names = Names(project="mlops", env="prod", account="1" * 12, region="eu-west-1")
+    someone: Any = Someone()
+    with pytest.raises(Refused, match="'prod' belongs to account 111111111111"):
+        deploy.Deployer(someone, names)
 
 
 @pytest.mark.usefixtures("environment")
