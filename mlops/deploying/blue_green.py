@@ -63,14 +63,18 @@ def next_act(
 
 
 def unsupported(strategy: Strategy) -> str:
-    """What of a strategy SageMaker cannot do, and what to settle instead; '' where it can all."""
+    """All that SageMaker cannot do of a strategy, and what to settle instead; '' for nothing."""
+    found = []
     if strategy.shadow_seconds is not None:
-        return "shadow_seconds: SageMaker has no shadow during a deployment; leave it out"
+        found.append("shadow_seconds: SageMaker has no shadow during a deployment; leave it out")
     if strategy.key is not None:
-        return f"key '{strategy.key}': SageMaker divides requests, not ids; leave it out"
+        found.append(f"key '{strategy.key}': SageMaker divides requests, not ids; leave it out")
     if strategy.steps and strategy.bake_seconds > LONGEST_WAIT:
-        return f"bake_seconds {strategy.bake_seconds:.0f}: SageMaker waits {LONGEST_WAIT} at most"
-    return _unsupported_steps(strategy.steps)
+        bake = f"bake_seconds {strategy.bake_seconds:.0f}"
+        found.append(f"{bake}: SageMaker waits {LONGEST_WAIT} at most")
+    if steps := _unsupported_steps(strategy.steps):
+        found.append(steps)
+    return "; ".join(found)
 
 
 def _unsupported_steps(steps: Sequence[float]) -> str:

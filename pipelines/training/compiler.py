@@ -15,6 +15,8 @@ from mlops.names import Role
 from mlops.settings import Settings
 from pipelines.training import layout
 from pipelines.training.archive import archive
+from pipelines.training.rollouts import require_rollout
+from pipelines.training.settings import list_models, load_defaults
 from pipelines.training.workflows import builder
 
 _PACKAGES = ("mlops", "pipelines")
@@ -94,11 +96,17 @@ def _sources(folder: Path) -> Iterator[Path]:
 def compile_workflow(
     name: str, settings: Settings, *, bundle: Bundle, submitted_by: str
 ) -> Compiled:
-    """Build and check a model's state machine. Raises NotFound, InputError with every problem."""
+    """Build and check a workflow's state machine.
+
+    Raises NotFound, InputError with every problem, and Refused where what serves in the
+    environment cannot roll the model's versions out as its settings say.
+    """
     from pipelines.training.checks import check_definition  # noqa: PLC0415  # with the SDKs, slow
     from pipelines.training.machine import Site  # noqa: PLC0415  # as above
 
     build = builder(name)
+    if name in list_models():
+        require_rollout(load_defaults(name), settings)
     definition = build(Site(settings, bundle.sha256))
     check_definition(definition, size=len(to_json(definition)))
     names = settings.names

@@ -61,6 +61,16 @@ def test_what_it_cannot_do_is_named(strategy: Strategy, named: str) -> None:
     assert named in unsupported(strategy)
 
 
+def test_all_that_it_cannot_do_is_named_at_once() -> None:
+    told = unsupported(Strategy(steps=(0.6,), key="customer_id", bake_seconds=3601))
+    assert [one.split(" ")[0] for one in told.split("; ")] == [
+        "key",
+        "leave",
+        "bake_seconds",
+        "steps",
+    ]
+
+
 @given(
     st.lists(st.integers(1, 99), max_size=9, unique=True).map(sorted),
     st.integers(0, 3600),
