@@ -11,14 +11,16 @@ PARTS = {
     "infrastructure": "Infrastructure",
     "schemas": "Schemas of feature tables",
     "features": "Features: definitions, who reads them, what loading takes",
-    "upsync": "Workflow upsync",
-    "workflows": "Workflow fraud",
+    "workflows": "Workflows: what changes, what starts them, which the merge starts",
+    "rules": "Approval rules",
     "price": "Price of a month",
 }
 """What a plan consists of, by the name of its file, in the order of the document."""
 _PROGRESS = re.compile(r"[.sxXFE]+ +\[ *\d+%\]\s*$")
-ALARMING = ("LOSES ITS DATA", "BREAKS ", "to delete", "to remove", "to replace")
+ALARMING = ("LOSES ITS DATA", "BREAKS ", "REFUSED ", "to delete", "to remove", "to replace")
 """What a reviewer must not miss; a count of none is no alarm."""
+STARTING = "starts after the merge"
+"""What costs money once somebody says yes."""
 
 
 def render(texts: Mapping[str, str]) -> str:
@@ -40,6 +42,7 @@ def _shown(text: str) -> str:
 def _alarming(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, title in PARTS.items():
         for line in texts.get(name, "").splitlines():
-            found = [word for word in ALARMING if word in line and f"0 {word}" not in line]
+            words = (*ALARMING, STARTING)
+            found = [word for word in words if word in line and f"0 {word}" not in line]
             if found:
                 yield title, line.strip()

@@ -113,12 +113,21 @@ class Build:
             for step in stage.one("steps").all("sh"):
                 yield step.arguments[0].replace('\\"', '"')
 
-    def walk(self, *, leaves_out: Callable[[str], bool]) -> dict[str, str]:
-        """Run every step but some; what each printed. The first that fails ends it."""
-        (self.checkout / "build" / "environment.sh").touch()
-        return {step: self._run(step) for step in self.steps() if not leaves_out(step)}
+    def walk(
+        self, *, leaves_out: Callable[[str], bool], narrowed: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Run every step but some; what each printed. The first that fails ends it.
 
-    def _run(self, step: str) -> str:
+        narrowed: words of the steps, and what stands in their place.
+        """
+        (self.checkout / "build" / "environment.sh").touch()
+        walked = [step for step in self.steps() if not leaves_out(step)]
+        for wide, narrow in narrowed.items():
+            walked = [step.replace(wide, narrow) for step in walked]
+        return {step: self.run(step) for step in walked}
+
+    def run(self, step: str) -> str:
+        """What a step prints; it must not fail."""
         began = time.monotonic()
         done = subprocess.run(
             ["sh", "-xe", "-c", step],

@@ -168,7 +168,8 @@ def check(model: str, version: int, ticket: str, anyone: bool, as_json: bool) ->
 
 
 @models.command()
-@click.argument("model")
+@click.argument("model", required=False)
+@click.option("--all", "every", is_flag=True, help="With --apply: every model of this checkout.")
 @click.option("--apply", "applies", is_flag=True, help="Put the file's rules in force.")
 @click.option("--dry-run", is_flag=True, help="With --apply: only say whether they differ.")
 @click.option(
@@ -178,7 +179,9 @@ def check(model: str, version: int, ticket: str, anyone: bool, as_json: bool) ->
     help="Where the rules are; pipelines/MODEL/approval.toml without it.",
 )
 @json_option
-def rules(model: str, applies: bool, dry_run: bool, path: Path | None, as_json: bool) -> None:
+def rules(
+    model: str | None, every: bool, applies: bool, dry_run: bool, path: Path | None, as_json: bool
+) -> None:
     """Show a model's approval rules that are in force, or apply those of a file.
 
     Jenkins applies what is in git; approvers cannot.
@@ -188,26 +191,54 @@ def rules(model: str, applies: bool, dry_run: bool, path: Path | None, as_json: 
       mlops models rules fraud
       mlops models rules fraud --apply --dry-run
       mlops models rules fraud --apply --file pipelines/fraud/approval.toml
+      mlops models rules --all --apply --dry-run
     """
     from mlops.registry import tables
-    from mlops.registry.policy import FILE, load_rules, save_rules
+    from mlops.registry.applying import apply_rules, plan_rules
+    from mlops.registry.policy import load_rules
 
+    if bool(model) == every or (every and (path or not applies)):
+        raise click.UsageError("name one MODEL, or say --all --apply for every one")
     desk = _desk()
-    in_force = load_rules(desk.documents, model)
+    if model is None:
+        _apply_all(desk, dry_run=dry_run, as_json=as_json)
+        return
     if not applies:
-        shown, said = in_force, tables.applied(in_force)
+        shown = load_rules(desk.documents, model)
+        said = tables.applied(shown)
     else:
-        shown = desk.rules_of_file(model, path or Path("pipelines", model, FILE))
-        changes = in_force.applied_at is None or shown.rules != in_force.rules
-        if changes and not dry_run:
-            save_rules(desk.documents, shown)
-        would = "would be" if dry_run else "are"
-        said = f"The rules {would} applied." if changes else "The same rules are in force already."
+        change = plan_rules(desk, model, path)
+        if not dry_run:
+            apply_rules(desk, change)
+        shown, said = change.applied, tables.applying(change, dry_run=dry_run)
     if as_json:
         print_json({**shown.model_dump(mode="json"), "sha256": shown.rules.sha256, "said": said})
         return
     print_table(*tables.rules(shown.rules, desk.names), title=f"Approval rules of {model}")
     out.print(said, highlight=False, markup=False)
+
+
+def _apply_all(desk: Desk, *, dry_run: bool, as_json: bool) -> None:
+    """All are read before the first is applied."""
+    from mlops.registry import tables
+    from mlops.registry.applying import apply_rules, models_with_rules, plan_rules
+
+    found = [plan_rules(desk, model, None) for model in models_with_rules()]
+    for change in () if dry_run else found:
+        apply_rules(desk, change)
+    said = {one.applied.model: tables.applying(one, dry_run=dry_run) for one in found}
+    if as_json:
+        print_json(
+            [
+                one.applied.model_dump(mode="json")
+                | {"changes": list(one.differences()), "said": said[one.applied.model]}
+                for one in found
+            ]
+        )
+    for change in () if as_json else found:
+        click.echo(f"{change.applied.model}: {said[change.applied.model]}")
+        for line in change.differences():
+            click.echo(f"  ~ {line}")
 
 
 @models.command()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mlops.errors import InputError
 from mlops.names import Names
+from mlops.registry.applying import RulesChange
 from mlops.registry.approval import Effect, Outcome
 from mlops.registry.comparison import (
     Comparison,
@@ -205,6 +206,13 @@ def applied(found: Applied) -> str:
         return "None were applied; these are the platform's own."
     at = f"{found.applied_at:%Y-%m-%d %H:%M} UTC"
     return f"Applied by {person(found.applied_by)}, {at}; sha256 {found.rules.sha256[:12]}."
+
+
+def applying(change: RulesChange, *, dry_run: bool) -> str:
+    """What applying a file's rules did, or would do, in one sentence."""
+    if not change.changes:
+        return "The same rules are in force already."
+    return f"The rules {'would be' if dry_run else 'are'} applied."
 
 
 def outcome(found: Outcome) -> str:

@@ -23,7 +23,8 @@ class CreditSettings(TrainingSettings):
         },
     }
     turns: ClassVar[Turns] = "refuse"
-    starts: ClassVar[Starts] = Starts(new_data=("loans",))
+    starts: ClassVar[Starts] = Starts(new_data=("loans",), merge=True)
+    reads: ClassVar[tuple[str, ...]] = ("loans", "credit_history", "zipcodes")
     search: ClassVar[Search | None] = Search(
         space={
             "learning_rate": Range(low=0.02, high=0.2, log=True),

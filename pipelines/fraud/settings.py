@@ -24,8 +24,9 @@ class FraudSettings(TrainingSettings):
             "l2_regularization": 1.0,
         },
     }
-    # On Mondays in Seoul, when the week is in; and when what it reads has moved away.
-    starts: ClassVar[Starts] = Starts(schedule="cron(0 18 ? * SUN *)", drift=True)
+    # On Mondays in Seoul, when the week is in; when what it reads has moved away; with new code.
+    starts: ClassVar[Starts] = Starts(schedule="cron(0 18 ? * SUN *)", drift=True, merge=True)
+    reads: ClassVar[tuple[str, ...]] = ("payments", "customer_spend", "terminal_risk")
     rollouts: ClassVar[Mapping[str, Strategy]] = {
         "prod": Strategy(steps=(0.05, 0.25, 0.5), bake_seconds=1800, key="customer_id"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from mlops.cli.console import json_option, out, print_json, print_table
 from pipelines.training.following import logs, report, status, tell, watch
+from pipelines.training.merging.cli import plan, run_due
 from pipelines.training.starting.cli import schedule
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def workflows() -> None:
     Examples:
       mlops workflows new churn
       mlops workflows compile fraud --diff
+      mlops workflows plan
       mlops workflows deploy fraud
       mlops workflows run fraud --set test_end=2018-08-15 --wait
       mlops workflows watch fraud
@@ -40,6 +43,8 @@ workflows.add_command(status)
 workflows.add_command(watch)
 workflows.add_command(logs)
 workflows.add_command(schedule)
+workflows.add_command(plan)
+workflows.add_command(run_due)
 
 
 def _desk() -> Desk:
@@ -123,30 +128,58 @@ def _facts(compiled: Compiled) -> dict[str, Any]:
 
 
 @workflows.command()
-@_name
+@click.argument("workflow", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every workflow of this checkout.")
 @click.option("--wait/--no-wait", default=True, help="Wait until the Lambda recorded it.")
 @click.option("--timeout", type=float, default=60, show_default=True, help="Seconds to wait.")
 @json_option
-def deploy(workflow: str, wait: bool, timeout: float, as_json: bool) -> None:
+def deploy(
+    workflow: tuple[str, ...], every: bool, wait: bool, timeout: float, as_json: bool
+) -> None:
     """Upload the code and the compiled definition; the upload's event deploys it.
+
+    All that are named are compiled and checked before the first is uploaded. What would change
+    is shown by 'plan'.
 
     \b
     Examples:
       mlops workflows deploy fraud
       mlops workflows deploy fraud --no-wait
+      mlops workflows deploy --all
     """
+    from pipelines.training.workflows import list_workflows
+
+    names = chosen_names(workflow, every, list_workflows)
     desk = _desk()
-    compiled = desk.compile(workflow, submitted_by=desk.aws.identity)
-    unchanged = desk.deployment.is_current(compiled)
-    if not unchanged:
-        desk.deployment.upload(compiled)
-    deployed = desk.deployment.wait(compiled, timeout_seconds=timeout) if wait else None
-    action = "unchanged" if unchanged else "deployed" if deployed else "uploaded"
-    facts = {"workflow": workflow, "action": action, "deployed": deployed} | _facts(compiled)
+    compiled = [desk.compile(name, submitted_by=desk.aws.identity) for name in names]
+    found = list(_deployed(desk, compiled, timeout=timeout if wait else None))
     if as_json:
-        print_json(facts)
-    else:
-        out.print(f"{workflow}: {action}, code {compiled.code_sha256[:12]}")
+        print_json(found if every or len(found) > 1 else found[0])
+    for facts in () if as_json else found:
+        out.print(f"{facts['workflow']}: {facts['action']}, code {facts['code_sha256'][:12]}")
+
+
+def _deployed(
+    desk: Desk, compiled: Sequence[Compiled], *, timeout: float | None
+) -> Iterator[dict[str, Any]]:
+    """All are uploaded before the first is waited for; without a timeout none is."""
+    changed = [one for one in compiled if not desk.deployment.is_current(one)]
+    for one in changed:
+        desk.deployment.upload(one)
+    for one in compiled:
+        deployed = None if timeout is None else desk.deployment.wait(one, timeout_seconds=timeout)
+        action = "unchanged" if one not in changed else "deployed" if deployed else "uploaded"
+        facts = {"workflow": one.name, "action": action, "deployed": deployed}
+        yield facts | _facts(one)
+
+
+def chosen_names(
+    named: Sequence[str], every: bool, known: Callable[[], Sequence[str]]
+) -> Sequence[str]:
+    """What was named, or all of them. Raises UsageError for neither and for both."""
+    if bool(named) == every:
+        raise click.UsageError(f"name one of {', '.join(known())}, or say --all")
+    return known() if every else list(dict.fromkeys(named))
 
 
 @workflows.command()
@@ -262,7 +295,8 @@ def list_(as_json: bool) -> None:
         print_json(rows)
         return
     columns = ("workflow", "deployed_at", "code_sha256", "last_execution", "status")
-    print_table(columns, [[_short(row[column]) for column in columns] for row in rows])
+    titles = ("workflow", "deployed at (UTC)", *columns[2:])
+    print_table(titles, [[_short(row[column]) for column in columns] for row in rows])
 
 
 def _short(value: Any) -> str:

@@ -45,6 +45,14 @@ class WorkflowDeployment:
             return None
         return Deployed.model_validate_json(body)
 
+    def require_deployed(self, workflow: str) -> Deployed:
+        """What is deployed now. Raises NotFound."""
+        if (found := self.deployed(workflow)) is None:
+            raise NotFound(
+                f"Workflow '{workflow}' is not deployed. Run: mlops workflows deploy {workflow}"
+            )
+        return found
+
     def definition(self, workflow: str) -> dict[str, Any] | None:
         """The state machine that is deployed; None when there is none."""
         try:

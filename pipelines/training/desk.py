@@ -13,13 +13,14 @@ from typing import Any
 
 from mlops.aws import Aws
 from mlops.errors import InputError, NotFound, Refused
-from mlops.objects import S3Documents
+from mlops.objects import Documents, S3Documents
 from mlops.prices import Prices, load_prices
 from mlops.settings import Settings, load_settings
-from pipelines.training.compiler import Compiled, bundle_code, compile_workflow
+from pipelines.training.compiler import Bundle, Compiled, bundle_code, compile_workflow
 from pipelines.training.deploy import WorkflowDeployment
 from pipelines.training.executions import Execution, Executions
 from pipelines.training.redriving import Redrive, plan_redrive
+from pipelines.training.rollouts import require_rollout
 from pipelines.training.settings import chosen_fields, list_models, load_defaults, with_overrides
 from pipelines.training.workflows import input_settings, list_workflows
 
@@ -35,9 +36,12 @@ class Desk:
     aws: Aws
 
     @cached_property
+    def documents(self) -> Documents:
+        return S3Documents(self.aws, self.settings.names.artifact_bucket)
+
+    @cached_property
     def deployment(self) -> WorkflowDeployment:
-        names = self.settings.names
-        return WorkflowDeployment(self.aws, names, S3Documents(self.aws, names.artifact_bucket))
+        return WorkflowDeployment(self.aws, self.settings.names, self.documents)
 
     @cached_property
     def executions(self) -> Executions:
@@ -51,17 +55,25 @@ class Desk:
         except NotFound:
             return None
 
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The code that the jobs of all workflows run."""
+        return bundle_code(self.settings.feature_repo)
+
     def compile(self, workflow: str, *, submitted_by: str) -> Compiled:
-        bundle = bundle_code(self.settings.feature_repo)
-        return compile_workflow(workflow, self.settings, bundle=bundle, submitted_by=submitted_by)
+        return compile_workflow(
+            workflow, self.settings, bundle=self.bundle, submitted_by=submitted_by
+        )
 
     def run(
         self, workflow: str, changes: Mapping[str, str], *, name: str | None, force: bool = False
     ) -> Execution:
-        """Start an execution with changed settings. Raises InputError, NotFound, Conflict.
+        """Start an execution with changed settings. Raises InputError, NotFound, Conflict, Refused.
 
         force: train, even where an earlier run made this very model.
         """
+        if workflow in list_models():
+            require_rollout(with_overrides(load_defaults(workflow), changes), self.settings)
         today = self.settings.build_clock().now().date()
         document = {
             "settings": input_settings(workflow, changes, today=today),

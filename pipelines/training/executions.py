@@ -124,6 +124,19 @@ class Executions:
         newest = sorted(answer["executions"], key=lambda e: e["startDate"], reverse=True)
         return [self.get(workflow, entry["name"]) for entry in newest[:limit]]
 
+    def last_success(self, workflow: str) -> str | None:
+        """The name of the newest execution that succeeded; None for none."""
+        try:
+            with translated(f"Listing the executions of '{workflow}'"):
+                answer = self.aws.client("stepfunctions").list_executions(
+                    stateMachineArn=self.names.state_machine_arn(workflow),
+                    statusFilter="SUCCEEDED",
+                    maxResults=1,
+                )
+        except NotFound:
+            return None
+        return next((str(one["name"]) for one in answer["executions"]), None)
+
     def steps(self, execution: Execution) -> list[Step]:
         """Every state that it entered so far, in order."""
         with translated(f"Reading the history of execution '{execution.name}'"):

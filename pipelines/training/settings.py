@@ -67,6 +67,8 @@ class TrainingSettings(BaseModel):
 
     starts: ClassVar[Starts] = Starts()
     """What starts a run by itself, once 'mlops workflows schedule set' has put it in force."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """The tables of its rows and features: where one is missing yet, no merge starts a run."""
 
     model: str
     feature_service: str

@@ -38,6 +38,8 @@ class Starts(BaseModel):
     """Tables: a run starts when rows of one of them came in, once a UTC day however often."""
     drift: bool = False
     """A run starts when 'mlops models drift' finds some, once a UTC day."""
+    merge: bool = False
+    """A run starts when Jenkins deployed code with which none has succeeded yet."""
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:

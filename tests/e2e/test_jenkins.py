@@ -11,17 +11,21 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.local.demo import EASY
 from mlops.names import Role
+from pipelines.credit.simulator import simulate
+from pipelines.training.scaffold import new_model
 from tests.jenkins_pipeline import parse
+from tests.pushing import Build, Clone
+from tests.training_site import END
 
 if TYPE_CHECKING:
     from infra.local.lifecycle import LocalAws
@@ -35,8 +39,22 @@ SITUATIONS = {
     "main": {"change": False, "branch": "main"},
     "another branch": {"change": False, "branch": "try-out"},
 }
-SIMULATED_TO = "2025-05-20"
-"""The last day of 'mlops data simulate'."""
+SIMULATED = "--customers 250 --terminals 1500 --days 60 --start 2018-06-16 --seed 3"
+"""Payments up to END, where the platform's clock stands."""
+EDITED = {
+    "pipelines/fraud/settings.py": {
+        '"auc_roc": 0.845, "average_precision": 0.57, "card_precision_100": 0.27': (
+            '"auc_roc": 0.6, "average_precision": 0.1, "card_precision_100": 0.05'
+        ),
+        'algorithm="gradient_boosting",': (
+            'algorithm="gradient_boosting", hyperparameters={"max_iter": 20},'
+        ),
+    },
+    "pipelines/credit/settings.py": {
+        '"auc_roc": 0.9, "average_precision": 0.85': '"auc_roc": 0.8, "average_precision": 0.5',
+    },
+}
+"""What a few simulated rows let a model reach."""
 PARAMETERS = {"MLOPS_ENV": "dev", "RUN_WORKFLOW": True}
 
 pytestmark = [
@@ -94,12 +112,13 @@ def test_only_the_set_up_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize("env", ["dev", "stage", "prod"])
-def test_each_environment_is_entered_as_its_own_jenkins_and_holds_its_own_lock(env: str) -> None:
+def test_each_environment_has_its_own_jenkins_account_and_lock(env: str) -> None:
     situation = SITUATIONS["main"] | {"params": PARAMETERS | {"MLOPS_ENV": env}}
     done = groovy(ROOT / "Jenkinsfile", situation)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["environment"]["AWS_PROFILE"] == f"mlops-{env}-jenkins"
+    assert found["environment"]["MLOPS_ACCOUNT"] == f"the credential mlops-{env}-account"
     locks = {s["text"] for s in found["steps"] if s["step"] == "option"}
     assert locks == {f"lock mlops-{env}"}
 
@@ -137,73 +156,114 @@ def test_a_mistake_is_named(old: str, new: str, complaint: str, tmp_path: Path) 
     assert complaint in done.stderr
 
 
+@dataclass(frozen=True)
 class Workspace:
-    """Where a build runs its steps, as Jenkins' role on the local AWS."""
+    """A checkout with a model that nobody had before, built as Jenkins' role on the local AWS."""
 
-    def __init__(self, folder: Path, aws: LocalAws) -> None:
-        self.folder, self._aws = folder, aws
-        for checked_out in ("feature_repo", "pipelines"):
-            (folder / checked_out).symlink_to(ROOT / checked_out)
-        (folder / "build").mkdir()
+    build: Build
 
-    def environment(self) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        given = os.environ | self._aws.environment(Role.JENKINS)
-        return given | {"PATH": path, "BUILD_NUMBER": "1"}
+    def walk(self, name: str, *, stage: str = "") -> Iterator[tuple[str, str]]:
+        """Each step, or those of a stage, with what it printed.
 
-    def run(self, command: str) -> str:
-        done = subprocess.run(
-            ["sh", "-xe", "-c", command],
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def walk(self, name: str) -> Iterator[tuple[str, str]]:
-        """Each step with what it printed; make targets and the cleaning up are left out."""
-        for command in shell(name):
+        Make targets and the cleaning up are left out.
+        """
+        for step in walked(name)["steps"]:
+            command = step["text"]
+            if step["step"] != "sh" or (stage and step["stage"] != stage):
+                continue
             if command.startswith("make "):
                 for kept in re.findall(r"> (\S+\.txt)", command):
-                    (self.folder / kept).write_text("This very suite runs it.")
+                    (self.build.checkout / kept).write_text("This very suite runs it.")
             elif not command.startswith("rm "):
-                yield command, self.run(command + self._eased(command))
+                yield command, self.build.run(command)
 
-    def _eased(self, command: str) -> str:
-        """The model's own thresholds are for the handbook's payments, not for simulated ones, and
-        these end before this day."""
-        if "workflows run fraud" not in command:
-            return ""
-        return f" --set test_end={SIMULATED_TO}" + "".join(
-            f" --set thresholds.{metric}={least}" for metric, least in EASY.items()
-        )
+    def report(self) -> str:
+        """What a change request is told."""
+        return dict(self.walk("change"))["cat build/plan/report.md"]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, platform: LocalAws) -> Workspace:
-    return Workspace(tmp_path, platform)
+@pytest.fixture(scope="module")
+def workspace(platform: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    clone = Clone.begin(tmp_path_factory.mktemp("git"))
+    for name, changes in EDITED.items():
+        clone.edit(name, changes)
+    new_model("churn", clone.folder).write(clone.folder)
+    clone.push("Foretell who leaves")
+    environment = platform.environment(Role.JENKINS) | {"MLOPS_CLOCK": END}
+    folder = tmp_path_factory.mktemp("agent") / "workspace"
+    return Workspace(Build.check_out(clone.bare, folder, environment))
 
 
-def test_every_step_of_both_walks_runs(workspace: Workspace) -> None:
-    planned = dict(workspace.walk("change"))
-    report = planned["cat build/plan/report.md"]
-    assert "is missing" not in report
-    assert (
-        "create feature view customer_spend" in report or "+ feature view customer_spend" in report
-    )
-    assert "USD a month" in report
+@pytest.fixture(scope="module")
+def planned(workspace: Workspace) -> str:
+    """The report where nothing but the infrastructure was ever deployed."""
+    return workspace.report()
 
-    workspace.run("mlops data simulate")
-    workspace.run("mlops features apply")
-    workspace.run("mlops features build")
-    deployed = dict(workspace.walk("main"))
-    assert any(
-        command.startswith(". build/environment.sh && mlops workflows run fraud")
-        for command in deployed
-    )
 
-    again = dict(workspace.walk("change"))
-    assert "Nothing to change." in again["cat build/plan/report.md"]
+@pytest.fixture(scope="module")
+def first(workspace: Workspace, planned: str) -> dict[str, str]:
+    """What the first build of main printed, where there is no data yet."""
+    return dict(workspace.walk("main"))
+
+
+@pytest.fixture(scope="module")
+def filled(workspace: Workspace, first: dict[str, str], tmp_path_factory: Any) -> Workspace:
+    """The next build, once there are payments, feature tables and loans."""
+    folder = tmp_path_factory.mktemp("loans")
+    workspace.build.run("mlops workflows schedule pause credit")  # loans alone would start it
+    for name, rows in simulate(loans=2_000, end=date.fromisoformat(END), seed=1).items():
+        rows.to_parquet(folder / f"{name}.parquet", index=False)
+        workspace.build.run(f"mlops data load {name} {folder}/{name}.parquet")
+    workspace.build.run(f"mlops data simulate {SIMULATED}")
+    workspace.build.run("mlops features build --from 2018-07-25 --to 2018-08-14")
+    environment = dict(workspace.build.environment) | {"BUILD_NUMBER": "8"}
+    return Workspace(replace(workspace.build, environment=environment))
+
+
+@pytest.fixture(scope="module")
+def ran(filled: Workspace) -> str:
+    """What the runs that were due printed."""
+    return "".join(text for _, text in filled.walk("main", stage="Run"))
+
+
+def test_the_report_of_a_change_has_all_of_it(planned: str) -> None:
+    assert "is missing" not in planned
+    assert "REFUSED" not in planned
+    assert "+ feature view customer_spend" in planned
+    assert "USD a month" in planned
+
+
+def test_a_model_that_is_new_is_planned_without_a_line_in_the_jenkinsfile(planned: str) -> None:
+    for workflow in ("churn", "credit", "fraud", "start", "upsync"):
+        assert f"{workflow}: new, " in planned
+    assert "churn: The rules would be applied." in planned
+
+
+def test_the_report_says_what_will_start_by_itself_and_what_the_merge_starts(planned: str) -> None:
+    assert "+ starts by itself: schedule, cron(0 18 ? * SUN *), UTC" in planned
+    assert "+ starts by itself: data, rows of loans came in, once a day" in planned
+    assert "no run starts after the merge: this environment has no table payments" in planned
+
+
+def test_the_first_build_of_an_empty_environment_goes_through(first: dict[str, str]) -> None:
+    deployed = first[". build/environment.sh && mlops workflows deploy --all"]
+    assert re.findall(r"(\w+): deployed", deployed) == [
+        *("churn", "credit", "fraud", "start", "upsync"),
+    ]
+    due = next(text for step, text in first.items() if "run-due" in step)
+    assert due.count("no run starts after the merge: this environment has no table") == 3
+
+
+def test_every_model_whose_tables_are_there_is_run_and_registered(ran: str) -> None:
+    for model in ("churn", "credit", "fraud"):
+        assert f"a run of {model} starts after the merge" in ran
+        assert f"Registered as version 1: mlops models show {model} 1" in ran
+
+
+def test_what_was_deployed_and_ran_is_no_change(filled: Workspace, ran: str) -> None:
+    report = filled.report()
+    assert "Nothing to change." in report
+    for model in ("churn", "credit", "fraud"):
+        assert f"{model}: unchanged" in report
+    assert report.count("run jenkins-8 succeeded with this code") == 3
+    assert "same rules are in force already" in report

@@ -47,6 +47,7 @@ class Parameters extends Place {
 
 class Variables extends Place {
     Map values = [:]
+    def credentials(String id) { "the credential ${id}".toString() }
     void setProperty(String name, value) { name in ['what', 'situation'] ? (this.@"$name" = value) : (values[name] = value.toString()) }
 }
 

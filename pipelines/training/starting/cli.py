@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,12 +60,15 @@ def show(model: str | None, as_json: bool) -> None:
 
 
 @schedule.command("set")
-@_model
+@click.argument("model", required=False)
+@click.option("--all", "every", is_flag=True, help="Every model of this checkout.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="What such runs are told.")
 @_dry_run
 @json_option
-def set_(model: str, pairs: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Put in force what the model's settings declare, and nothing else of it.
+def set_(
+    model: str | None, every: bool, pairs: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
+    """Put in force what a model's settings declare, and nothing else of it.
 
     What was paused stays paused; what is no longer declared is removed. Safe to repeat: Jenkins
     does, after it deployed the workflow.
@@ -75,16 +78,30 @@ def set_(model: str, pairs: tuple[str, ...], dry_run: bool, as_json: bool) -> No
       mlops workflows schedule set credit --dry-run
       mlops workflows schedule set credit
       mlops workflows schedule set credit --set train_days=120
+      mlops workflows schedule set --all
     """
-    from pipelines.training.cli import settings_pairs
+    from pipelines.training.cli import chosen_names, settings_pairs
+    from pipelines.training.settings import list_models
 
-    steps = _desk().set(model, settings_pairs(pairs), dry_run=dry_run)
+    if every and pairs:
+        raise click.UsageError("--set is for one model: name it in place of --all")
+    models = chosen_names((model,) if model else (), every, list_models)
+    desk, changes = _desk(), settings_pairs(pairs)
+    planned = {one: desk.set(one, changes, dry_run=dry_run) for one in models}
     if as_json:
-        print_json({"model": model, "dry_run": dry_run, "rules": [_facts(s) for s in steps]})
+        found = [
+            {"model": one, "dry_run": dry_run, "rules": [_facts(s) for s in steps]}
+            for one, steps in planned.items()
+        ]
+        print_json(found if every else found[0])
         return
+    for one, steps in planned.items():
+        _tell(one, steps, _WOULD if dry_run else _DONE)
+
+
+def _tell(model: str, steps: Sequence[Step], words: Mapping[str, str]) -> None:
     if not steps:
         out.print(f"{model}: declares nothing that starts it by itself, and nothing does.")
-    words = _WOULD if dry_run else _DONE
     for step in steps:
         out.print(f"{model}: {words[step.action]} {_words(step.rule)}", highlight=False)
 

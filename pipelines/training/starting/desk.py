@@ -64,14 +64,17 @@ class StartDesk:
         ]
 
     def set(self, model: str, changes: Mapping[str, str], *, dry_run: bool) -> list[Step]:
-        """Put in force what is declared. Raises NotFound, Refused, InputError."""
+        """Put in force what is declared. Raises NotFound, Refused, InputError.
+
+        Before the workflow is deployed it is planned alone.
+        """
         defaults = self._declared(model)
         settings = chosen_fields(with_overrides(defaults, changes), changes)
         wanted = wanted_rules(model, defaults.starts, settings)
-        if wanted:
-            self._require_deployed(model)
         steps = plan_rules(wanted, self.rules.found(model))
         if not dry_run:
+            if wanted:
+                self._require_deployed(model)
             carry_out(self.rules, model, steps)
         return steps
 
@@ -79,10 +82,9 @@ class StartDesk:
         """A rule whose workflow is missing would fail each time, where nobody looks."""
         missing = [name for name in (START, model) if self.deployments.deployed(name) is None]
         if missing:
-            commands = " && ".join(f"mlops workflows deploy {name}" for name in missing)
             raise NotFound(
                 f"What is to start by itself must be deployed: {', '.join(missing)} is not. "
-                f"Run: {commands}"
+                f"Run: mlops workflows deploy {' '.join(missing)}"
             )
 
     def pause(self, model: str, *, dry_run: bool) -> list[Rule]:

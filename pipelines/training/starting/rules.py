@@ -48,7 +48,7 @@ class Rule(BaseModel):
     def words(self) -> str:
         """When, for people."""
         if self.why is Why.SCHEDULE:
-            return self.when
+            return self.when + (", UTC" if self.when.startswith("cron") else "")
         detail = json.loads(self.when)["detail"]
         if self.why is Why.DATA:
             return f"rows of {', '.join(detail['table'])} came in, once a day"

@@ -25,7 +25,8 @@ READ_ONLY = {
     "infra env",
     "features schema diff",
     "features plan",
-    "workflows compile",
+    "models rules",  # in a dry run
+    "workflows plan",
 }
 
 
@@ -115,28 +116,37 @@ def test_main_deploys_infrastructure_then_features_then_workflows(pipeline: Bloc
         "features schema evolve",
         "features plan",
         "features apply",
-        "workflows deploy",
-        "workflows deploy",
+        "models rules",
         "workflows deploy",
         "workflows schedule set",
-        "models rules",
     ]
 
 
-def test_every_workflow_is_planned_deployed_and_run(pipeline: Block) -> None:
-    for stage, command in (("Plan", "compile"), ("Deploy", "deploy"), ("Run", "run")):
-        commands = mlops_commands(stages(pipeline)[stage])
-        named = [words[2] for words in commands if words[:2] == ["workflows", command]]
-        assert [name for name in named if name != "start"] == ["upsync", "fraud"], stage
+def test_a_new_model_needs_no_line_of_its_own(pipeline: Block) -> None:
+    from pipelines.training.settings import list_models
+
+    words = {word for words in mlops_commands(pipeline) for word in words}
+    assert not words & set(list_models())
 
 
-def test_what_starts_a_model_is_set_once_it_and_what_starts_it_are_deployed(
-    pipeline: Block,
-) -> None:
-    commands = mlops_commands(stages(pipeline)["Deploy"])
-    ours = [" ".join(words[1:]) for words in commands if words[0] == "workflows"]
-    assert ours.index("deploy start") < ours.index("schedule set fraud")
-    assert ours.index("deploy fraud") < ours.index("schedule set fraud")
+def test_all_rules_workflows_and_schedules_are_those_of_every_model(pipeline: Block) -> None:
+    commands = [" ".join(words) for words in mlops_commands(stages(pipeline)["Deploy"])]
+    assert commands[-3:] == [
+        "models rules --all --apply",
+        "workflows deploy --all",
+        "workflows schedule set --all",
+    ]
+
+
+def test_rules_of_a_change_request_are_shown_and_not_applied(pipeline: Block) -> None:
+    commands = mlops_commands(stages(pipeline)["Plan"])
+    (rules,) = [words for words in commands if words[:2] == ["models", "rules"]]
+    assert "--dry-run" in rules
+
+
+def test_each_environment_names_the_account_that_it_belongs_to(pipeline: Block) -> None:
+    (account,) = pipeline.one("environment").all("MLOPS_ACCOUNT")
+    assert account.arguments == ["=", "credentials", "mlops-${params.MLOPS_ENV}-account"]
 
 
 def test_an_environment_is_changed_by_one_build_at_a_time(pipeline: Block) -> None:

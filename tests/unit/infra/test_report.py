@@ -15,8 +15,11 @@ WHOLE = {
     "infrastructure": "mlops-dev-storage: 1 to remove\n  - AWS::S3::Bucket data  LOSES ITS DATA",
     "schemas": "",
     "features": "BREAKS fraud/3 needs spend:mean\n1 to create, 0 to change, 0 to delete.",
-    "upsync": "unchanged",
-    "workflows": "unchanged",
+    "workflows": (
+        "REFUSED churn: no such input\n"
+        "fraud: unchanged\n  a run of fraud starts after the merge: its code is another"
+    ),
+    "rules": "fraud: The same rules are in force already.",
     "price": "all 120",
 }
 
@@ -25,6 +28,12 @@ def test_what_loses_data_or_breaks_a_model_stands_first() -> None:
     before = render(WHOLE).partition("\n## ")[0]
     assert "- **Infrastructure**: - AWS::S3::Bucket data  LOSES ITS DATA" in before
     assert "BREAKS fraud/3 needs spend:mean" in before
+
+
+def test_what_cannot_be_deployed_and_what_the_merge_starts_stand_first() -> None:
+    before = render(WHOLE).partition("\n## ")[0]
+    assert "REFUSED churn: no such input" in before
+    assert "a run of fraud starts after the merge" in before
 
 
 def test_a_count_of_none_is_no_alarm() -> None:

@@ -157,6 +157,18 @@ def test_a_dry_run_changes_nothing(desk: StartDesk) -> None:
     assert [row["state"] for row in desk.overview("credit")] == ["in force"] * 3
 
 
+def test_before_anything_is_deployed_it_is_planned() -> None:
+    steps = desk_with().set("credit", {}, dry_run=True)
+    assert {step.action for step in steps} == {"create"}
+
+
+def test_a_time_of_day_is_shown_with_its_zone(desk: StartDesk) -> None:
+    [rule] = wanted_rules("credit", Starts(schedule="cron(0 18 ? * SUN *)"), {})
+    assert rule.words == "cron(0 18 ? * SUN *), UTC"
+    [every] = wanted_rules("credit", Starts(schedule="rate(7 days)"), {})
+    assert every.words == "rate(7 days)"
+
+
 def test_what_is_paused_is_resumed_and_what_is_removed_is_gone(desk: StartDesk) -> None:
     desk.set("credit", {}, dry_run=False)
     desk.pause("credit", dry_run=False)
@@ -177,7 +189,7 @@ def test_a_setting_that_the_model_does_not_know_is_refused_before_anything_is_se
 @pytest.mark.parametrize(
     ("deployed", "told"),
     [
-        ((), "mlops workflows deploy start && mlops workflows deploy credit"),
+        ((), "mlops workflows deploy start credit"),
         (("credit",), "mlops workflows deploy start"),
     ],
 )

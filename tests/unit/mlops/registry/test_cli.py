@@ -23,6 +23,16 @@ def test_a_decision_asks_for_its_reason(command: str) -> None:
     assert "--reason" in answer.output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("fraud", "--all", "--apply"), ("--all",), ("--all", "--apply", "--file", __file__)],
+)
+def test_rules_are_of_one_model_or_applied_for_all(arguments: tuple[str, ...]) -> None:
+    answer = CliRunner().invoke(models, ["rules", *arguments])
+    assert answer.exit_code == 2
+    assert "--all --apply" in answer.output
+
+
 @pytest.mark.parametrize("version", ["0", "-1", "latest"])
 def test_a_version_is_a_positive_number(version: str) -> None:
     answer = CliRunner().invoke(models, ["show", "fraud", "--", version])

@@ -1,0 +1,1 @@
+"""What merging a checkout does to an environment's workflows: planned, and what it starts."""

@@ -1,0 +1,92 @@
+"""Where merges are planned, and started what is due: one environment, as one identity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlops.aws import translated
+from mlops.errors import MlopsError, NotFound
+from pipelines.training import layout
+from pipelines.training.desk import Desk, open_desk
+from pipelines.training.executions import Execution
+from pipelines.training.merging.due import Due, Ran, is_due
+from pipelines.training.merging.plan import WorkflowPlan, plan_definition
+from pipelines.training.run import RUN
+from pipelines.training.settings import TrainingSettings, list_models, load_defaults
+from pipelines.training.starting.desk import StartDesk, open_start_desk
+
+
+@dataclass(frozen=True)
+class MergeDesk:
+    """A checkout's workflows beside those that are deployed."""
+
+    desk: Desk
+    starts: StartDesk
+
+    def plan(self, workflow: str) -> WorkflowPlan:
+        """What merging would change and start; refused in place of raising, with why."""
+        try:
+            return self._plan(workflow)
+        except MlopsError as exc:
+            return WorkflowPlan(workflow=workflow, action="refused", problem=str(exc))
+
+    def _plan(self, workflow: str) -> WorkflowPlan:
+        compiled = self.desk.compile(workflow, submitted_by="")
+        deployment = self.desk.deployment
+        there = deployment.deployed(workflow)
+        code = there.code_sha256 if there else None
+        plan = plan_definition(compiled, deployment.definition(workflow), code)
+        if workflow not in list_models():
+            return plan
+        steps = self.starts.set(workflow, {}, dry_run=True)
+        due = self.due(workflow, compiled.code_sha256)
+        return plan.model_copy(update={"rules": tuple(steps), "due": due})
+
+    def due(self, model: str, code_sha256: str) -> Due:
+        """Whether a run of a model is due for this code. Raises NotFound."""
+        settings = load_defaults(model)
+        return is_due(
+            settings, code_sha256=code_sha256, absent=self._absent(settings), last=self._last(model)
+        )
+
+    def due_deployed(self, models: Sequence[str]) -> list[Due]:
+        """Whether runs are due for the code that is deployed. Raises NotFound where none is."""
+        deployed = {model: self.desk.deployment.require_deployed(model) for model in models}
+        return [self.due(model, there.code_sha256) for model, there in deployed.items()]
+
+    def start(self, model: str, name: str | None) -> Execution:
+        """Start a run; one of that name is gone on with."""
+        executions = self.desk.executions
+        if name is not None and executions.exists(model, name):
+            return executions.get(model, name)
+        return self.desk.run(model, {}, name=name)
+
+    def _absent(self, settings: TrainingSettings) -> list[str]:
+        return [table for table in settings.reads if not self._has_table(table)]
+
+    def _has_table(self, table: str) -> bool:
+        database = self.desk.settings.names.database
+        try:
+            with translated(f"Looking for table '{table}'"):
+                self.desk.aws.client("glue").get_table(DatabaseName=database, Name=table)
+        except NotFound:
+            return False
+        return True
+
+    def _last(self, model: str) -> Ran | None:
+        succeeded = self.desk.executions.last_success(model)
+        if succeeded is None:
+            return None
+        try:
+            key = layout.run_prefix(model, succeeded) + f"run/{RUN}"
+            document = json.loads(self.desk.documents.get(key).body)
+        except NotFound:
+            return Ran(name=succeeded, code_sha256=None)
+        return Ran(name=succeeded, code_sha256=document["code_sha256"])
+
+
+def open_merge_desk() -> MergeDesk:
+    """The environment that the settings name, as the identity that AWS knows us by."""
+    return MergeDesk(open_desk(), open_start_desk())
