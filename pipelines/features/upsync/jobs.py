@@ -98,7 +98,7 @@ class Execution:
 
     def plan(self) -> None:
         """Take every view's lease, and plan its run or go on with the one that was left."""
-        views = self.session.views(self.settings.views)
+        views = self.session.views(self.settings.views, lambda view, what: _say(f"{view}: {what}"))
         plans: list[RunPlan] = []
         started: list[Started] = []
         up_to_date: list[RunReport] = []

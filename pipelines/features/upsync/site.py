@@ -20,10 +20,12 @@ from mlops.stores.redis.link import Link, open_link
 from mlops.stores.redis.target import parse_target
 from pipelines.features.backup.archive import Archive
 from pipelines.features.backup.keys import ProjectKeys
+from pipelines.features.buildlog import load_log
 from pipelines.features.lease import SECONDS, Leases
 from pipelines.features.migration.migrating import Migration
 from pipelines.features.removals import OnlineRemover
 from pipelines.features.session import Session
+from pipelines.features.tables import TABLES
 from pipelines.features.upsync.redis_target import RedisTarget
 from pipelines.features.upsync.running import Told, Upsync, is_optional, select_views
 from pipelines.features.upsync.staging import Planner
@@ -45,14 +47,22 @@ class OnlineSession(Session):
     def views(self, names: Sequence[str], told: Told = lambda *_: None) -> list[Any]:
         """The named views, or all that are online.
 
-        Unless it is named, a view with the tag `optional` is left out where its table does not
-        exist, and `told` why. Raises NotFound.
+        Unless it is named, a view is left out where its table does not exist, and `told` why: one
+        with the tag `optional`, or of a table that we build and never have. Raises NotFound.
         """
         chosen = select_views(self.feast.list_feature_views(), names)
-        absent = [] if names else [v for v in chosen if is_optional(v) and not self._has_table(v)]
+        absent = (
+            [] if names else [v for v in chosen if self._may_lack(v) and not self._has_table(v)]
+        )
         for view in absent:
             told(view.name, f"left out, for there is no table '{view.batch_source.table}'")
         return [view for view in chosen if view not in absent]
+
+    def _may_lack(self, view: Any) -> bool:
+        """What was built once and is gone is an error; before that the environment is new."""
+        table = view.batch_source.table
+        is_new = table in TABLES and load_log(self.data, table)[0].last_day is None
+        return is_optional(view) or is_new
 
     def _has_table(self, view: Any) -> bool:
         source = view.batch_source

@@ -33,7 +33,7 @@ def site() -> Site:
 def job(site: Site, now: str, name: str = "x1", **settings: Any) -> Execution:
     """One job of an execution, with the clock of its own moment."""
     session: Any = SimpleNamespace(
-        now=at(now), views=lambda names: [make_view()], artifacts=site.documents
+        now=at(now), views=lambda names, told=None: [make_view()], artifacts=site.documents
     )
     given = UpsyncSettings(**({"shards": 2, "wait": 0, "patience": 0} | settings))
     return Execution(name, given, session, site.upsync(f"execution {name}"))
