@@ -17,6 +17,7 @@ from mlops.names import Names
 from mlops.objects import Documents
 from pipelines.training import layout
 from pipelines.training.compiler import Compiled, to_json
+from pipelines.training.executions import not_deployed
 
 
 class Deployed(BaseModel):
@@ -48,9 +49,7 @@ class WorkflowDeployment:
     def require_deployed(self, workflow: str) -> Deployed:
         """What is deployed now. Raises NotFound."""
         if (found := self.deployed(workflow)) is None:
-            raise NotFound(
-                f"Workflow '{workflow}' is not deployed. Run: mlops workflows deploy {workflow}"
-            )
+            raise not_deployed(workflow)
         return found
 
     def definition(self, workflow: str) -> dict[str, Any] | None:

@@ -79,7 +79,7 @@ class Executions:
                     stateMachineArn=self.names.state_machine_arn(workflow), name=name, input=text
                 )
         except NotFound as exc:
-            raise _not_deployed(workflow) from exc
+            raise not_deployed(workflow) from exc
         except MlopsError as exc:
             if "AlreadyExists" not in str(exc):
                 raise
@@ -120,7 +120,7 @@ class Executions:
                     stateMachineArn=self.names.state_machine_arn(workflow), maxResults=limit
                 )
         except NotFound as exc:
-            raise _not_deployed(workflow) from exc
+            raise not_deployed(workflow) from exc
         newest = sorted(answer["executions"], key=lambda e: e["startDate"], reverse=True)
         return [self.get(workflow, entry["name"]) for entry in newest[:limit]]
 
@@ -262,7 +262,8 @@ class Executions:
         return answer
 
 
-def _not_deployed(workflow: str) -> NotFound:
+def not_deployed(workflow: str) -> NotFound:
+    """What to raise where a workflow must be deployed first."""
     return NotFound(
         f"Workflow '{workflow}' is not deployed. Run: mlops workflows deploy {workflow}"
     )

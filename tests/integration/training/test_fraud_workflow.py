@@ -17,9 +17,15 @@ from mlops.plan import load_plan, plan_key
 from mlops.registry.sagemaker import to_version
 from mlops.registry.scorecard import Scorecard
 from mlops.registry.versions import ModelVersion, Status
+from mlops.settings import load_settings
+from pipelines.training.desk import Desk
+from pipelines.training.merging.desk import MergeDesk
+from pipelines.training.starting.desk import StartDesk
+from pipelines.training.starting.rules import EventBridgeRules
 from tests.local_aws import eventually
 from tests.recorded_calls import read_calls, uncovered
 from tests.slack_channel import Channel, channel
+from tests.training_site import END
 
 if TYPE_CHECKING:
     from tests.training_site import Site
@@ -97,6 +103,22 @@ def test_deploying_the_same_again_changes_nothing(site: Site, deployed: dict[str
 
     assert again["action"] == "unchanged"
     assert again["deployed"] == deployed["deployed"]
+
+
+def test_what_is_deployed_and_has_succeeded_is_planned_as_unchanged_and_not_due(
+    site: Site, first: dict[str, Any]
+) -> None:
+    settings = load_settings(site.local.environment(Role.JENKINS) | {"MLOPS_CLOCK": END})
+    desk = Desk(settings, site.aws(Role.JENKINS))
+    starts = StartDesk(EventBridgeRules(desk.aws, site.names), desk.deployment)
+
+    plan = MergeDesk(desk, starts).plan("fraud")
+
+    assert (plan.action, plan.diff, plan.problem) == ("keep", "", "")
+    assert plan.due is not None
+    assert plan.due.why == "run first succeeded with this code"
+    assert {step.action for step in plan.rules} <= {"create", "keep"}
+    assert len(plan.rules) == 2
 
 
 def test_the_compiled_machine_is_the_deployed_one(
