@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mlops.aws import Aws
@@ -12,6 +15,8 @@ from mlops.settings import Settings
 from pipelines.training.graph import Graph
 from pipelines.training.run import Run
 from pipelines.training.search import OBJECTIVE, Trial
+
+_SQLITE = "sqlite:///"
 
 
 class Tracking:
@@ -25,6 +30,9 @@ class Tracking:
         # The one way to tell MLflow's client who it is.
         os.environ.update(sign_in(settings, aws, os.environ))
         mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
+        if settings.mlflow_tracking_uri.startswith(_SQLITE):
+            with alone(Path(settings.mlflow_tracking_uri.removeprefix(_SQLITE))):
+                mlflow.search_experiments(max_results=1)
 
     def begin(
         self,
@@ -87,6 +95,18 @@ class Tracking:
             return str(found.experiment_id)
         location = f"s3://{self._names.artifact_bucket}/mlflow/{model}"
         return str(self._mlflow.create_experiment(name, artifact_location=location))
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """No other process is in here for the same file.
+
+    MLflow makes its tables when a file is first used, and two runs that do so at once fail.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _tags(run: Run) -> dict[str, str]:
