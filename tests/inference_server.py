@@ -19,6 +19,7 @@ from serving.inference.settings import InferenceSettings
 from serving.server import configure
 from serving.tls import Tls
 from serving.watching import watch_deployments
+from tests.ports import free_port
 from tests.serving_examples import deploy, publish
 
 
@@ -70,9 +71,3 @@ async def inference_server(
     finally:
         server.should_exit = True
         await serving
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

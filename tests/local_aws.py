@@ -39,7 +39,7 @@ def unique(name: str) -> str:
     return f"{name}-{uuid4().hex[:12]}"
 
 
-def eventually(look: Callable[[], Value | None], *, what: str, seconds: float = 15) -> Value:
+def eventually(look: Callable[[], Value | None], *, what: str, seconds: float = 60) -> Value:
     """The first value that is not None or empty; fails the test when none comes."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -86,7 +86,7 @@ def _join(nodes: list[RedisServer]) -> None:
         slots = range(place * step, min((place + 1) * step, _SLOTS))
         client.execute_command("CLUSTER", "ADDSLOTS", *slots)
         client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not all(_is_whole(client, len(nodes)) for client in clients):
         assert time.monotonic() < deadline, "the cluster does not come together"
         time.sleep(0.05)

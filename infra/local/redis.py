@@ -19,7 +19,7 @@ from redis.retry import Retry
 from infra.local.settings import HOST
 from mlops.errors import NotFound, Unavailable
 
-_START_SECONDS = 10
+_START_SECONDS = 30
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ from tests.benchmarks.measure import Measurement
 from tests.benchmarks.prediction_place import PEOPLE, Place, prepared
 from tests.benchmarks.servers import MLFLOW, ROOT, Server, running
 from tests.fraud_plan import REPO
-from tests.integration.serving.conftest import Service, free_port, wait_for
+from tests.integration.serving.conftest import Service, wait_for
+from tests.ports import free_port
 
 PART = "serving"
 CONNECTIONS = 16

@@ -20,7 +20,7 @@ import psutil
 
 from mlops.cli.console import err
 from tests.benchmarks.load import Request
-from tests.inference_server import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PEERS = Path(__file__).parent / "peers"

@@ -32,7 +32,7 @@ def archived(body: bytes) -> dict[str, bytes]:
         return {name: stream.read() for name, stream in files if stream}
 
 
-def until(found: Callable[[], Any], *, seconds: float = 30) -> Any:
+def until(found: Callable[[], Any], *, seconds: float = 60) -> Any:
     """The first answer that is true. Raises AssertionError when none comes in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -444,7 +444,7 @@ class Own:
             found = self.job(job_id)
             return found if found["status"] == status else None
 
-        return eventually(look, what=f"{job_id} being {status}", seconds=30)
+        return eventually(look, what=f"{job_id} being {status}")
 
 
 @pytest.fixture

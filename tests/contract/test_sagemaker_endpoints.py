@@ -101,6 +101,6 @@ def test_an_endpoint_whose_container_does_not_answer_fails_and_says_why(
         assert found["EndpointStatus"] in {"Creating", "Failed"}
         return found if found["EndpointStatus"] == "Failed" else None
 
-    ended = eventually(failed, what="it", seconds=60)
+    ended = eventually(failed, what="it")
     assert "did not pass the ping health check" in ended["FailureReason"]
     client.delete_endpoint(EndpointName=name)

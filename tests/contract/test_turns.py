@@ -58,7 +58,7 @@ def ended(states: Any, arn: str) -> Any:
 def test_runs_that_do_not_overlap(aws: Clients, start: Callable[[str], str]) -> None:
     states = aws("stepfunctions")
     one = start("one")
-    eventually(lambda: "Work" in entered(states, one), what="the first run's turn", seconds=20)
+    eventually(lambda: "Work" in entered(states, one), what="the first run's turn")
 
     refused = ended(states, start("two"))
 

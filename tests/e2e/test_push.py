@@ -31,7 +31,8 @@ from mlops.strategy import Bounds, Strategy
 from pipelines.data.simulator import World, simulate
 from tests import trial_models
 from tests.approvals import register_package
-from tests.integration.serving.conftest import Service, free_port, wait_for
+from tests.integration.serving.conftest import Service, wait_for
+from tests.ports import free_port
 from tests.pushing import Build, Clone
 from tests.training_site import END
 
@@ -82,9 +83,9 @@ SETTINGS = {
 }
 """For payments that were simulated, few of them, on a machine that does other things as well."""
 RULES = "[at_least]\nauc_roc = 0.6\n"
-BOUNDS = Bounds(min_answers=60, latency_ms=10, load_seconds=10)
-TRIED = Strategy(steps=(0.5,), bake_seconds=1, key="customer_id", bounds=BOUNDS)
-"""How those versions take over that must not."""
+BROKEN = Bounds(load_seconds=1)
+SLOW = Bounds(min_answers=60, latency_ms=10, load_seconds=60)
+"""What those versions are held to that must not take over."""
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +177,7 @@ class Shop:
 
         def call(seed: int) -> list[str]:
             chance, failed = random.Random(seed), []
-            with httpx.Client(headers=self.headers, timeout=30) as client:
+            with httpx.Client(headers=self.headers, timeout=60) as client:
                 while not over.is_set():
                     body = {"instances": [chance.choice(self.payments)]}
                     answer = client.post(f"{self.proxy.url}/v1/models/fraud:predict", json=body)
@@ -191,8 +192,9 @@ class Shop:
                 over.set()
         assert not [text for one in asking for text in one.result()]
 
-    def offer(self, trained: int, change: Callable[[bytes], bytes]) -> int:
+    def offer(self, trained: int, change: Callable[[bytes], bytes], bounds: Bounds) -> int:
         """Register a version that was trained with its graph changed; the new one's number."""
+        tried = Strategy(steps=(0.5,), bake_seconds=1, key="customer_id", bounds=bounds)
         versions = self.versions()
         number = len(versions) + 1
         prefix = versions[trained - 1]["CustomerMetadataProperties"]["model_prefix"]
@@ -200,7 +202,7 @@ class Shop:
         graph = change(self.site.object(key + MODEL))
         manifest = Manifest.model_validate_json(self.site.object(key + MANIFEST))
         files = dict(manifest.files) | {MODEL: hashlib.sha256(graph).hexdigest()}
-        made = manifest.model_copy(update={"files": files, "rollout": TRIED})
+        made = manifest.model_copy(update={"files": files, "rollout": tried})
         body, place = made.model_dump_json().encode(), f"models/fraud/offer-{number}/"
         bucket = self.site.names.artifact_bucket
         for name, content in ((MODEL, graph), (MANIFEST, body)):
@@ -324,17 +326,17 @@ def test_the_approved_canary_takes_over_step_by_step(
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "bounds", "says"),
     [
-        (lambda _: b"no graph", "no proxy could serve it: inference has not loaded"),
-        (lambda graph: trial_models.slowed(graph, 600), "95 % are answered within"),
+        (lambda _: b"no graph", BROKEN, "no proxy could serve it: inference has not loaded"),
+        (lambda graph: trial_models.slowed(graph, 600), SLOW, "95 % are answered within"),
     ],
     ids=["broken", "slow"],
 )
 def test_a_version_that_cannot_be_served_well_is_taken_back_and_says_why(
-    shop: Shop, candidate: int, approved: dict[str, Any], change: Any, says: str
+    shop: Shop, candidate: int, approved: dict[str, Any], change: Any, bounds: Bounds, says: str
 ) -> None:
-    offered = shop.offer(candidate, change)
+    offered = shop.offer(candidate, change, bounds)
     shop.approve(offered)
     document = shop.end(offered)
     assert document["stable"]["version"] == candidate

@@ -29,7 +29,8 @@ from mlops.plan import load_plan, load_transformations
 from mlops.settings import load_settings
 from pipelines.fraud.settings import DEFAULTS
 from pipelines.training.dataset import to_matrix
-from tests.integration.serving.conftest import Service, free_port, wait_for
+from tests.integration.serving.conftest import Service, wait_for
+from tests.ports import free_port
 from tests.recorded_calls import read_calls, uncovered
 
 FILE = Path(os.environ.get("MLOPS_SHARED_DATA", "../shared/data")).joinpath(

@@ -141,7 +141,7 @@ def end_well(local_aws: LocalAws) -> None:
 
 
 def kill(local_aws: LocalAws) -> None:
-    time.sleep(2.5)  # what is younger than a second or two may be lost
+    time.sleep(4)  # what is younger than a round or two of writing may be lost
     os.kill(local_aws.pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(local_aws.pid)], timeout=10)
 

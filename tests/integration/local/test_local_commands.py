@@ -20,6 +20,7 @@ import pytest
 
 from infra.local.settings import HOST
 from tests.local_aws import eventually
+from tests.ports import free_port
 
 pytestmark = pytest.mark.xdist_group("local-commands")
 
@@ -71,12 +72,6 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         yield made
     finally:
         made.run("local", "down")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def list_buckets(environment: dict[str, str]) -> list[str]:
@@ -211,7 +206,7 @@ def test_in_the_foreground_it_ends_with_its_command(shell: Shell) -> None:
         return done.returncode == 0
 
     try:
-        eventually(runs, what="the start", seconds=30)
+        eventually(runs, what="the start")
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

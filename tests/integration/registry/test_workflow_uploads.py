@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from infra.local.lifecycle import LocalAws
 
 WORKFLOW = "uploaded"
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
 
 
 def _upload(platform: LocalAws, code: bytes) -> str:

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -27,10 +26,12 @@ from mlops.objects import S3Documents
 from mlops.plan import FeaturePlan, save_plan
 from mlops.stores.redis.target import parse_target
 from tests.packed_rows import write_packed
+from tests.ports import free_port
 from tests.serving_examples import NOW, build_plan, write_repo
 
 MLOPS = Path(sys.executable).with_name("mlops")
-START_SECONDS = 20
+START_SECONDS = 60
+"""That a busy machine may need for what takes three."""
 _numbers = itertools.count()
 """A project of its own for each stack on the same local AWS."""
 
@@ -62,7 +63,7 @@ class Service:
 
     def status(self, path: str) -> int:
         try:
-            return httpx.get(self.url + path, verify=self.tls or False).status_code
+            return httpx.get(self.url + path, verify=self.tls or False, timeout=30).status_code
         except httpx.TransportError:
             return 0
 
@@ -99,10 +100,11 @@ class Stack:
             self.proxy.url + "/v1/models/fraud:predict",
             json={"instances": list(instances)},
             headers=self.headers,
+            timeout=30,
         )
 
     def state(self) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(self.proxy.url + "/readyz").json()
+        answer: dict[str, Any] = httpx.get(self.proxy.url + "/readyz", timeout=30).json()
         return answer
 
     def restart_redis(self) -> None:
@@ -119,12 +121,6 @@ def wait_for(holds: Any, what: str, seconds: float = START_SECONDS) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

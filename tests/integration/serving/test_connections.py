@@ -236,5 +236,5 @@ async def test_a_connection_stays_for_so_long_after_its_last_answer(short_port: 
     await reader.readuntil(b"\r\n\r\nok")
     answered = loop.time()
     assert await asyncio.wait_for(reader.read(), 5) == b""
-    assert loop.time() - answered > 0.9
+    assert loop.time() - answered > 0.7  # read after it was sent; of its start 0.5 s are left
     writer.close()

@@ -31,12 +31,12 @@ from tests.integration.serving.conftest import (
     MLOPS,
     Service,
     Stack,
-    free_port,
     inherited,
     run_cli,
     wait_for,
 )
 from tests.packed_rows import write_packed
+from tests.ports import free_port
 from tests.serving_examples import (
     INSTANCE,
     NOW,

@@ -17,7 +17,8 @@ from mlops.objects import S3Documents
 from mlops.plan import plan_key, save_plan
 from serving.tls import Tls, client_context
 from tests.certificates import make_authority
-from tests.integration.serving.conftest import Service, free_port, run_cli, wait_for
+from tests.integration.serving.conftest import Service, run_cli, wait_for
+from tests.ports import free_port
 from tests.serving_examples import (
     INSTANCE,
     NOW,

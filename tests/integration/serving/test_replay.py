@@ -28,7 +28,8 @@ from mlops.plan import load_plan, load_transformations
 from mlops.settings import load_settings
 from pipelines.fraud.settings import DEFAULTS
 from pipelines.training.dataset import to_matrix
-from tests.integration.serving.conftest import Service, free_port, run_cli, wait_for
+from tests.integration.serving.conftest import Service, run_cli, wait_for
+from tests.ports import free_port
 from tests.serving_examples import OPSET, build_manifest, deploy, publish
 
 pytestmark = pytest.mark.xdist_group("serving")

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from mlops.errors import Unavailable
 from serving.cli import serve
-from tests.inference_server import free_port
+from tests.ports import free_port
 
 
 def test_where_no_process_answers_it_says_how_to_start_one() -> None:

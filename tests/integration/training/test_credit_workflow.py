@@ -160,7 +160,7 @@ def _ask(url: str, key: str, loan: dict[str, Any]) -> Any:
         data=json.dumps({"instances": [loan]}).encode(),
         headers={"Content-Type": "application/json", "X-Api-Key": key},
     )
-    for _ in range(150):
+    for _ in range(400):
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
                 return json.load(response)

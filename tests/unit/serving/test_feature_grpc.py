@@ -30,7 +30,7 @@ from serving.proxy.read_route import FeatureReads
 from serving.proxy.settings import ProxySettings
 from serving.spans import Tracing
 from serving.tracing import OtelTracing
-from tests.inference_server import free_port
+from tests.ports import free_port
 from tests.serving_examples import NOW
 from tests.serving_processes import Services
 
