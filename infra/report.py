@@ -11,7 +11,7 @@ PARTS = {
     "infrastructure": "Infrastructure",
     "schemas": "Schemas of feature tables",
     "features": "Features: definitions, who reads them, what loading takes",
-    "workflows": "Workflows: what changes, what starts them, which the merge starts",
+    "workflows": "Workflows, and what starts them",
     "rules": "Approval rules",
     "price": "Price of a month",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class RulesChange:
         old = self.before.rules.model_dump(mode="json")
         for name, value in self.applied.rules.model_dump(mode="json").items():
             if value != old[name]:
-                yield f"{name}: {old[name]} → {value}"
+                yield f"{name}: {json.dumps(old[name])} → {json.dumps(value)}"
 
 
 def plan_rules(desk: Desk, model: str, path: Path | None) -> RulesChange:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops.cli.console import json_option, out, print_json
+from mlops.cli.console import json_option, print_json
 from mlops.errors import MlopsError, Refused
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run_due(
     desk = _desk()
     found = desk.due_deployed(model or list_models())
     for due in () if as_json else found:
-        out.print(f"{due.model}: {due.words}", highlight=False, markup=False)
+        click.echo(due.words)
     starting = [] if dry_run else [due for due in found if due.starts]
     begun = {due.model: desk.start(due.model, name) for due in starting}
     if wait:

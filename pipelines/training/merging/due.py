@@ -35,7 +35,7 @@ class Due(BaseModel):
     def words(self) -> str:
         if self.starts:
             return f"a run of {self.model} starts after the merge: {self.why}"
-        return f"no run starts after the merge: {self.why}"
+        return f"the merge starts no run of {self.model}: {self.why}"
 
 
 def is_due(

@@ -27,7 +27,9 @@ class WorkflowPlan(BaseModel):
     """'code' where the states are the same and the code that their jobs run is another."""
     problem: str = ""
     """Why it cannot be deployed, where it is refused."""
-    states: tuple[str, ...] = ()
+    states: int = 0
+    jobs: tuple[str, ...] = ()
+    """Those of its states that run something."""
     code_sha256: str | None = None
     deployed_sha256: str | None = None
     diff: str = ""
@@ -56,11 +58,19 @@ def plan_definition(
     return WorkflowPlan(
         workflow=compiled.name,
         action=action,
-        states=tuple(compiled.definition["States"]),
+        states=len(compiled.definition["States"]),
+        jobs=tuple(_jobs(compiled.definition)),
         code_sha256=compiled.code_sha256,
         deployed_sha256=deployed_sha256,
         diff=diff,
     )
+
+
+def _jobs(definition: Mapping[str, Any]) -> Iterator[str]:
+    """In the end it is SageMaker or Batch that a state waits for."""
+    for name, state in definition["States"].items():
+        if ".sync" in state.get("Resource", ""):
+            yield name
 
 
 def _without(definition: Mapping[str, Any], code_sha256: str | None) -> dict[str, Any]:
@@ -80,16 +90,16 @@ def describe(plan: WorkflowPlan) -> Iterator[str]:
         yield f"  {_SIGNS[step.action]} starts by itself: {_rule(step)}"
     if plan.due is not None:
         yield f"  {plan.due.words}"
-    if plan.action == "create":
-        yield f"  states: {', '.join(plan.states)}"
-    elif plan.diff:
+    if plan.action == "create" and plan.jobs:
+        yield f"  jobs: {', '.join(plan.jobs)}"
+    elif plan.action == "change":
         yield from (f"  {line}" for line in plan.diff.splitlines())
 
 
 def _change(plan: WorkflowPlan) -> str:
     before, after = (plan.deployed_sha256 or "none")[:SHOWN], (plan.code_sha256 or "")[:SHOWN]
     return {
-        "create": f"new, {len(plan.states)} states, code {after}",
+        "create": f"new, {plan.states} states, code {after}",
         "change": f"its states change, code {before} → {after}",
         "code": f"the same states, code {before} → {after}",
         "keep": "unchanged",

@@ -17,7 +17,8 @@ WHOLE = {
     "features": "BREAKS fraud/3 needs spend:mean\n1 to create, 0 to change, 0 to delete.",
     "workflows": (
         "REFUSED churn: no such input\n"
-        "fraud: unchanged\n  a run of fraud starts after the merge: its code is another"
+        "fraud: unchanged\n  a run of fraud starts after the merge: its code is another\n"
+        "credit: unchanged\n  the merge starts no run of credit: no table loans"
     ),
     "rules": "fraud: The same rules are in force already.",
     "price": "all 120",
@@ -34,6 +35,7 @@ def test_what_cannot_be_deployed_and_what_the_merge_starts_stand_first() -> None
     before = render(WHOLE).partition("\n## ")[0]
     assert "REFUSED churn: no such input" in before
     assert "a run of fraud starts after the merge" in before
+    assert "credit" not in before
 
 
 def test_a_count_of_none_is_no_alarm() -> None:

@@ -74,7 +74,8 @@ def test_a_model_that_does_not_say_so_is_not_due() -> None:
 
 def compiled(bundle: Bundle = NEW, *, wait: int = 1) -> Compiled:
     """A workflow of one state that names its code."""
-    state = {"Type": "Wait", "Seconds": wait, "Comment": bundle.sha256, "End": True}
+    state = {"Type": "Task", "Resource": "arn:aws:states:::batch:submitJob.sync", "End": True}
+    state |= {"TimeoutSeconds": wait, "Comment": bundle.sha256}
     definition = {"StartAt": "Train", "States": {"Train": state}}
     return Compiled({"workflow": "credit", "definition": definition}, bundle)
 
@@ -101,17 +102,15 @@ def test_what_is_deployed_says_what_would_change(deployed: Compiled | None, acti
 def test_a_diff_shows_what_the_states_say_and_not_the_hash_of_their_code() -> None:
     diff = planned(compiled(OLD, wait=9)).diff
     changed = [line for line in diff.splitlines()[2:] if line[0] in "+-"]
-    assert [line.split(":")[0].strip('+- "') for line in changed] == ["Seconds", "Seconds"]
+    assert [line.split(":")[0].strip('+- "') for line in changed] == ["TimeoutSeconds"] * 2
 
 
 def told(plan: WorkflowPlan) -> str:
     return "\n".join(describe(plan))
 
 
-def test_a_new_workflow_is_told_by_its_states() -> None:
-    assert told(planned(None)) == (
-        f"credit: new, 1 states, code {NEW.sha256[:12]}\n  states: Train"
-    )
+def test_a_new_workflow_is_told_by_its_jobs() -> None:
+    assert told(planned(None)) == f"credit: new, 1 states, code {NEW.sha256[:12]}\n  jobs: Train"
 
 
 def test_the_lines_of_a_plan_tell_code_rules_and_the_run() -> None:
@@ -174,11 +173,11 @@ def test_what_is_due_is_started_and_what_is_not_says_why(desk: Desk) -> None:
     done = run("--name", "jenkins-7", "--wait")
     assert done.exit_code == 0, done.output
     assert desk.started == [("fraud", "jenkins-7")]
-    assert "credit: no run starts after the merge: it is so" in done.output
+    assert "the merge starts no run of credit: it is so" in done.output
 
 
 def test_a_dry_run_starts_nothing(desk: Desk) -> None:
-    assert "fraud: a run of fraud starts after the merge" in run("--dry-run").output
+    assert "a run of fraud starts after the merge" in run("--dry-run").output
     assert desk.started == []
 
 
