@@ -17,7 +17,10 @@ PARTS = {
 }
 """What a plan consists of, by the name of its file, in the order of the document."""
 _PROGRESS = re.compile(r"[.sxXFE]+ +\[ *\d+%\]\s*$")
-ALARMING = ("LOSES ITS DATA", "BREAKS ", "REFUSED ", "to delete", "to remove", "to replace")
+ALARMING = (
+    *("LOSES ITS DATA", "BREAKS ", "REFUSED ", "STILL STARTS"),
+    *("to delete", "to remove", "to replace"),
+)
 """What a reviewer must not miss; a count of none is no alarm."""
 STARTING = "starts after the merge"
 """What costs money once somebody says yes."""

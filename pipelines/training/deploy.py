@@ -52,6 +52,16 @@ class WorkflowDeployment:
             raise not_deployed(workflow)
         return found
 
+    def names(self) -> list[str]:
+        """Every workflow whose state machine is there, whatever a checkout has."""
+        prefix = self._names.state_machine_arn("").rpartition(":")[2]
+        with translated("Listing the state machines"):
+            pages = (
+                self._aws.client("stepfunctions").get_paginator("list_state_machines").paginate()
+            )
+            found = [machine["name"] for page in pages for machine in page["stateMachines"]]
+        return sorted(name.removeprefix(prefix) for name in found if name.startswith(prefix))
+
     def definition(self, workflow: str) -> dict[str, Any] | None:
         """The state machine that is deployed; None when there is none."""
         try:

@@ -28,8 +28,8 @@ def plan(workflow: tuple[str, ...], as_json: bool) -> None:
     """Show what deploying this checkout's workflows would change and start; changes nothing.
 
     Of each workflow, or of those that are named: the states that differ, the rules that start it
-    by themselves, and whether the merge starts a run, with why. Ends with exit code 5 when one of
-    them cannot be deployed.
+    by themselves, and whether the merge starts a run, with why. What is deployed and has no folder
+    any more is named, too. Ends with exit code 5 when a workflow cannot be deployed.
 
     \b
     Examples:
@@ -41,6 +41,7 @@ def plan(workflow: tuple[str, ...], as_json: bool) -> None:
 
     desk = _desk()
     plans = [desk.plan(name) for name in workflow or list_workflows()]
+    plans += [] if workflow else desk.gone()
     if as_json:
         print_json(plans)
     for line in () if as_json else (line for one in plans for line in describe(one)):

@@ -16,6 +16,8 @@ from pipelines.training.merging.plan import WorkflowPlan, plan_definition
 from pipelines.training.run import RUN
 from pipelines.training.settings import TrainingSettings, list_models, load_defaults
 from pipelines.training.starting.desk import StartDesk, open_start_desk
+from pipelines.training.starting.rules import Step
+from pipelines.training.workflows import list_workflows
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ class MergeDesk:
         steps = self.starts.set(workflow, {}, dry_run=True)
         due = self.due(workflow, compiled.code_sha256)
         return plan.model_copy(update={"rules": tuple(steps), "due": due})
+
+    def gone(self) -> list[WorkflowPlan]:
+        """What is deployed of no workflow of this checkout, with what starts it all the same."""
+        names = set(self.desk.deployment.names()) - set(list_workflows())
+        return [
+            WorkflowPlan(workflow=name, action="gone", rules=self._kept(name))
+            for name in sorted(names)
+        ]
+
+    def _kept(self, workflow: str) -> tuple[Step, ...]:
+        found = self.starts.rules.found(workflow)
+        return tuple(Step(rule=rule, action="keep") for rule in found)
 
     def due(self, model: str, code_sha256: str) -> Due:
         """Whether a run of a model is due for this code. Raises NotFound."""

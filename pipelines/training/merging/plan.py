@@ -13,7 +13,7 @@ from pipelines.training.deploy import difference
 from pipelines.training.merging.due import SHOWN, Due
 from pipelines.training.starting.rules import Step
 
-Action = Literal["create", "change", "code", "keep", "refused"]
+Action = Literal["create", "change", "code", "keep", "refused", "gone"]
 _SIGNS = {"create": "+", "change": "~", "remove": "-", "keep": "="}
 
 
@@ -24,7 +24,8 @@ class WorkflowPlan(BaseModel):
 
     workflow: str
     action: Action
-    """'code' where the states are the same and the code that their jobs run is another."""
+    """'code' where the states are the same and the code that their jobs run is another; 'gone'
+    where it is deployed, and the checkout has no such workflow."""
     problem: str = ""
     """Why it cannot be deployed, where it is refused."""
     states: int = 0
@@ -85,6 +86,9 @@ def describe(plan: WorkflowPlan) -> Iterator[str]:
     if plan.action == "refused":
         yield f"REFUSED {plan.workflow}: {plan.problem}"
         return
+    if plan.action == "gone":
+        yield f"{plan.workflow}: {_gone(plan)}"
+        return
     yield f"{plan.workflow}: {_change(plan)}"
     for step in plan.rules:
         yield f"  {_SIGNS[step.action]} starts by itself: {_rule(step)}"
@@ -94,6 +98,15 @@ def describe(plan: WorkflowPlan) -> Iterator[str]:
         yield f"  jobs: {', '.join(plan.jobs)}"
     elif plan.action == "change":
         yield from (f"  {line}" for line in plan.diff.splitlines())
+
+
+def _gone(plan: WorkflowPlan) -> str:
+    told = "is deployed, and this checkout has no such workflow"
+    if not plan.rules:
+        return f"{told}; nothing starts it"
+    whys = ", ".join(step.rule.why for step in plan.rules)
+    stop = f"mlops workflows schedule remove {plan.workflow}"
+    return f"{told}; it STILL STARTS by itself ({whys}). Stop it: {stop}"
 
 
 def _change(plan: WorkflowPlan) -> str:

@@ -102,9 +102,10 @@ class StartDesk:
         return [rule.model_copy(update={"paused": paused}) for rule in found]
 
     def remove(self, model: str, *, dry_run: bool) -> list[Rule]:
-        """The rules that are gone. Raises Refused."""
-        self._declared(model)
+        """The rules that are gone, a model's without a folder, too. Raises NotFound, Refused."""
         found = self.rules.found(model)
+        if not found:
+            self._declared(model)
         for rule in () if dry_run else found:
             self.rules.remove(model, rule.why)
         return found

@@ -25,7 +25,7 @@ from pipelines.training.starting.rules import EventBridgeRules
 from tests.local_aws import eventually
 from tests.recorded_calls import read_calls, uncovered
 from tests.slack_channel import Channel, channel
-from tests.training_site import END
+from tests.training_site import CLOCKWORK, END
 
 if TYPE_CHECKING:
     from tests.training_site import Site
@@ -105,20 +105,28 @@ def test_deploying_the_same_again_changes_nothing(site: Site, deployed: dict[str
     assert again["deployed"] == deployed["deployed"]
 
 
+def merges(site: Site) -> MergeDesk:
+    settings = load_settings(site.local.environment(Role.JENKINS) | {"MLOPS_CLOCK": END})
+    desk = Desk(settings, site.aws(Role.JENKINS))
+    return MergeDesk(desk, StartDesk(EventBridgeRules(desk.aws, site.names), desk.deployment))
+
+
 def test_what_is_deployed_and_has_succeeded_is_planned_as_unchanged_and_not_due(
     site: Site, first: dict[str, Any]
 ) -> None:
-    settings = load_settings(site.local.environment(Role.JENKINS) | {"MLOPS_CLOCK": END})
-    desk = Desk(settings, site.aws(Role.JENKINS))
-    starts = StartDesk(EventBridgeRules(desk.aws, site.names), desk.deployment)
-
-    plan = MergeDesk(desk, starts).plan("fraud")
+    plan = merges(site).plan("fraud")
 
     assert (plan.action, plan.diff, plan.problem) == ("keep", "", "")
     assert plan.due is not None
     assert plan.due.why == "run first succeeded with this code"
     assert {step.action for step in plan.rules} <= {"create", "keep"}
     assert len(plan.rules) == 2
+
+
+def test_what_is_deployed_without_a_folder_is_told_with_what_starts_it(site: Site) -> None:
+    gone = {plan.workflow: plan for plan in merges(site).gone()}
+    assert "fraud" not in gone
+    assert [step.rule.why for step in gone[CLOCKWORK].rules] == ["schedule"]
 
 
 def test_the_compiled_machine_is_the_deployed_one(

@@ -129,6 +129,25 @@ def test_what_is_refused_is_told_by_name() -> None:
     assert told(plan) == "REFUSED credit: no such key"
 
 
+@pytest.mark.parametrize(
+    ("starts", "says"),
+    [
+        (Starts(), "nothing starts it"),
+        (
+            Starts(drift=True),
+            "it STILL STARTS by itself (drift). Stop it: mlops workflows schedule",
+        ),
+    ],
+)
+def test_what_has_no_folder_any_more_says_whether_it_still_starts(
+    starts: Starts, says: str
+) -> None:
+    kept = tuple(Step(rule=rule, action="keep") for rule in wanted_rules("churn", starts, {}))
+    line = told(WorkflowPlan(workflow="churn", action="gone", rules=kept))
+    assert "churn: is deployed, and this checkout has no such workflow" in line
+    assert says in line
+
+
 def execution(model: str, **changed: Any) -> Execution:
     at = datetime(2025, 1, 1, tzinfo=UTC)
     values = {"workflow": model, "name": "jenkins-7", "arn": "arn", "status": "SUCCEEDED"}
@@ -146,6 +165,9 @@ class Desk:
     def plan(self, workflow: str) -> WorkflowPlan:
         refused = workflow == "upsync"
         return WorkflowPlan(workflow=workflow, action="refused" if refused else "keep")
+
+    def gone(self) -> list[WorkflowPlan]:
+        return [WorkflowPlan(workflow="churn", action="gone")]
 
     def due_deployed(self, models: Any) -> list[Due]:
         return [Due(model=one, starts=one == "fraud", why="it is so") for one in models]
@@ -199,7 +221,7 @@ def test_a_plan_of_all_ends_as_refused_once_all_of_it_is_told(desk: Desk) -> Non
     assert isinstance(done.exception, Refused)
     assert "upsync" in str(done.exception)
     assert {one["workflow"] for one in json.loads(done.output)} == {
-        *("credit", "fraud", "start", "upsync"),
+        *("churn", "credit", "fraud", "start", "upsync"),
     }
 
 

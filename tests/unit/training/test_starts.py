@@ -198,6 +198,15 @@ def test_nothing_is_to_start_that_is_not_deployed(deployed: tuple[str, ...], tol
         desk_with(*deployed).set("credit", {}, dry_run=False)
 
 
+def test_what_starts_a_model_whose_folder_is_gone_is_removed() -> None:
+    rules = MemoryRules()
+    [rule] = wanted_rules("churn", Starts(drift=True), {})
+    rules.put("churn", rule)
+    assert StartDesk(rules, Deployments()).remove("churn", dry_run=False) == [rule]
+    with pytest.raises(NotFound, match="no model 'churn'"):
+        StartDesk(rules, Deployments()).remove("churn", dry_run=False)
+
+
 @pytest.mark.parametrize("workflow", ["upsync", "start"])
 def test_what_trains_no_model_has_no_schedule_here(desk: StartDesk, workflow: str) -> None:
     with pytest.raises(Refused, match="infrastructure"):
