@@ -1,6 +1,7 @@
 """Lambda: an approval or rejection in the registry becomes the endpoint's deployment document.
 
 Invoked by EventBridge with 'SageMaker Model Package State Change', and each minute by schedule.
+What changed a version around the approval record is told at once, and deploys nothing.
 The event only says where to look: what is deployed follows from the approval record and the
 registry as they are now, so duplicated, delayed and reordered events end in the same deployment,
 and a lost one is caught up with by the schedule, which also takes the steps of rollouts.
@@ -16,7 +17,7 @@ from typing import Any
 from infra.lambdas.rollouts import RolloutDriver
 from mlops.aws import Aws
 from mlops.clock import Clock
-from mlops.deploying.approved import approvals_of, is_what_was_approved
+from mlops.deploying.approved import approvals_of
 from mlops.deploying.endpoints import Changed, Endpoints
 from mlops.deploying.opening import open_target
 from mlops.deploying.telling import facts_of
@@ -25,9 +26,12 @@ from mlops.errors import InputError, Refused
 from mlops.names import Names, Role
 from mlops.notices import Notices, SnsNotices, tell
 from mlops.objects import Documents, S3Documents
+from mlops.registry.bypasses import Bypasses
 from mlops.registry.delivery import SOURCE as MLFLOW_SOURCE
+from mlops.registry.delivery import STATUS
 from mlops.registry.opening import open_records, open_registry
 from mlops.registry.record import Entry, Records, latest, verify
+from mlops.registry.trail import has_files_of
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
 from mlops.rollout import Change, roll_out
 from mlops.settings import load_settings
@@ -42,8 +46,7 @@ ROLE = Role.MODEL_DEPLOYER
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Deploy what an event's version calls for, and say what was done.
 
-    Raises, so that the invocation is retried and counted as an error, when the registry was
-    changed around the approval record.
+    Raises, so that the invocation is retried and counted as an error, when it cannot.
     """
     settings = load_settings()
     names, aws = settings.names, Aws(region=settings.region)
@@ -60,9 +63,26 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
         driver = RolloutDriver(documents, deployer.notices, deployer.clock, target, who)
         return as_answer(driver.drive(deployer.catch_up))
     change = read_event(event, names)
-    if change is None:
-        return {"action": "ignored"}
-    return as_answer(deployer.deploy(*change))
+    return as_answer(react(deployer, change)) if change else {"action": "ignored"}
+
+
+def react(deployer: ModelDeployer, change: RegistryChange) -> Mapping[str, Any]:
+    """Roll out a decision, and tell of what was changed around the record.
+
+    The decision goes first: it waits for no notice.
+    """
+    refused: Refused | None = None
+    done: Mapping[str, Any] = {"action": "ignored", "model": change.model}
+    try:
+        if change.version is not None and change.decides:
+            done = deployer.deploy(change.model, change.version)
+    except Refused as exc:
+        refused = exc
+    problems = deployer.bypasses.look(change.model, change.version)
+    if refused is not None and not problems:
+        raise refused
+    told = {"action": "bypassed", "model": change.model} if refused else done
+    return {**told, "problems": problems} if problems else told
 
 
 def as_answer(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,20 +91,36 @@ def as_answer(facts: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def read_event(event: Mapping[str, Any], names: Names) -> tuple[str, int] | None:
-    """The model and version whose status changed; None for any other event.
+@dataclass(frozen=True)
+class RegistryChange:
+    """Where to look."""
 
-    Writing metadata to an approved version sends 'Approved' again: only an event whose updated
-    fields hold the status is a decision.
+    model: str
+    version: int | None
+    """None where it is no version's, but which one is called the approved."""
+    decides: bool
+    """Whether the status changed, and not only what else the registry keeps."""
+
+
+def read_event(event: Mapping[str, Any], names: Names) -> RegistryChange | None:
+    """What changed; None where nothing of ours did.
+
+    Writing metadata to an approved version has SageMaker send 'Approved' again: only an event whose
+    updated fields hold the status is a decision. MLflow tells of the rest as well, as anyone who
+    may write to a model can change its files there.
     """
-    detail = event.get("detail")
-    if event.get("source") not in {SOURCE, MLFLOW_SOURCE} or not isinstance(detail, Mapping):
+    detail, source = event.get("detail"), event.get("source")
+    if source not in {SOURCE, MLFLOW_SOURCE} or not isinstance(detail, Mapping):
         raise InputError(f"This Lambda takes events of {SOURCE}, '{DETAIL_TYPE}'; not {event}.")
     group, start = detail.get("ModelPackageGroupName", ""), names.model_group("")
     changed = detail.get("UpdatedModelPackageFields") or []
-    if "ModelApprovalStatus" not in changed or not group.startswith(start):
+    decides = STATUS in changed
+    if not group.startswith(start) or not (decides or (changed and source == MLFLOW_SOURCE)):
         return None
-    return group.removeprefix(start), int(detail["ModelPackageVersion"])
+    version = detail.get("ModelPackageVersion")
+    return RegistryChange(
+        group.removeprefix(start), None if version is None else int(version), decides
+    )
 
 
 @dataclass(frozen=True)
@@ -96,6 +132,10 @@ class ModelDeployer:
     documents: Documents
     notices: Notices
     clock: Clock
+
+    @property
+    def bypasses(self) -> Bypasses:
+        return Bypasses(self.registry, self.records, self.documents, self.notices, self.clock)
 
     def deploy(self, model: str, version: int) -> dict[str, Any]:
         """Bring the model's endpoint up to date after a decision on one version.
@@ -177,7 +217,7 @@ def decision_on(version: ModelVersion, entries: Sequence[Entry]) -> Entry | None
             f"record says {decided.after}. Nothing is deployed. "
             f"Complete it: mlops models {decided.action} {version.model} {version.version}"
         )
-    if decided.after is Status.APPROVED and not is_what_was_approved(version, decided):
+    if decided.after is Status.APPROVED and not has_files_of(version, decided):
         raise Refused(
             f"{label} points to other files than those that entry {decided.sequence} of the "
             "record approved. Nothing is deployed. Train and register it again."

@@ -10,7 +10,8 @@ from mlops.errors import NotFound, Refused
 from mlops.manifest import MANIFEST, read_verified_manifest
 from mlops.objects import Documents
 from mlops.registry.record import Entry, standing_approvals
-from mlops.registry.versions import ModelRegistry, ModelVersion, Status
+from mlops.registry.trail import has_files_of
+from mlops.registry.versions import ModelRegistry, Status
 from mlops.rollout import KEPT, Approval
 from mlops.strategy import ALL_AT_ONCE, Strategy
 
@@ -38,17 +39,12 @@ def approvals_of(
     return found
 
 
-def is_what_was_approved(version: ModelVersion, entry: Entry) -> bool:
-    found = (version.package_arn, version.model_prefix, version.manifest_sha256)
-    return found == (entry.package_arn, entry.model_prefix, entry.manifest_sha256)
-
-
 def _is_confirmed(entry: Entry, registry: ModelRegistry) -> bool:
     try:
         version = registry.get(entry.model, entry.version)
     except NotFound:
         return False
-    return version.status is Status.APPROVED and is_what_was_approved(version, entry)
+    return version.status is Status.APPROVED and has_files_of(version, entry)
 
 
 def _strategy(version: DeployedVersion, documents: Documents) -> Strategy:

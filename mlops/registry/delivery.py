@@ -1,12 +1,13 @@
-"""Tells the rollout of a decision where the registry sends no events of its own, as MLflow's.
+"""Tells the rollout of a decision where the registry puts no events on the bus, as MLflow's.
 
 The event has the form of SageMaker's. It only says where to look, so it may come twice or late,
-and one that was lost is sent again by `mlops models deliver`.
+and one that was lost is sent again by `mlops models deliver`. MLflow's own webhooks become the
+same events (`mlops.registry.webhooks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mlops.aws import Aws
@@ -17,6 +18,8 @@ from mlops.registry.versions import ModelVersion
 
 SOURCE = REGISTRY
 DETAIL_TYPE = "SageMaker Model Package State Change"
+STATUS = "ModelApprovalStatus"
+"""The field whose change is a decision."""
 
 
 def deliver(aws: Aws, names: Names, versions: Iterable[ModelVersion]) -> int:
@@ -29,11 +32,20 @@ def deliver(aws: Aws, names: Names, versions: Iterable[ModelVersion]) -> int:
     return len(details)
 
 
-def _detail(names: Names, version: ModelVersion) -> dict[str, Any]:
+def detail_of(
+    names: Names, model: str, version: int | None, *, fields: Sequence[str]
+) -> dict[str, Any]:
+    """Which fields of a version changed; of None, of the model itself."""
+    of_version = {} if version is None else {"ModelPackageVersion": version}
     return {
-        "ModelPackageGroupName": names.model_group(version.model),
-        "ModelPackageVersion": version.version,
+        "ModelPackageGroupName": names.model_group(model),
+        **of_version,
+        "UpdatedModelPackageFields": list(fields),
+    }
+
+
+def _detail(names: Names, version: ModelVersion) -> dict[str, Any]:
+    return detail_of(names, version.model, version.version, fields=[STATUS]) | {
         "ModelPackageArn": version.package_arn,
         "ModelApprovalStatus": version.status.value,
-        "UpdatedModelPackageFields": ["ModelApprovalStatus"],
     }

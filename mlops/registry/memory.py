@@ -7,7 +7,7 @@ from threading import Lock
 
 from mlops.errors import Conflict
 from mlops.registry.record import BEGINNING, Entry, Head, head_of
-from mlops.registry.versions import ModelVersion, Status, unknown_version
+from mlops.registry.versions import ModelVersion, Pointer, Status, unknown_version
 
 
 @dataclass
@@ -15,6 +15,8 @@ class MemoryRegistry:
     """Versions by model and number."""
 
     stored: dict[tuple[str, int], ModelVersion] = field(default_factory=dict)
+    pointers: dict[str, Pointer] = field(default_factory=dict)
+    """Which version is called the approved, where a test says so."""
 
     def add(self, version: ModelVersion) -> ModelVersion:
         """Register a version, as the workflow's last step does."""
@@ -32,6 +34,9 @@ class MemoryRegistry:
         if (model, version) not in self.stored:
             raise unknown_version(model, version)
         return self.stored[model, version]
+
+    def pointer(self, model: str) -> Pointer | None:
+        return self.pointers.get(model)
 
     def set_status(self, version: ModelVersion, status: Status, *, note: str) -> None:
         held = self.get(version.model, version.version)

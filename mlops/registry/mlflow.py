@@ -15,11 +15,18 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mlops.errors import Conflict, NotFound, Refused
+from mlops.errors import Conflict, NotFound
 from mlops.names import Names
 from mlops.registry.metadata import read_metadata
 from mlops.registry.mlflow_rest import MlflowServer
-from mlops.registry.versions import ModelVersion, Status, newest_approved, unknown_version
+from mlops.registry.versions import (
+    ModelVersion,
+    Pointer,
+    Status,
+    Unreadable,
+    newest_approved,
+    unknown_version,
+)
 
 APPROVAL = "mlops_approval"
 """The tag that holds a version's status and note."""
@@ -64,6 +71,15 @@ class MlflowRegistry:
         except NotFound as exc:
             raise unknown_version(model, version) from exc
         return _to_version(model, answer["model_version"])
+
+    def pointer(self, model: str) -> Pointer:
+        name = {"name": self._name(model)}
+        try:
+            found = self._server.get("registered-models/get", name)["registered_model"]
+        except NotFound:
+            return Pointer(None)
+        aliases = {alias["alias"]: int(alias["version"]) for alias in found.get("aliases", [])}
+        return Pointer(aliases.get(ALIAS))
 
     def set_status(self, version: ModelVersion, status: Status, *, note: str) -> None:
         """The alias goes first: where that fails, the change is not made and can be repeated."""
@@ -141,7 +157,7 @@ def _read_approval(text: str, model: str, version: str) -> _Approval:
     try:
         return _Approval.model_validate(json.loads(text))
     except (ValueError, ValidationError) as exc:
-        raise Refused(
+        raise Unreadable(
             f"Version {version} of '{model}': its tag {APPROVAL} was changed around the platform "
             f"and cannot be read: {text[:80]}. Delete the tag in MLflow, and decide again."
         ) from exc

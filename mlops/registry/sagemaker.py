@@ -43,6 +43,9 @@ class SageMakerRegistry:
         arn = f"arn:aws:sagemaker:{names.region}:{names.account}:model-package/{group}/{version}"
         return self._describe(model, version, arn)
 
+    def pointer(self, model: str) -> None:
+        """It has no name for an approved version."""
+
     def set_status(self, version: ModelVersion, status: Status, *, note: str) -> None:
         with translated(f"Setting version {version.version} of '{version.model}' to {status}"):
             self._sagemaker.update_model_package(

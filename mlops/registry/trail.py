@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlops.registry.record import Entry, latest
-from mlops.registry.versions import ModelVersion, Status
+from mlops.registry.record import Entry, latest, standing_approvals
+from mlops.registry.versions import ModelVersion, Pointer, Status, newest_approved
 
 _MARK = re.compile(r"\[record ([0-9a-f]{64})\]$")
 
@@ -38,6 +38,12 @@ def matches(version: ModelVersion, entry: Entry) -> bool:
     return version.status is entry.after and noted_hash(version.note) == entry.hash
 
 
+def has_files_of(version: ModelVersion, entry: Entry) -> bool:
+    """Whether the version is still what was decided on."""
+    found = (version.package_arn, version.model_prefix, version.manifest_sha256)
+    return found == (entry.package_arn, entry.model_prefix, entry.manifest_sha256)
+
+
 def compare_trail(entries: Sequence[Entry], versions: Iterable[ModelVersion]) -> Trail:
     """Hold every version's registry state against the record.
 
@@ -60,6 +66,22 @@ def compare_trail(entries: Sequence[Entry], versions: Iterable[ModelVersion]) ->
     return Trail(tuple(problems), tuple(unfinished))
 
 
+def compare_pointer(
+    entries: Sequence[Entry], versions: Iterable[ModelVersion], pointer: Pointer | None
+) -> list[str]:
+    """Hold the version that the registry calls the approved against the record.
+
+    While a decision is carried out it may be the one of before, or the one of after.
+    """
+    carried = newest_approved(versions)
+    recorded = max((entry.version for entry in standing_approvals(entries)), default=None)
+    if pointer is None or pointer.version in {recorded, carried.version if carried else None}:
+        return []
+    says = f"version {pointer.version}" if pointer.version else "no version"
+    wanted = f"version {recorded}" if recorded else "none"
+    return [f"the alias of the approved names {says}, the record {wanted}: it was set around it"]
+
+
 def _is_unfinished(version: ModelVersion, stands: Entry, entries: Sequence[Entry]) -> bool:
     before = latest([e for e in entries if e.sequence < stands.sequence], version.version)
     untouched = noted_hash(version.note) == before.hash if before else not version.note
@@ -77,4 +99,6 @@ def _mismatch(version: ModelVersion, stands: Entry | None, entries: Sequence[Ent
             f"entry {stands.sequence} says {stands.after}, the registry says {version.status}: "
             "it was changed around the record"
         )
+    if stands is not None and not has_files_of(version, stands):
+        return f"it points to other files than those that entry {stands.sequence} decided on"
     return ""

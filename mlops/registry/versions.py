@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from mlops.errors import NotFound
+from mlops.errors import NotFound, Refused
 
 
 class Status(StrEnum):
@@ -46,6 +47,17 @@ class ModelVersion(BaseModel):
     """Everything else that registration wrote: execution, code, feature service, data snapshot."""
 
 
+@dataclass(frozen=True)
+class Pointer:
+    """Which version a registry itself calls the approved, for whoever loads it by that name."""
+
+    version: int | None
+
+
+class Unreadable(Refused):
+    """What a version holds was written around the platform, and is nothing that it writes."""
+
+
 class ModelRegistry(Protocol):
     """Where versions are kept. Models go by their short name ('fraud')."""
 
@@ -53,10 +65,16 @@ class ModelRegistry(Protocol):
         """Every model of this environment, by name."""
 
     def versions(self, model: str, *, limit: int | None = None) -> list[ModelVersion]:
-        """The newest `limit` versions, newest first; empty when there is none."""
+        """The newest `limit` versions, newest first; empty when there is none.
+
+        Raises Unreadable.
+        """
 
     def get(self, model: str, version: int) -> ModelVersion:
-        """Raises NotFound."""
+        """Raises NotFound, Unreadable."""
+
+    def pointer(self, model: str) -> Pointer | None:
+        """None where the registry has no such name."""
 
     def set_status(self, version: ModelVersion, status: Status, *, note: str) -> None:
         """Change only the status and its note. Raises NotFound, Refused.

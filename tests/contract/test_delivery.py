@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from infra.lambdas.deploy_model import read_event
+from infra.lambdas.deploy_model import RegistryChange, read_event
 from mlops.aws import Aws
 from mlops.registry.delivery import DETAIL_TYPE, SOURCE, deliver
 from tests.approvals import NAMES, model_version
@@ -32,7 +32,7 @@ def test_the_rollout_is_told_which_versions_were_decided_on(
     versions = [model_version(number, model="delivered") for number in range(1, 13)]
     assert deliver(Aws(), NAMES, versions) == 12
 
-    told: set[tuple[str, int] | None] = set()
+    told: set[RegistryChange | None] = set()
 
     def all_told() -> bool:
         answer = local_aws.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)
@@ -41,4 +41,4 @@ def test_the_rollout_is_told_which_versions_were_decided_on(
         return len(told) >= 12
 
     eventually(all_told, what="every decision")
-    assert told == {("delivered", number) for number in range(1, 13)}
+    assert told == {RegistryChange("delivered", number, True) for number in range(1, 13)}

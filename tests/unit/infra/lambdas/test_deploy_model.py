@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.lambdas.deploy_model import ModelDeployer, as_answer, read_event
+from infra.lambdas.deploy_model import (
+    ModelDeployer,
+    RegistryChange,
+    as_answer,
+    react,
+    read_event,
+)
 from mlops.clock import FixedClock
 from mlops.deploying.history import read_history
 from mlops.deployment import Deployment, load_deployment
@@ -30,10 +36,16 @@ class Platform(Office):
     notices: MemoryNotices = field(default_factory=MemoryNotices)
 
     def deploy(self, version: int) -> dict[str, Any]:
-        deployer = ModelDeployer(
+        return self.deployer.deploy("fraud", version)
+
+    def react(self, version: int | None, *, decides: bool = True) -> Mapping[str, Any]:
+        return react(self.deployer, RegistryChange("fraud", version, decides))
+
+    @property
+    def deployer(self) -> ModelDeployer:
+        return ModelDeployer(
             self.registry, self.records, self.documents, self.notices, FixedClock(NOW)
         )
-        return deployer.deploy("fraud", version)
 
     @property
     def deployment(self) -> Deployment:
@@ -69,7 +81,7 @@ def _event(**detail: Any) -> dict[str, Any]:
 
 
 def test_an_event_names_the_model_and_its_version() -> None:
-    assert read_event(_event(), NAMES) == ("fraud", 3)
+    assert read_event(_event(), NAMES) == RegistryChange("fraud", 3, decides=True)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +226,40 @@ def test_a_recorded_approval_that_the_registry_lacks_is_not_deployed(platform: P
     platform.decide("approve", 1)
     platform.deploy(1)
     assert platform.served == [1]
+
+
+def test_a_bypass_is_told_at_once_and_once_and_deploys_nothing(platform: Platform) -> None:
+    platform.decide("approve", 1)
+    platform.react(1)
+    platform.registry.set_status(platform.registry.get("fraud", 2), Status.APPROVED, note="hm")
+    answers = [platform.react(2) for _ in range(3)]
+    assert {answer["action"] for answer in answers} == {"bypassed"}
+    assert [facts.get("event") for _, facts in platform.notices.told] == [None, "bypassed"]
+    assert platform.served == [1]
+
+
+def test_a_rejection_takes_effect_though_its_files_were_exchanged(platform: Platform) -> None:
+    for version in (1, 2):
+        platform.decide("approve", version)
+        platform.react(version)
+    held = platform.registry.get("fraud", 2)
+    platform.registry.add(held.model_copy(update={"model_prefix": "s3://elsewhere/"}))
+    assert platform.react(2, decides=False)["action"] == "ignored"
+    assert platform.served == [2, 1]
+    assert platform.notices.told[-1][1]["event"] == "bypassed"
+    platform.decide("reject", 2)
+    assert platform.react(2)["action"] == "deployed"
+    assert platform.served == [1]
+
+
+def test_a_decision_that_the_registry_does_not_have_yet_is_tried_again(platform: Platform) -> None:
+    waiting = platform.registry.get("fraud", 2)
+    platform.decide("approve", 2)
+    platform.registry.add(waiting)
+    with pytest.raises(Refused, match="mlops models approve fraud 2"):
+        platform.react(2)
+    assert platform.react(2, decides=False) == {"action": "ignored", "model": "fraud"}
+    assert not platform.notices.told
 
 
 @dataclass
