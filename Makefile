@@ -14,7 +14,7 @@ TORCH ?=
 TENSORFLOW ?=
 TIMEZONE ?= UTC
 CURRENCY ?= EUR
-SOAKS := faults memory swaps histories rows images examples replay properties push
+SOAKS := faults memory swaps histories rows images examples replay properties push templates
 MINUTES ?= 10
 CASES ?= 2000
 STARTED := $(shell date +%s)
@@ -63,7 +63,7 @@ demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
 bench: setup ## Ratios against the peers (PART=…, WORK=…, JSON=1)
 	@$(BIN)/python -m tests.benchmarks $(if $(PART),--part $(PART)) $(if $(WORK),--work $(WORK)) $(if $(JSON),--json)
 
-soak: setup ## The tests that take minutes (PART=faults|memory|swaps|histories|rows|images|examples|replay|properties|push)
+soak: setup ## The tests that take minutes (PART=faults|memory|swaps|histories|rows|images|examples|replay|properties|push|templates)
 	@for part in $(or $(PART),$(SOAKS)); do $(MAKE) --no-print-directory soak-$$part || exit 1; done
 
 soak-faults:
@@ -92,6 +92,9 @@ soak-replay:
 
 soak-push:
 	SOAK_PUSH=1 $(BIN)/pytest -rP tests/e2e/test_push.py
+
+soak-templates:
+	SOAK_TEMPLATES=1 $(BIN)/pytest tests/integration/infra/test_mlflow_templates.py
 
 soak-properties:
 	SOAK_CASES=$(CASES) $(BIN)/pytest -n 2 --dist loadgroup -m hypothesis --hypothesis-profile soak

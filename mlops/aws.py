@@ -89,6 +89,12 @@ def translated(doing: str) -> Iterator[None]:
         raise Unavailable(f"{doing}: {exc}") from exc
 
 
+def read_secret(aws: Aws, name: str) -> str:
+    """The text of a secret of Secrets Manager. Raises NotFound, Refused."""
+    with translated(f"Reading secret '{name}'"):
+        return str(aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+
+
 def _translate(doing: str, error: ClientError) -> MlopsError:
     code, message = error_code(error), error.response.get("Error", {}).get("Message", str(error))
     text = f"{doing}: {message} ({code})"

@@ -22,6 +22,7 @@ class Role(StrEnum):
     WORKFLOW_DEPLOYER = "workflow-deployer"
     MODEL_DEPLOYER = "model-deployer"
     NOTIFIER = "notifier"
+    WEBHOOK_RECEIVER = "webhook-receiver"
     SERVING = "serving"
     HOSTING = "hosting"
     DOWNSYNC = "downsync"
@@ -130,10 +131,14 @@ class Names:
         """Parameter Store's name of the domain whose names the balancer answers to."""
         return f"/{self.prefix}/domain"
 
-    def mlflow_secret(self, of: Literal["database", "admin", "writer", "reader"]) -> str:
+    def mlflow_secret(
+        self,
+        of: Literal["database", "admin", "writer", "reader", "webhook", "encryption"],
+    ) -> str:
         """Secrets Manager name of how MLflow's server enters its database, or of one of its users.
 
         Jobs are the writer, and own what they make; what looks at versions alone is the reader.
+        By 'webhook' it signs what it tells of its registry, and by 'encryption' it keeps that key.
         """
         return f"{self.prefix}/mlflow-{of}"
 

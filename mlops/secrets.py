@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from mlops.aws import Aws, translated
+from mlops.aws import Aws, read_secret
 from mlops.settings import Settings
 from mlops.stores.redis.target import RedisTarget, parse_target
-
-
-def read_secret(aws: Aws, name: str) -> str:
-    """The secret's text. Raises NotFound, Refused."""
-    with translated(f"Reading secret '{name}'"):
-        return str(aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
 
 
 def redis_password(settings: Settings, aws: Aws) -> str:

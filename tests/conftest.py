@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from infra.local.lifecycle import LocalAws
+    from mlops.registry.mlflow_rest import MlflowServer
     from tests.training_site import Site
 
 
@@ -90,6 +91,15 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 def aws(local_aws: LocalAws) -> Clients:
     """boto3 clients of the empty local AWS: `aws("s3")`, `aws("s3", Role.APPROVER)`."""
     return local_aws.client
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """An MLflow server that asks nobody who they are."""
+    from tests import mlflow_server
+
+    with mlflow_server.running(tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """An MLflow server on a free port: `python -m tests.mlflow_server sqlite:////…`; prints the port.
 
-MLflow's own application without the workers that `mlflow server` starts beside it.
+MLflow's own application without the workers that `mlflow server` starts beside it. Its webhooks may
+tell this machine, and what is registered holds at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlops.registry.mlflow_rest import MlflowServer
+
+WEBHOOKS = {
+    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+    "MLFLOW_WEBHOOK_CACHE_TTL": "0",
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "bm9ib2R5IGVsc2Uga25vd3MgdGhpcyBrZXkgb2Ygb3U=",
+}
+"""MLflow's own settings."""
 
 
 @contextmanager
@@ -33,6 +42,7 @@ def running(folder: Path) -> Iterator[MlflowServer]:
 
 
 def main(store: str) -> None:
+    os.environ |= WEBHOOKS
     os.environ["_MLFLOW_SERVER_FILE_STORE"] = os.environ["_MLFLOW_SERVER_REGISTRY_STORE"] = store
     from mlflow.server import app
     from werkzeug.serving import make_server

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlops.aws import Aws, translated
+from mlops.aws import Aws, read_secret
 from mlops.errors import InputError, NotFound
 from mlops.notices import Notices
 from mlops.settings import load_settings
@@ -28,11 +28,9 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
 def read_webhook(aws: Aws, secret: str) -> str | None:
     """None where nobody has set the secret's value."""
     try:
-        with translated(f"Reading secret '{secret}'"):
-            answer = aws.client("secretsmanager").get_secret_value(SecretId=secret)
+        return read_secret(aws, secret).strip() or None
     except NotFound:
         return None
-    return str(answer["SecretString"]).strip() or None
 
 
 def notify(notices: Notices, event: Mapping[str, Any]) -> dict[str, Any]:

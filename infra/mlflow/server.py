@@ -7,6 +7,7 @@ one that this user alone can read, below TMPDIR. Safe to start again, and as oft
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -29,6 +30,8 @@ VARIABLES = {
     "host": "MLOPS_MLFLOW_HOST",
 }
 """Names of secrets, where artifacts are kept, and by which name callers ask."""
+ENCRYPTION = "MLOPS_MLFLOW_ENCRYPTION_SECRET"
+"""Name of the secret by which webhooks' keys are kept; unset is without webhooks."""
 WORKERS = 2
 
 
@@ -69,6 +72,8 @@ class Server:
     """Whom the model deployer and Jenkins sign in as."""
     artifacts: str
     host: str
+    encryption: str | None = None
+    """What the keys of webhooks are encrypted with; None where nobody is told anything."""
 
 
 def read_server(environ: Mapping[str, str], secrets: Secrets) -> Server:
@@ -92,7 +97,12 @@ def read_server(environ: Mapping[str, str], secrets: Secrets) -> Server:
         reader=reader,
         artifacts=given["artifacts"],
         host=given["host"],
+        encryption=_read_encryption(environ.get(ENCRYPTION), secrets),
     )
+
+
+def _read_encryption(name: str | None, secrets: Secrets) -> str | None:
+    return secrets.get_secret_value(SecretId=name)["SecretString"] if name else None
 
 
 def database_uri(secret: Mapping[str, Any]) -> str:
@@ -121,6 +131,23 @@ def variables(server: Server, config: Path) -> dict[str, str]:
         "MLFLOW_FLASK_SERVER_SECRET_KEY": key,
         "MLFLOW_SERVER_ALLOWED_HOSTS": server.host,
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"https://{server.host}",
+        **_webhooks(server),
+    }
+
+
+def _webhooks(server: Server) -> dict[str, str]:
+    """Every task and worker decrypts what another encrypted, so none may make up a key.
+
+    The receiver is inside, where MLflow sends nothing by itself. Only its administrator can say
+    where to, only to https, and no route leads to anyone but the network and AWS.
+    """
+    if server.encryption is None:
+        return {}
+    digest = hashlib.sha256(b"keys of webhooks " + server.encryption.encode()).digest()
+    return {
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(digest).decode(),
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "https",
     }
 
 

@@ -19,8 +19,12 @@ def private_bucket(
     profile: Profile,
     versioned: bool = True,
     expire_days: int | None = None,
+    daily: Sequence[str] = (),
 ) -> s3.Bucket:
-    """Owned objects only, no public access, TLS 1.2, and lifecycle rules against leftovers."""
+    """Owned objects only, no public access, TLS 1.2, and lifecycle rules against leftovers.
+
+    daily: prefixes of what is of no use a day later.
+    """
     return s3.Bucket(
         scope,
         name,
@@ -31,7 +35,10 @@ def private_bucket(
         enforce_ssl=True,
         minimum_tls_version=1.2,
         versioned=versioned,
-        lifecycle_rules=_lifecycle(profile, versioned=versioned, expire_days=expire_days),
+        lifecycle_rules=[
+            *_lifecycle(profile, versioned=versioned, expire_days=expire_days),
+            *(_daily(prefix) for prefix in daily),
+        ],
         removal_policy=removal(profile),
     )
 
@@ -57,3 +64,10 @@ def _lifecycle(
     if expire_days is not None:
         rules.append(s3.LifecycleRule(id="expire", expiration=cdk.Duration.days(expire_days)))
     return rules
+
+
+def _daily(prefix: str) -> s3.LifecycleRule:
+    day = cdk.Duration.days(1)
+    return s3.LifecycleRule(
+        id=prefix.rstrip("/"), prefix=prefix, expiration=day, noncurrent_version_expiration=day
+    )

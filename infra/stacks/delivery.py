@@ -99,7 +99,10 @@ def _messages(names: Names) -> tuple[Grant, ...]:
 
 
 def _functions(names: Names) -> tuple[Grant, ...]:
-    deployers = (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER, Role.NOTIFIER)
+    deployers = (
+        *(Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER),
+        *(Role.NOTIFIER, Role.WEBHOOK_RECEIVER),
+    )
     return (
         _lambdas(names),
         pass_roles("RunFunctionsAsTheirRoles", names, "lambda", *deployers),

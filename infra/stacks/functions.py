@@ -1,5 +1,5 @@
-"""The Lambdas: a workflow is deployed when it is uploaded, a model when it is approved; and one
-tells Slack."""
+"""The Lambdas: a workflow is deployed when it is uploaded, a model when it is approved; one tells
+Slack, and one hears MLflow."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from infra.stacks.grants import arn
 from infra.stacks.network import Network
 from infra.stacks.profile import Profile, target_setting
-from infra.stacks.registry import registry_variables
+from infra.stacks.registry import registry_variables, webhook_target
 from infra.synth import CODE_KEY
 from mlops.names import Names, Role
 
@@ -51,6 +52,13 @@ NOTIFIER = Deployer(
     "infra.lambdas.notify_slack.handler",
     "Tells a Slack channel what the events topic is told",
     # It would be told of its own failure, for ever.
+    tells_of_failures=False,
+)
+WEBHOOK_RECEIVER = Deployer(
+    Role.WEBHOOK_RECEIVER,
+    "infra.lambdas.receive_webhook.handler",
+    "Puts on the bus what MLflow tells of its model versions",
+    # Who invokes it waits for its answer, and asks again.
     tells_of_failures=False,
 )
 
@@ -83,6 +91,8 @@ class Functions(cdk.Stack):
         self._topic.add_subscription(subscriptions.LambdaSubscription(notifier))
         if profile.tasks is not None:
             _hear_alarms(notifier, names)
+        if profile.hears_mlflow:
+            _hear_mlflow(self._function(WEBHOOK_RECEIVER), names)
 
     def _function(
         self, deployer: Deployer, variables: Mapping[str, str] = MappingProxyType({})
@@ -155,6 +165,16 @@ def _hear_alarms(notifier: lambda_.Function, names: Names) -> None:
     )
 
 
+def _hear_mlflow(receiver: lambda_.Function, names: Names) -> None:
+    """The balancer calls it, for one target group; the group itself stands with MLflow's server."""
+    group = f"targetgroup/{webhook_target(names)}/*"
+    receiver.add_permission(
+        "Balancer",
+        principal=iam.ServicePrincipal("elasticloadbalancing.amazonaws.com"),
+        source_arn=arn(names, "elasticloadbalancing", group),
+    )
+
+
 def _allow_uploads(function: lambda_.Function, names: Names) -> None:
     """The artifact bucket calls it; the notification itself is the bucket's property."""
     function.add_permission(
@@ -166,7 +186,8 @@ def _allow_uploads(function: lambda_.Function, names: Names) -> None:
 
 
 def _on_decisions(scope: Construct, function: lambda_.Function, names: Names) -> None:
-    """SageMaker tells when a model package of ours changes its state; for MLflow, our commands."""
+    """SageMaker tells when a model package of ours changes its state; for MLflow, our commands and
+    the receiver of its webhooks."""
     events.Rule(
         scope,
         "Decisions",

@@ -20,6 +20,7 @@ TRUSTED = {
     Role.WORKFLOW_DEPLOYER: "lambda.amazonaws.com",
     Role.MODEL_DEPLOYER: "lambda.amazonaws.com",
     Role.NOTIFIER: "lambda.amazonaws.com",
+    Role.WEBHOOK_RECEIVER: "lambda.amazonaws.com",
     Role.SERVING: "ecs-tasks.amazonaws.com",
     Role.HOSTING: "sagemaker.amazonaws.com",
     Role.DOWNSYNC: "ecs-tasks.amazonaws.com",

@@ -28,7 +28,7 @@ ENGINE = "18"
 
 
 class MlflowData(cdk.Stack):
-    """PostgreSQL with TLS alone, four secrets, and a private zone of one name."""
+    """PostgreSQL with TLS alone, its secrets, and a private zone of one name."""
 
     def __init__(
         self,
@@ -52,6 +52,9 @@ class MlflowData(cdk.Stack):
         self._secret("admin", "admin")
         self._secret("writer", "jobs")
         self._secret("reader", "reader")
+        if profile.hears_mlflow:
+            self._key("webhook", "What MLflow signs its webhooks with")
+            self._key("encryption", "What MLflow keeps that key by: lost, webhooks are made anew")
         database = self._database(self._secret("database", "mlflow"))
         if profile.keep_data:
             database.apply_removal_policy(cdk.RemovalPolicy.SNAPSHOT)
@@ -81,6 +84,18 @@ class MlflowData(cdk.Stack):
                 generate_string_key="password",
                 exclude_punctuation=True,
                 password_length=40,
+            ),
+            removal_policy=removal(self._profile),
+        )
+
+    def _key(self, of: Literal["webhook", "encryption"], what: str) -> None:
+        secrets.Secret(
+            self,
+            f"{of.title()}Key",
+            secret_name=self._names.mlflow_secret(of),
+            description=what,
+            generate_secret_string=secrets.SecretStringGenerator(
+                exclude_punctuation=True, password_length=64
             ),
             removal_policy=removal(self._profile),
         )

@@ -471,6 +471,8 @@ def _model_deployer(names: Names) -> tuple[Grant, ...]:
         *change_endpoints(names),
         read_objects("ReadModelFiles", names.artifact_bucket, "models/", "observed/"),
         delete_objects("ForgetObserved", names.artifact_bucket, "observed/"),
+        read_objects("ReadBypasses", names.artifact_bucket, "bypasses/"),
+        write_objects("NoteBypasses", names.artifact_bucket, "bypasses/"),
         list_bucket("ListDeployments", names.artifact_bucket),
         read_records(names),
         read_secret("AskMlflow", names, names.mlflow_secret("reader")),
@@ -514,6 +516,18 @@ def _notifier(names: Names) -> tuple[Grant, ...]:
     )
 
 
+def _webhook_receiver(names: Names) -> tuple[Grant, ...]:
+    """Takes what MLflow tells, once, and tells the bus; reads neither versions nor the record."""
+    return (
+        read_secret("CheckSignatures", names, names.mlflow_secret("webhook")),
+        read_objects("ReadDeliveries", names.artifact_bucket, "webhooks/"),
+        create_objects("NoteDeliveries", names.artifact_bucket, "webhooks/"),
+        list_bucket("ListDeliveries", names.artifact_bucket),
+        tell_bus(names, "TellOfChanges", bus.REGISTRY),
+        write_logs(names, f"/aws/lambda/{names.function(Role.WEBHOOK_RECEIVER.value)}"),
+    )
+
+
 def _serving(names: Names) -> tuple[Grant, ...]:
     """Reads plans, models and deployments, and the two secrets; tells what it served."""
     return (
@@ -551,7 +565,10 @@ def _mlflow(names: Names) -> tuple[Grant, ...]:
         read_secret(
             "EnterDatabaseAndMakeUsers",
             names,
-            *(names.mlflow_secret(of) for of in ("database", "admin", "writer", "reader")),
+            *(
+                names.mlflow_secret(of)
+                for of in ("database", "admin", "writer", "reader", "encryption")
+            ),
         ),
         read_objects("ReadArtifacts", names.artifact_bucket, "mlflow/"),
         write_objects("KeepArtifacts", names.artifact_bucket, "mlflow/"),
@@ -574,6 +591,7 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.WORKFLOW_DEPLOYER: _workflow_deployer,
     Role.MODEL_DEPLOYER: _model_deployer,
     Role.NOTIFIER: _notifier,
+    Role.WEBHOOK_RECEIVER: _webhook_receiver,
     Role.SERVING: _serving,
     Role.HOSTING: _hosting,
     Role.DOWNSYNC: _downsync,

@@ -67,6 +67,11 @@ class Profile:
     """US dollars: 'mlops cost estimate' says what a load needs."""
 
     @property
+    def hears_mlflow(self) -> bool:
+        """Whether MLflow's webhooks are received: SageMaker tells of its versions by itself."""
+        return self.registry == "mlflow" and self.mlflow_database is not None
+
+    @property
     def highly_available(self) -> bool:
         return self.cache_replicas > 0
 

@@ -14,6 +14,11 @@ def mlflow_host(names: Names) -> str:
     return f"mlflow.{{{{resolve:ssm:{names.domain_parameter}}}}}"
 
 
+def webhook_target(names: Names) -> str:
+    """What the balancer hands MLflow's webhooks to; the function knows it by this name."""
+    return f"{names.prefix}-webhooks"
+
+
 def registry_variables(names: Names, profile: Profile) -> dict[str, str]:
     """Said and not left to what the code takes for granted, so that a template shows it."""
     variables = {"MLOPS_REGISTRY": profile.registry, "MLOPS_RECORDS": RECORDS}

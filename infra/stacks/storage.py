@@ -12,6 +12,7 @@ from infra.stacks.profile import Profile
 from infra.stacks.records import add_records
 from infra.stacks.stream import add_stream
 from mlops.names import Names
+from mlops.registry.webhooks.receiver import PREFIX as DELIVERIES
 
 WORKFLOW_DEFINITIONS = ("workflows/", "definition.json")
 """Prefix and suffix of the upload that deploys a workflow."""
@@ -32,7 +33,11 @@ class Storage(cdk.Stack):
         )
         private_bucket(self, "Data", bucket_name=names.data_bucket, profile=profile)
         artifacts = private_bucket(
-            self, "Artifacts", bucket_name=names.artifact_bucket, profile=profile
+            self,
+            "Artifacts",
+            bucket_name=names.artifact_bucket,
+            profile=profile,
+            daily=(DELIVERIES,) if profile.hears_mlflow else (),
         )
         notify_of_workflows(artifacts, names)
         private_bucket(

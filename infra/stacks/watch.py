@@ -54,7 +54,7 @@ class Watch(cdk.Stack):
             *_tasks(names),
             *_online_store(names, profile),
             *_mlflow(names),
-            *_jobs(names),
+            *_jobs(names, profile),
         ]
         topic = self._topic(names)
         self._tell_slack(topic, names)
@@ -203,10 +203,11 @@ def _mlflow(names: Names) -> list[Sign]:
     ]
 
 
-def _jobs(names: Names) -> list[Sign]:
+def _jobs(names: Names, profile: Profile) -> list[Sign]:
+    heard = (Role.WEBHOOK_RECEIVER,) if profile.hears_mlflow else ()
     upsync = {"StateMachineArn": names.state_machine_arn(UPSYNC)}
     failed = [Sign("upsync-failed", "AWS/States", "ExecutionsFailed", upsync, 0, "Sum", points=1)]
-    for role in (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER):
+    for role in (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER, *heard):
         function = {"FunctionName": names.function(role.value)}
         failed.append(
             Sign(f"{role.value}-failed", "AWS/Lambda", "Errors", function, 0, "Sum", points=1)

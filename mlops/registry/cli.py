@@ -9,6 +9,7 @@ import click
 
 from mlops.cli.console import json_option, out, print_json, print_table
 from mlops.registry.drift.cli import drift
+from mlops.registry.webhooks.cli import webhook
 
 if TYPE_CHECKING:
     from mlops.registry.desk import Desk
@@ -35,6 +36,7 @@ def models() -> None:
 
 
 models.add_command(drift)
+models.add_command(webhook)
 
 
 def _desk() -> Desk:
@@ -317,8 +319,8 @@ def history(model: str, as_json: bool) -> None:
 def deliver(as_json: bool) -> None:
     """Tell the rollout of every decision again; what it knows already changes nothing.
 
-    For a registry in MLflow, whose decisions no event tells of: 'approve' and 'reject' do, and
-    this makes good for those that were interrupted. Run it on a schedule.
+    For a registry in MLflow, of whose decisions 'approve' and 'reject' tell, and its webhooks:
+    this makes good for those that were interrupted or lost. Run it on a schedule.
 
     \b
     Example:

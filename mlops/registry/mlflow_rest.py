@@ -35,6 +35,9 @@ class MlflowServer:
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._send("POST", path, body)
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._send("PATCH", path, body)
+
     def delete(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._send("DELETE", path, body)
 

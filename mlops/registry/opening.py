@@ -27,10 +27,11 @@ def open_registry(settings: Settings, aws: Aws) -> ModelRegistry:
 
 def open_mlflow(settings: Settings, aws: Aws) -> MlflowRegistry:
     """Raises SettingsError where the settings name no server."""
-    return MlflowRegistry(_server(settings, aws), settings.names)
+    return MlflowRegistry(open_mlflow_server(settings, aws), settings.names)
 
 
-def _server(settings: Settings, aws: Aws) -> MlflowServer:
+def open_mlflow_server(settings: Settings, aws: Aws) -> MlflowServer:
+    """Raises SettingsError where the settings name none."""
     return open_server(settings.mlflow_tracking_uri, sign_in(settings, aws, os.environ))
 
 
@@ -49,7 +50,7 @@ def identify(settings: Settings, aws: Aws) -> str:
     """
     if settings.registry == "sagemaker":
         return aws.identity
-    who = _server(settings, aws).identity()
+    who = open_mlflow_server(settings, aws).identity()
     if who is None and settings.env != "local":
         raise Refused(
             f"MLflow at {settings.mlflow_tracking_uri} asks nobody who they are, so nobody can "

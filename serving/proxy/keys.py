@@ -17,9 +17,8 @@ from typing import Annotated, Any, Protocol, Self
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mlops.aws import Aws, error_code, translated
+from mlops.aws import Aws, error_code, read_secret, translated
 from mlops.errors import Conflict, InputError, NotFound, SettingsError
-from mlops.secrets import read_secret
 from serving.proxy.callers import PERMISSION, PREDICT, Caller, Rate
 
 PREFIX = "mlops_"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -28,7 +27,6 @@ from mlops.registry.scorecard import METADATA, SCORECARD, Scorecard
 from mlops.registry.versions import ModelRegistry, ModelVersion, Status
 from pipelines.training.container import Container
 from pipelines.training.steps.register import register
-from tests import mlflow_server as mlflow_server_
 from tests.approvals import (
     APPROVER,
     BUCKET,
@@ -96,12 +94,6 @@ def _in_sagemaker(local: LocalAws) -> tuple[ModelRegistry, Register]:
         return registry.get(model, number)
 
     return registry, register
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with mlflow_server_.running(tmp_path_factory.mktemp("mlflow")) as server:
-        yield server
 
 
 def _in_mlflow(server: MlflowServer) -> tuple[MlflowRegistry, Register]:

@@ -525,6 +525,7 @@ def test_the_scheduler_is_assumed_by_schedules_and_rules_of_the_account(prod: li
         (Role.WORKFLOW_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
         (Role.MODEL_DEPLOYER, {"Service": "lambda.amazonaws.com"}),
         (Role.NOTIFIER, {"Service": "lambda.amazonaws.com"}),
+        (Role.WEBHOOK_RECEIVER, {"Service": "lambda.amazonaws.com"}),
         (Role.SERVING, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.HOSTING, {"Service": "sagemaker.amazonaws.com"}),
         (Role.INGESTION, {"Service": "sagemaker.amazonaws.com"}),

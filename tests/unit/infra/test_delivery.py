@@ -71,10 +71,6 @@ UNUSED = {
         *("elasticloadbalancing:ModifyCapacityReservation", "elasticloadbalancing:ModifyIpPools"),
         "elasticloadbalancing:SetIpAddressType",
     ),
-    "AWS::ElasticLoadBalancingV2::TargetGroup": (
-        "elasticloadbalancing:DeregisterTargets",
-        "elasticloadbalancing:RegisterTargets",
-    ),
     "AWS::Athena::WorkGroup": ("kms:", "s3:", "iam:"),
     "AWS::DynamoDB::Table": (
         *("kinesis:", "kms:", "logs:", "s3:", "iam:"),

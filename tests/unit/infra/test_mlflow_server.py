@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from infra.mlflow.server import (
+    ENCRYPTION,
     VARIABLES,
     Server,
     User,
@@ -35,6 +37,7 @@ _KEPT: dict[str, dict[str, Any]] = {
     **{f"s/{who}": {"username": who, "password": f"{who}'s own"} for who in ("admin", "writer")},
     "s/reader": {"username": "reader", "password": "reader's own"},
 }
+_ENCRYPTION = "sixty-four characters"
 _ENVIRON = {
     "MLOPS_MLFLOW_DATABASE_SECRET": "s/database",
     "MLOPS_MLFLOW_ADMIN_SECRET": "s/admin",
@@ -47,6 +50,8 @@ _ENVIRON = {
 
 class Secrets:
     def get_secret_value(self, *, SecretId: str) -> Mapping[str, Any]:  # noqa: N803 - boto3's
+        if SecretId == "s/encryption":
+            return {"SecretString": _ENCRYPTION}
         return {"SecretString": json.dumps(_KEPT[SecretId])}
 
 
@@ -124,3 +129,20 @@ def test_its_users_have_the_passwords_of_their_secrets_and_one_of_them_rights(
         keep_users(server, users)
     assert users.passwords == {who: f"{who}'s own" for who in ("admin", "writer", "reader")}
     assert users.admins == {"admin"}
+
+
+def test_nobody_is_told_anything_where_no_key_is_named(server: Server) -> None:
+    assert not [name for name in variables(server, Path("x")) if "WEBHOOK" in name]
+
+
+def test_every_task_keeps_the_keys_of_webhooks_by_the_same_secret_and_posts_by_https_alone() -> (
+    None
+):
+    told = read_server(_ENVIRON | {ENCRYPTION: "s/encryption"}, Secrets())
+    given = variables(told, Path("x"))
+    key = given["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"]
+    assert Fernet(key).decrypt(Fernet(key).encrypt(b"a webhook's key")) == b"a webhook's key"
+    assert variables(told, Path("y"))["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"] == key
+    assert _ENCRYPTION not in key
+    assert given["MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS"] == "true"
+    assert given["MLFLOW_WEBHOOK_ALLOWED_SCHEMES"] == "https"

@@ -67,7 +67,9 @@ def test_the_package_leaves_out_commands_caches_and_what_the_runtime_brings(
     assert not [name for name in names if name.startswith(("infra/stacks/", "infra/local/"))]
 
 
-@pytest.mark.parametrize("handler", ["deploy_workflow", "deploy_model", "notify_slack"])
+@pytest.mark.parametrize(
+    "handler", ["deploy_workflow", "deploy_model", "notify_slack", "receive_webhook"]
+)
 def test_a_handler_loads_with_nothing_but_the_package_and_boto3(
     package: Package, tmp_path: Path, handler: str
 ) -> None:

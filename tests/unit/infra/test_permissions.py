@@ -13,6 +13,7 @@ from mlops.names import Names, Role
 
 NAMES = Names(project="mlops", env="prod", account="123456789012", region="ap-northeast-2")
 EVERY_GRANT = [(role, grant) for role in Role for grant in grants_of(role, NAMES)]
+Secret = Literal["database", "admin", "writer", "reader", "webhook", "encryption"]
 INLINE_POLICY_LIMIT = 10_240
 
 
@@ -106,11 +107,12 @@ def test_secrets_are_read_where_they_are_used() -> None:
         Role.TRAINING_JOB,
         Role.MODEL_DEPLOYER,
         Role.MLFLOW,
+        Role.WEBHOOK_RECEIVER,
     }
 
 
 def test_jobs_write_to_mlflow_and_what_looks_at_versions_reads() -> None:
-    def enterers(of: Literal["database", "admin", "writer", "reader"]) -> set[Role]:
+    def enterers(of: Secret) -> set[Role]:
         place = f"arn:aws:secretsmanager:{NAMES.region}:{NAMES.account}:secret:"
         place += f"{NAMES.mlflow_secret(of)}-??????"
         return {role for role, grant in EVERY_GRANT if place in grant.resources}
@@ -118,6 +120,19 @@ def test_jobs_write_to_mlflow_and_what_looks_at_versions_reads() -> None:
     assert enterers("database") == enterers("admin") == {Role.MLFLOW}
     assert enterers("writer") == {Role.MLFLOW, Role.TRAINING_JOB}
     assert enterers("reader") == {Role.MLFLOW, Role.MODEL_DEPLOYER, Role.JENKINS}
+    assert enterers("webhook") == {Role.WEBHOOK_RECEIVER}
+    assert enterers("encryption") == {Role.MLFLOW}
+
+
+def test_what_hears_mlflow_reads_no_model_and_no_record_and_overwrites_nothing() -> None:
+    assert actions(Role.WEBHOOK_RECEIVER) == {
+        *("events:PutEvents", "secretsmanager:GetSecretValue"),
+        *("s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"),
+        *("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
+    }
+    (write,) = (g for g in grants_of(Role.WEBHOOK_RECEIVER, NAMES) if "s3:PutObject" in g.actions)
+    assert write.resources == (f"arn:aws:s3:::{NAMES.artifact_bucket}/webhooks/*",)
+    assert write.conditions == {"Null": {"s3:if-none-match": "false"}}
 
 
 def test_the_stream_is_filled_by_serving_and_emptied_by_downsync() -> None:

@@ -10,7 +10,9 @@ import pytest
 HEAVY = {"feast", "stepfunctions", "sagemaker", "pandas", "numpy", "pyarrow", "mlflow", "rich"}
 
 
-@pytest.mark.parametrize("module", ["deploy_workflow", "deploy_model", "notify_slack"])
+@pytest.mark.parametrize(
+    "module", ["deploy_workflow", "deploy_model", "notify_slack", "receive_webhook"]
+)
 def test_a_lambda_imports_the_kernel_boto3_and_pydantic_only(module: str) -> None:
     program = f"import sys, infra.lambdas.{module}; print(*sys.modules)"
     answer = subprocess.run(

@@ -1,0 +1,1 @@
+"""What MLflow tells of its model registry, and how it is had to."""
