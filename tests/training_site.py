@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,8 +25,10 @@ from pipelines.training.compiler import Bundle, bundle_code, compile_workflow
 from pipelines.training.deploy import WorkflowDeployment
 from pipelines.training.starting.rules import EventBridgeRules, wanted_rules
 from pipelines.training.starts import Starts
+from tests.commands import in_a_process, mlops
 
-_MLOPS = Path(sys.executable).with_name("mlops")
+_WITH_FEAST = ("data", "features")
+"""Commands that need a process of their own: Feast's file systems stay those of their first use."""
 END = "2018-08-15"
 """The day after the simulated payments end; also where the platform's clock stands."""
 SETTINGS = {
@@ -54,13 +54,8 @@ class Site:
     def mlops(
         self, *command: str, role: Role | None = Role.JENKINS, fails: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [_MLOPS, "--clock", END, *command],
-            env=os.environ | self.local.environment(role),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        run = in_a_process if command[0] in _WITH_FEAST else mlops
+        done = run("--clock", END, *command, environment=self.local.environment(role))
         assert (done.returncode != 0) is fails, done.stdout + done.stderr
         return done
 
@@ -141,12 +136,8 @@ def open_site(folder: Path) -> Iterator[Site]:
     """Deployed, with payments, definitions and feature tables; gone at the end."""
     with lifecycle.start(folder) as local:
         site = Site(local)
-        subprocess.run(
-            [_MLOPS, "infra", "deploy"],
-            env=os.environ | local.environment(),
-            capture_output=True,
-            check=True,
-        )
+        done = in_a_process("infra", "deploy", environment=local.environment())
+        assert done.returncode == 0, done.stderr
         arm_schedule(site)
         size = ("--customers", "250", "--terminals", "1500", "--days", "60")
         site.mlops("data", "simulate", *size, "--start", "2018-06-16", "--seed", "3")

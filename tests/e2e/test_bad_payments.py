@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,8 +17,8 @@ import pytest
 
 from infra.local.lifecycle import LocalAws
 from mlops.names import Role
+from tests.commands import mlops
 
-MLOPS = Path(sys.executable).with_name("mlops")
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
 pytestmark = pytest.mark.xdist_group("bad-payments")
@@ -48,13 +47,10 @@ def replaced(table: pa.Table, name: str, values: Any) -> pa.Table:
     return table.set_column(table.column_names.index(name), name, pa.chunked_array([values]))
 
 
-def import_file(local: LocalAws, file: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [MLOPS, "data", "import", file, "--json"],
-        env=local.environment(Role.JENKINS),
-        capture_output=True,
-        text=True,
-        check=False,
+def import_file(local: LocalAws, file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return mlops(
+        *("data", "import", str(file), "--json", *options),
+        environment=local.environment(Role.JENKINS),
     )
 
 
@@ -150,12 +146,6 @@ def test_a_file_refused_for_its_times_is_imported_when_the_zone_is_said(
     file = tmp_path / "naive.parquet"
     without_zone(file)
     refused = import_file(shop, file)
-    done = subprocess.run(
-        [MLOPS, "data", "import", file, "--timezone", "UTC", "--json"],
-        env=shop.environment(Role.JENKINS),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = import_file(shop, file, "--timezone", "UTC")
     assert (refused.returncode, done.returncode) == (2, 0), done.stderr
     assert json.loads(done.stdout)["manifest"]["rows_imported"] == 100

@@ -18,6 +18,7 @@ from mlops.athena import Athena
 from mlops.aws import Aws
 from mlops.names import Role
 from mlops.settings import load_settings
+from tests.commands import mlops
 from tests.unit.data.landing import as_csv, as_orc, as_parquet, payments, write
 
 MLOPS = Path(sys.executable).with_name("mlops")
@@ -25,22 +26,16 @@ MLOPS = Path(sys.executable).with_name("mlops")
 pytestmark = pytest.mark.xdist_group("bad-payments")  # on the same platform
 
 
-def mlops(
-    local: LocalAws, *arguments: str, role: Role = Role.INGESTION
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [MLOPS, *arguments],
-        env=local.environment(role),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def answer(local: LocalAws, *arguments: str) -> Any:
-    done = mlops(local, "data", *arguments, "--json")
+    done = mlops_in(local, "data", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def mlops_in(
+    local: LocalAws, *arguments: str, role: Role = Role.INGESTION
+) -> subprocess.CompletedProcess[str]:
+    return mlops(*arguments, environment=local.environment(role))
 
 
 def states_of(run: dict[str, Any]) -> list[str]:
@@ -97,7 +92,9 @@ def test_a_past_moment_and_taking_back(platform: LocalAws, seen: Any, tmp_path: 
     file = tmp_path / "past.parquet"
     file.write_bytes(as_parquet(payments(["past1", "past2"])))
     run = answer(platform, "ingest", str(file), "--currency", "EUR")
-    done = mlops(platform, "data", "query", "--as-of", run["files"][0]["manifest"]["imported_at"])
+    done = mlops_in(
+        platform, "data", "query", "--as-of", run["files"][0]["manifest"]["imported_at"]
+    )
     assert done.returncode == 0, done.stderr
     name = run["files"][0]["uri"]
     assert len(answer(platform, "retract", name, "--dry-run")["retracted"]) == 1
@@ -107,7 +104,7 @@ def test_a_past_moment_and_taking_back(platform: LocalAws, seen: Any, tmp_path: 
     assert len(seen("past", f"({done.stdout})")) == 2
     swept = answer(platform, "sweep", "--older-than", "0")
     assert swept["imports"] >= 1
-    assert mlops(platform, "data", "retract", name).returncode == 4
+    assert mlops_in(platform, "data", "retract", name).returncode == 4
 
 
 def test_a_bad_file_is_told_by_the_exit_code_and_the_others_come_in(
@@ -115,13 +112,13 @@ def test_a_bad_file_is_told_by_the_exit_code_and_the_others_come_in(
 ) -> None:
     write(tmp_path, "good.parquet", as_parquet(payments(["told1"])))
     write(tmp_path, "bad.parquet", b"PAR1 cut off")
-    done = mlops(platform, "data", "ingest", str(tmp_path), "--currency", "EUR", "--json")
+    done = mlops_in(platform, "data", "ingest", str(tmp_path), "--currency", "EUR", "--json")
     assert done.returncode == 2
     assert states_of(json.loads(done.stdout)) == ["refused", "imported"]
     assert "Files that did not come in: 1" in done.stderr
     assert "bad.parquet cannot be read" in done.stderr
     assert len(seen("told")) == 1
-    shown = mlops(platform, "data", "ingest", str(tmp_path), "--currency", "EUR")
+    shown = mlops_in(platform, "data", "ingest", str(tmp_path), "--currency", "EUR")
     assert "refused" in shown.stdout
     assert "Traceback" not in shown.stderr
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,10 @@ import pytest
 
 from infra.local.lifecycle import LocalAws, start
 from mlops.aws import Aws
-from mlops.cli import main
 from mlops.names import Role
 from mlops.settings import Settings, load_settings
 from pipelines.data.simulator import World, write
+from tests.commands import mlops
 from tests.recorded_calls import read_calls, uncovered
 
 WORLD = World(customers=60, terminals=400, days=130, seed=5)
@@ -34,14 +32,6 @@ class Finished:
     code: int
     stdout: str
     stderr: str
-
-
-def _exit_code(command: Callable[[], None]) -> int:
-    try:
-        command()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @dataclass(frozen=True)
@@ -61,16 +51,8 @@ class Workplace:
 
     def run(self, *arguments: str, **changes: str) -> Finished:
         """The command, with its exit code; in this process, since loading Feast takes seconds."""
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["mlops", *arguments])
-            # '--clock' writes this variable; setting it here has it removed again.
-            patch.setenv("MLOPS_CLOCK", "system")
-            for name, value in changes.items():
-                patch.setenv(name, value)
-            with redirect_stdout(stdout), redirect_stderr(stderr):
-                code = _exit_code(main)
-        return Finished(code, stdout.getvalue(), stderr.getvalue())
+        done = mlops(*arguments, environment={"MLOPS_CLOCK": "system"} | changes)
+        return Finished(done.returncode, done.stdout, done.stderr)
 
     def json(self, *arguments: str, **changes: str) -> Any:
         done = self.run(*arguments, "--json", **changes)
