@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from infra.synth import BUILD, ROOT, settle
+from infra.synth import BUILD, ROOT, alone, settle
 from mlops.errors import JobFailed, SettingsError
 
 LOCK = ROOT / "requirements" / "lambda.txt"
@@ -58,8 +58,10 @@ def package_lambdas(*, env: str, build: Path = BUILD) -> Package:
     digest = _digest(target)
     path = build / "lambda" / f"{digest}.zip"
     if not path.exists():
-        dependencies = _installed() if env == "local" else _downloaded(build / "lambda")
-        _write(path, {**dependencies, **sources()})
+        with alone(path):
+            if not path.exists():
+                dependencies = _installed() if env == "local" else _downloaded(build / "lambda")
+                _write(path, {**dependencies, **sources()})
     return Package(path, digest)
 
 

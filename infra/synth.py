@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -63,8 +65,19 @@ def synthesize(names: Names, *, build: Path = BUILD) -> list[Stack]:
     profile_of(names.env)
     out = build / "cdk" / f"{names.prefix}-{_digest(names)}"
     if not (out / INDEX).exists():
-        _run_app(names, out)
+        with alone(out):
+            if not (out / INDEX).exists():
+                _run_app(names, out)
     return _read(out)
+
+
+@contextmanager
+def alone(made: Path) -> Iterator[None]:
+    """Make it while no other process does: who waited finds what the first made."""
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with made.with_name(f"{made.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _read(out: Path) -> list[Stack]:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,8 @@ from infra.local.athena.writes import Writer
 from infra.local.service import AwsError
 
 CONCURRENT = 8
+PROMPT_SECONDS = 0.1
+"""How long the start of a query waits for its end: clients look again after as long."""
 _log = logging.getLogger(__name__)
 
 
@@ -153,8 +155,11 @@ class Runner:
         self._lock = threading.Lock()
 
     def submit(self, execution: Execution, sql: str, cutoff: int | None) -> None:
-        """sql: the query with its parameters put in."""
-        self._pool.submit(self._run, execution, sql, cutoff)
+        """Begin it, and wait a moment for its end: who looks at once need not look again.
+
+        sql: the query with its parameters put in.
+        """
+        wait([self._pool.submit(self._run, execution, sql, cutoff)], PROMPT_SECONDS)
 
     def stop(self, id_: str) -> None:
         """Cancel it, wherever it is; a finished one stays as it is."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -36,6 +40,23 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_templates_are_synthesised_once(runs: list[Path], tmp_path: Path) -> None:
     first, again = (synthesize(NAMES, build=tmp_path) for _ in range(2))
     assert first == again == [Stack("a", {"Resources": {}, "Parameters": {"CodeKey": {}}}, True)]
+    assert len(runs) == 1
+
+
+def test_who_asks_meanwhile_gets_what_the_first_makes(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, both = synth._run_app, Barrier(2)
+
+    def slow(*given: Any) -> None:
+        time.sleep(0.05)
+        run(*given)
+
+    monkeypatch.setattr(synth, "profile_of", lambda _: both.wait(10))
+    monkeypatch.setattr(synth, "_run_app", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first, other = pool.map(lambda _: synthesize(NAMES, build=tmp_path), range(2))
+    assert first == other
     assert len(runs) == 1
 
 
