@@ -224,7 +224,7 @@ def test_a_stopped_local_aws_ends_its_jobs(tmp_path: Path) -> None:
     pid = int(until(lambda: first_line(studio, name)))
     started = time.monotonic()
     running.stop()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60  # the job would last five minutes
     assert not alive(pid)
     with lifecycle.start(tmp_path) as restarted:
         answer = restarted.client("sagemaker").describe_processing_job(ProcessingJobName=name)

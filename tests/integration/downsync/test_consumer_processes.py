@@ -83,7 +83,7 @@ def test_a_consumer_that_is_asked_to_end_commits_what_it_read(place: Place) -> N
     (shard,) = place.consume("--status")["shards"]
 
     def is_read() -> bool:
-        return place.consume("--status")["shards"][0]["behind_seconds"] == 0
+        return bool(place.consume("--status")["shards"][0]["behind_seconds"] == 0)
 
     eventually(is_read, what="the end of the stream")
     consumer.terminate()
