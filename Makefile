@@ -16,6 +16,7 @@ TIMEZONE ?= UTC
 CURRENCY ?= EUR
 SOAKS := faults memory swaps histories rows images examples replay properties push templates
 MINUTES ?= 10
+WORKERS ?= 2
 CASES ?= 2000
 STARTED := $(shell date +%s)
 export PYTHONHASHSEED := 0
@@ -48,14 +49,17 @@ lint-infra: setup ## checkov over every template, hadolint over every Dockerfile
 	build/lint/bin/hadolint infra/images/*.Dockerfile
 	$(BIN)/python -m infra.linting
 
-# Types are checked while the tests wait for servers; what mypy found is told at the end.
-test: lint ## Everything that must hold, under 15 minutes on 2 cores
+# Layers and types are checked while the tests wait for servers, by what they leave of the
+# processors; what was found is told at the end.
+test: setup ## Everything that must hold, under 15 minutes on 2 cores
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	@mkdir -p build
-	@$(BIN)/mypy >build/mypy.txt 2>&1 & \
-	  $(BIN)/pytest -n 2 --dist loadgroup --durations=10; tests=$$?; \
-	  wait $$!; types=$$?; cat build/mypy.txt; \
+	@(nice -n 10 $(BIN)/lint-imports; layers=$$?; nice -n 10 $(BIN)/mypy || exit 1; exit $$layers) >build/checks.txt 2>&1 & \
+	  $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=10; tests=$$?; \
+	  wait $$!; checks=$$?; cat build/checks.txt; \
 	  echo "make test: $$(($$(date +%s) - $(STARTED))) s, set-up and all; more than 900 is too long"; \
-	  exit $$((tests | types))
+	  exit $$((tests | checks))
 
 demo: setup ## Raw payments to a served score (DATA=FILE for your own payments)
 	@$(BIN)/python -m infra.local.demo $(if $(DATA),--data "$(DATA)" --timezone $(TIMEZONE) --currency $(CURRENCY))

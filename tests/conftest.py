@@ -67,9 +67,28 @@ def pytest_xdist_setupnodes() -> None:
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 
+_LONG = ("fraud-workflow", "features-on-athena", "demo", "serving")
+"""Groups that take minutes: begun late, one of them would keep a single worker busy at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before workers note the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What goes from end to end comes after its parts, whose platforms it goes on with."""
-    items.sort(key=lambda item: "e2e" in item.path.parts)
+    """What takes long comes first, what is short last; each file with servers on one worker.
+
+    What goes from end to end comes after its parts, whose platforms it goes on with.
+    """
+    for item in items:
+        if "unit" not in item.path.parts and item.get_closest_marker("xdist_group") is None:
+            place = f"{item.path.parent.name}/{item.path.stem}"
+            item.add_marker(pytest.mark.xdist_group(place))
+    items.sort(key=_order)
+
+
+def _order(item: pytest.Item) -> tuple[int, bool, bool]:
+    marker, parts = item.get_closest_marker("xdist_group"), item.path.parts
+    group = marker.args[0] if marker else ""
+    rank = _LONG.index(group) if group in _LONG else len(_LONG)
+    return rank, "unit" in parts, "e2e" in parts
 
 
 class Clients(Protocol):
