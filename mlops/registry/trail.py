@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mlops.registry.record import Entry, latest, standing_approvals
 from mlops.registry.versions import ModelVersion, Pointer, Status, newest_approved
@@ -71,8 +72,12 @@ def compare_pointer(
 ) -> list[str]:
     """Hold the version that the registry calls the approved against the record.
 
-    While a decision is carried out it may be the one of before, or the one of after.
+    While a decision is carried out it may be the one of before, or the one of after; while several
+    are, any.
     """
+    versions = list(versions)
+    if compare_trail(entries, versions).unfinished:
+        return []
     carried = newest_approved(versions)
     recorded = max((entry.version for entry in standing_approvals(entries)), default=None)
     if pointer is None or pointer.version in {recorded, carried.version if carried else None}:
@@ -83,9 +88,20 @@ def compare_pointer(
 
 
 def _is_unfinished(version: ModelVersion, stands: Entry, entries: Sequence[Entry]) -> bool:
-    before = latest([e for e in entries if e.sequence < stands.sequence], version.version)
-    untouched = noted_hash(version.note) == before.hash if before else not version.note
-    return version.status is stands.before and untouched and not matches(version, stands)
+    """Whether the registry is where it was before the decision that stands.
+
+    Of two decisions at the same moment, the later says by its 'from' that the one before was not
+    carried out yet; then the registry may also be where it was before that one.
+    """
+    if matches(version, stands):
+        return False
+    line = [entry for entry in entries if entry.version == stands.version and entry.decides]
+    for before, entry in reversed(list(pairwise(line))):
+        if matches(version, before):
+            return True
+        if entry.before is before.after:
+            return False
+    return version.status is line[0].before and not version.note
 
 
 def _mismatch(version: ModelVersion, stands: Entry | None, entries: Sequence[Entry]) -> str:

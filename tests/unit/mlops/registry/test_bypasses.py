@@ -114,10 +114,15 @@ def test_while_a_decision_is_carried_out_the_alias_may_be_where_it_was_or_will_b
     watch = Watch()
     waiting = watch.registry.get("fraud", 2)
     watch.decide("approve", 2)
-    watch.registry.add(waiting)
-    for version in (1, 2):
-        watch.point(version)
+    for held in (waiting, watch.registry.get("fraud", 2)):
+        watch.registry.add(held)
+        watch.point(2)
         assert watch.look(None) == ()
+    watch.registry.add(waiting)
+    watch.point(1)
+    assert watch.look(None) == ()
+    watch.decide("approve", 2)
+    assert "names version 1, the record version 2" in watch.look(None)[0]
 
 
 def test_files_that_were_exchanged_are_found_before_anything_is_deployed() -> None:

@@ -59,6 +59,29 @@ def test_a_decision_that_did_not_reach_the_registry_is_unfinished(office: Office
     assert "mlops models approve fraud 2" in trail.unfinished[0]
 
 
+@pytest.mark.parametrize("carried", [0, 1])
+def test_of_two_decisions_at_the_same_moment_the_registry_may_lack_both_or_the_later(
+    office: Office, carried: int
+) -> None:
+    states = [office.registry.get("fraud", 2)]
+    office.decide("approve", 2)
+    states.append(office.registry.get("fraud", 2))
+    office.registry.add(states[0])
+    office.decide("reject", 2)
+    office.registry.add(states[carried])
+    trail = _trail(office)
+    assert trail.problems == ()
+    assert "mlops models reject fraud 2" in trail.unfinished[0]
+
+
+def test_a_state_of_before_a_decision_that_was_carried_out_is_found(office: Office) -> None:
+    waiting = office.registry.get("fraud", 2)
+    office.decide("approve", 2)
+    office.decide("reject", 2)
+    office.registry.add(waiting)
+    assert "changed around the record" in _trail(office).problems[0]
+
+
 def test_a_note_names_its_entry_within_what_the_registry_keeps(office: Office) -> None:
     entry = office.decide("approve", 2, reason="x" * 900).entry
     assert len(note_for(entry)) <= 1024
