@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The MLflow server, from the repository's root:
 #   docker build -f infra/images/mlflow.Dockerfile --target mlflow -t mlops-dev-mlflow .
 # It holds MLflow, a PostgreSQL client and what starts them; nothing of the platform.
@@ -8,17 +7,24 @@ ARG BASE=python:3.11.13-slim-bookworm
 FROM ${BASE} AS build
 WORKDIR /build
 COPY requirements/image.txt requirements/mlflow.txt requirements/
-RUN --mount=type=secret,id=index,env=PIP_INDEX_URL \
-    python -m venv /tools \
+RUN --mount=type=secret,id=index \
+    index="$(cat /run/secrets/index 2>/dev/null || true)" \
+    && export PIP_INDEX_URL="$index" UV_INDEX_URL="$index" \
+    && python -m venv /tools \
     && /tools/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/image.txt \
     && python -m venv --without-pip /app
-RUN --mount=type=secret,id=index,env=UV_INDEX_URL \
-    /tools/bin/uv pip install --python /app/bin/python --no-cache --only-binary :all: \
+RUN --mount=type=secret,id=index \
+    index="$(cat /run/secrets/index 2>/dev/null || true)" \
+    && export PIP_INDEX_URL="$index" UV_INDEX_URL="$index" \
+    && /tools/bin/uv pip install --python /app/bin/python --no-cache --only-binary :all: \
         --require-hashes -r requirements/mlflow.txt
 COPY infra/mlflow/server.py /app/mlflow_server.py
 
 FROM ${BASE} AS mlflow
-RUN groupadd --gid 10001 mlops \
+# The base's own installer, and what it brings with it.
+RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/ensurepip \
+        /usr/local/lib/python3.*/site-packages \
+    && groupadd --gid 10001 mlops \
     && useradd --uid 10001 --gid mlops --create-home --shell /usr/sbin/nologin mlops
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH \

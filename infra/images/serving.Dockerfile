@@ -1,19 +1,22 @@
-# syntax=docker/dockerfile:1
 # The proxy and the inference endpoint, from the repository's root:
 #   docker build -f infra/images/serving.Dockerfile --target proxy -t mlops-dev-proxy .
-# BASE may name a mirror, and a digest; a package index that is not the public one is a secret:
-#   --secret id=index,env=UV_INDEX_URL
+# BASE may name a mirror, and a digest; a package index that is not the public one is a secret, the
+# text of which is its URL: --secret id=index,src=FILE. BuildKit's own frontend is enough.
 ARG BASE=python:3.11.13-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /build
 COPY requirements/image.txt requirements/serving.txt requirements/
-RUN --mount=type=secret,id=index,env=PIP_INDEX_URL \
-    python -m venv /tools \
+RUN --mount=type=secret,id=index \
+    index="$(cat /run/secrets/index 2>/dev/null || true)" \
+    && export PIP_INDEX_URL="$index" UV_INDEX_URL="$index" \
+    && python -m venv /tools \
     && /tools/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/image.txt \
     && python -m venv --without-pip /app
-RUN --mount=type=secret,id=index,env=UV_INDEX_URL \
-    /tools/bin/uv pip install --python /app/bin/python --no-cache --only-binary :all: \
+RUN --mount=type=secret,id=index \
+    index="$(cat /run/secrets/index 2>/dev/null || true)" \
+    && export PIP_INDEX_URL="$index" UV_INDEX_URL="$index" \
+    && /tools/bin/uv pip install --python /app/bin/python --no-cache --only-binary :all: \
         --require-hashes -r requirements/serving.txt
 COPY pyproject.toml README.md ./
 COPY mlops mlops
@@ -26,7 +29,10 @@ RUN printf '#!/bin/sh\nexec mlops serve inference --host 0.0.0.0 --port 8080\n' 
     && chmod 755 /app/bin/serve
 
 FROM ${BASE} AS runtime
-RUN groupadd --gid 10001 mlops \
+# The base's own installer, and what it brings with it.
+RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/ensurepip \
+        /usr/local/lib/python3.*/site-packages \
+    && groupadd --gid 10001 mlops \
     && useradd --uid 10001 --gid mlops --create-home --shell /usr/sbin/nologin mlops
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH \
