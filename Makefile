@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 PART ?=
+BASE ?=
 JSON ?=
 TORCH ?=
 TENSORFLOW ?=
@@ -86,7 +87,8 @@ soak-rows:
 	SOAK_ROWS=100_000 $(BIN)/pytest tests/contract/upsync/test_memory.py
 
 soak-images:
-	SOAK_IMAGES=1 $(BIN)/pytest tests/integration/infra/test_images.py
+	SOAK_IMAGES=1 MLOPS_TEST_BASE="$(BASE)" $(BIN)/pytest -rPs tests/integration/infra/test_built_images.py \
+	  tests/integration/infra/test_images.py
 
 soak-examples:
 	SOAK_EXAMPLES=1 $(BIN)/pytest tests/contract/test_calling_examples.py
