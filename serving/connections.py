@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -79,6 +79,10 @@ class LimitedConnection(OneProtocol):
     _reads_head = _begins = False
     _held: RequestResponseCycle | None = None
     """A request whose task is not begun before it is known whether it needs one."""
+    _short: Exchange | None = None
+    """A request under way that has no cycle of uvicorn's, and hardly ever needs one."""
+    _answers_known = False
+    """Whether there ever was one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -94,6 +98,7 @@ class LimitedConnection(OneProtocol):
         self._watch_idleness(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._give_cycle()
         self._wait_no_more()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
@@ -102,6 +107,7 @@ class LimitedConnection(OneProtocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._take_known(data):
+            self._give_cycle()
             self._begins = not self._incomplete
             super().data_received(data)
             self._begin_held()
@@ -153,6 +159,10 @@ class LimitedConnection(OneProtocol):
         else:
             super().timeout_keep_alive_handler()
 
+    def shutdown(self) -> None:
+        self._give_cycle()
+        super().shutdown()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._reads_head and self.shortcut is not None:
             self._held = cycle
@@ -165,7 +175,7 @@ class LimitedConnection(OneProtocol):
         if cycle is None:
             return
         assert self.shortcut is not None
-        if cycle.more_body or not self.shortcut.take(Exchange(self, cycle)):
+        if cycle.more_body or not self.shortcut.take(_Begun(self, cycle)):
             self._begin(cycle, self.app)
         elif self._begins:
             self._learn(cycle)
@@ -187,7 +197,9 @@ class LimitedConnection(OneProtocol):
 
     def _take_known(self, data: bytes) -> bool:
         """Whether this is all of a request whose head came before, and nothing is under way."""
-        if self._incomplete or self.transport.is_closing() or self.shortcut is None:
+        if self._incomplete or self._short is not None or self.shortcut is None:
+            return False
+        if self.transport.is_closing():
             return False
         if self.cycle is not None and not self.cycle.response_complete:
             return False
@@ -196,9 +208,35 @@ class LimitedConnection(OneProtocol):
         if known is None or len(data) != end + known.length:
             return False
         self._unset_keepalive_if_required()
-        cycle = self.cycle = self._known_cycle(known, data[end:])
-        if not self.shortcut.take(Exchange(self, cycle)):
-            self._begin(cycle, self.app)
+        self._answers_known = True
+        self._short = Exchange(self, known, data[end:])
+        if not self.shortcut.take(self._short):
+            self._short.leave()
+        return True
+
+    def _give_cycle(self) -> None:
+        """From now on the request under way is as any other: something else comes."""
+        if self._short is not None:
+            self._short.cycle()
+
+    def begin_cycle(self, known: _Opening, body: bytes) -> RequestResponseCycle:
+        """Of the request under way."""
+        self._short, self.cycle = None, self._known_cycle(known, body)
+        return self.cycle
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer can be written now."""
+        return not (self.flow.write_paused or self.transport.is_closing())
+
+    def write_short(self, status: int, lines: bytes, body: bytes) -> bool:
+        """Answer the request under way, which has no cycle."""
+        usual = _usual_lines(tuple(self.server_state.default_headers))
+        if usual is None or not self.is_open:
+            return False
+        self._short = None
+        _write(self.transport, b"%b%b%b\r\n" % (STATUS_LINE[status], usual, lines), body)
+        self.on_response_complete()
         return True
 
     def _known_cycle(self, known: _Opening, body: bytes) -> RequestResponseCycle:
@@ -232,10 +270,15 @@ class LimitedConnection(OneProtocol):
         cycle.scope["extensions"] = extensions
         super()._start_asgi_task(cycle, app)
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether nothing was ever asked on it."""
+        return self.cycle is None and not self._answers_known
+
     def _displace(self) -> bool:
         """Close a connection on which nothing was ever asked; whether there was one."""
         for other in self.connections:
-            if other is not self and getattr(other, "cycle", self) is None:
+            if other is not self and getattr(other, "is_unused", False):
                 other.transport.close()
                 return True
         return False
@@ -266,7 +309,38 @@ class LimitedConnection(OneProtocol):
 
 
 class Exchange:
-    """A request that came whole, and the way to answer it (`serving.shortcuts.Exchange`)."""
+    """A request whose head is known, and the way to answer it (`serving.shortcuts.Exchange`)."""
+
+    __slots__ = ("_connection", "_cycle", "_known", "body", "scope")
+
+    def __init__(self, connection: LimitedConnection, known: _Opening, body: bytes) -> None:
+        self._connection, self._known, self.body = connection, known, body
+        self._cycle: RequestResponseCycle | None = None
+        self.scope: Any = known.scope
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection.is_open
+
+    def write(self, status: int, lines: bytes, body: bytes) -> bool:
+        if self._cycle is not None:
+            return _write_cycle(self._cycle, status, lines, body)
+        return self._connection.write_short(status, lines, body)
+
+    def leave(self, **state: Any) -> None:
+        connection, cycle = self._connection, self.cycle()
+        cycle.scope["state"].update(state)
+        connection._begin(cycle, connection.app)
+
+    def cycle(self) -> RequestResponseCycle:
+        """uvicorn's way to answer it, which is made when it is needed."""
+        if self._cycle is None:
+            self._cycle = self._connection.begin_cycle(self._known, self.body)
+        return self._cycle
+
+
+class _Begun:
+    """A request that came whole and was parsed, and the way to answer it."""
 
     __slots__ = ("_connection", "_cycle", "scope")
 
@@ -280,13 +354,13 @@ class Exchange:
 
     @property
     def is_open(self) -> bool:
-        cycle = self._cycle
-        return not (cycle.disconnected or cycle.flow.write_paused)
+        return self._connection.is_open
 
-    def write(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
-        return write_whole(self._cycle, status, headers, body)
+    def write(self, status: int, lines: bytes, body: bytes) -> bool:
+        return _write_cycle(self._cycle, status, lines, body)
 
-    def leave(self) -> None:
+    def leave(self, **state: Any) -> None:
+        self.scope["state"].update(state)
         self._connection._begin(self._cycle, self._connection.app)
 
 
@@ -303,19 +377,46 @@ def write_whole(
     if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
         return False
     head = _head(cycle, status, headers, len(body))
-    if head is None:
+    if head is not None:
+        _complete(cycle, head, body)
+    return head is not None
+
+
+def _write_cycle(cycle: RequestResponseCycle, status: int, lines: bytes, body: bytes) -> bool:
+    """The same of lines that are sound, by a shortcut."""
+    usual = _usual_lines(tuple(cycle.default_headers))
+    if usual is None or cycle.scope["method"] == "HEAD":
         return False
+    if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+        return False
+    end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    _complete(cycle, b"%b%b%b%b" % (STATUS_LINE[status], usual, lines, end), body)
+    return True
+
+
+def _complete(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    if len(body) <= _COPIED:
-        cycle.transport.write(head + body)
-    else:
-        cycle.transport.writelines((head, body))
+    _write(cycle.transport, head, body)
     cycle.message_event.set()
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
-    return True
+
+
+def _write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
+    if len(body) <= _COPIED:
+        transport.write(head + body)
+    else:
+        transport.writelines((head, body))
+
+
+@lru_cache(maxsize=4)
+def _usual_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes | None:
+    """What stands in the head of every answer; None where the connection is to end with it."""
+    if any(name == b"connection" for name, _ in headers):
+        return None
+    return b"".join([b"%b: %b\r\n" % line for line in headers])
 
 
 def _head(

@@ -23,6 +23,7 @@ from serving.spans import RequestTrace, Tracing
 
 REQUEST_ID = "X-Request-Id"
 _REQUEST_ID = REQUEST_ID.lower().encode()
+_LINES = b"content-type: %b\r\ncontent-length: %%d\r\n%b: %%b\r\n" % (JSON, _REQUEST_ID)
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _QUIET = frozenset(
     {
@@ -163,23 +164,20 @@ class ShortRequest:
 
     def answer(self, body: bytes, route: str, status: int = 200) -> None:
         """With JSON, once; from a callback. route: the template of the path."""
-        headers = (
-            (b"content-type", JSON),
-            (b"content-length", b"%d" % len(body)),
-            (_REQUEST_ID, self.identity.encode()),
-        )
-        if not self._exchange.write(status, headers, body):
+        lines = _LINES % (len(body), self.identity.encode())
+        if not self._exchange.write(status, lines, body):
             self.leave()
             return
-        request_id.set(self.identity)
         seconds = time.perf_counter() - self._started
+        # What calls back belongs to everybody: the id must not stay behind in its context.
+        before = request_id.set(self.identity)
         self._edge.done(Answered(self.scope["method"], route, status, seconds), self.facts)
+        request_id.reset(before)
 
     def leave(self) -> None:
         """To the app, after it was taken; its time goes on."""
         self._edge.under_way -= 1
-        self.scope["state"][SINCE] = self.since
-        self._exchange.leave()
+        self._exchange.leave(**{SINCE: self.since})
 
 
 class _Exchange:

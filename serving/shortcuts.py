@@ -8,17 +8,14 @@ one way to refuse, to try again and to say what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Protocol
-
-Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Exchange(Protocol):
     """A request, and the way to answer it."""
 
     scope: Any
-    """As ASGI has it."""
+    """As ASGI has it, and not to be changed: others may have the same."""
 
     @property
     def body(self) -> bytes:
@@ -28,11 +25,17 @@ class Exchange(Protocol):
     def is_open(self) -> bool:
         """Whether an answer can be written now; else the app waits until it can."""
 
-    def write(self, status: int, headers: Headers, body: bytes) -> bool:
-        """Answer; headers as of `serving.connections.write_whole`, which also tells the result."""
+    def write(self, status: int, lines: bytes, body: bytes) -> bool:
+        """Answer at once; False where nothing was written, and the app is to do it.
 
-    def leave(self) -> None:
-        """Let the app answer after all: as if nothing had been begun."""
+        lines: of the head, each with its end, the body's length among them.
+        """
+
+    def leave(self, **state: Any) -> None:
+        """Let the app answer after all: as if nothing had been begun.
+
+        state: what it will find in the scope's state.
+        """
 
 
 class Shortcut(Protocol):

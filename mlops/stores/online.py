@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
+from itertools import islice
 from typing import Any, Protocol
 
 from mlops.errors import NotFound
@@ -94,8 +94,35 @@ class ViewTable:
         return self.exceptions.get(place, self.statuses)
 
 
+@dataclass(frozen=True, slots=True)
+class PlainRows:
+    """What all views answer for n entity rows where every value is PRESENT and a finite number.
+
+    As nearly all answers are; a table for each view costs more than reading them.
+    """
+
+    reads: Sequence[ViewRead]
+    count: int
+    events: Sequence[Sequence[int]]
+    """By view, event times in microseconds since 1970. These and the values may be NumPy arrays."""
+    values: Sequence[Sequence[Any]]
+    """By feature, those of the first view first."""
+
+    def tables(self) -> list[ViewTable]:
+        """The same view by view."""
+        statuses, columns = [FeatureStatus.PRESENT] * self.count, iter(self.values)
+        return [
+            ViewTable(read, statuses, events, list(islice(columns, len(read.features))), {}, True)
+            for read, events in zip(self.reads, self.events, strict=True)
+        ]
+
+
 TIMELESS = (FeatureStatus.NOT_FOUND, FeatureStatus.INVALID)
 """Statuses of rows that have no event time."""
+
+
+Tell = Callable[[Any, Exception | None], None]
+"""Is told once, from a callback, what came of a question: answers, or an error in place of them."""
 
 
 class OnlineReader(Protocol):
@@ -114,16 +141,16 @@ class OnlineReader(Protocol):
         entities: as many values for each join key of the plan, and at least one.
         """
 
-    def start(self, entities: EntityColumns, *, now: datetime) -> Future[list[Any]] | None:
-        """Ask now for what `read_columns` reads, and wait for nothing: what `finish` is to be told.
+    def start(self, entities: EntityColumns, tell: Tell, *, now: datetime) -> bool:
+        """Ask now for what `read_columns` reads, and wait for nothing; `finish` reads what is told.
 
-        None where that cannot be done, and the future may fail with anything: then `read_columns`
-        knows what to do.
+        Whether that could be done: where it could not, or an error is told, `read_columns` knows
+        what to do.
         """
 
     def finish(
-        self, answers: list[Any], entities: EntityColumns, *, now: datetime
-    ) -> list[ViewTable] | None:
+        self, answers: Any, entities: EntityColumns, *, now: datetime
+    ) -> PlainRows | list[ViewTable] | None:
         """What these answers say; None where more has to be asked for, as `read_columns` does."""
 
 
@@ -214,10 +241,10 @@ class _MemoryReader:
         found = await self.read(rows, now=now)
         return [_table(read, found) for read in self.reads]
 
-    def start(self, entities: EntityColumns, *, now: datetime) -> None:
-        return None
+    def start(self, entities: EntityColumns, tell: Tell, *, now: datetime) -> bool:
+        return False
 
-    def finish(self, answers: list[Any], entities: EntityColumns, *, now: datetime) -> None:
+    def finish(self, answers: Any, entities: EntityColumns, *, now: datetime) -> None:
         return None
 
     def _row(self, row: EntityRow, now: datetime) -> FeatureRow:

@@ -99,20 +99,30 @@ def _present(count: int) -> orjson.Fragment:
 
 def event_times(table: ViewTable) -> Any:
     """Per row the time, null where the row has none."""
-    if isinstance(table.events, np.ndarray):
-        first = table.events[0]
-        if (table.events == first).all():
-            return [_time(int(first))] * len(table.events)
-        return table.events.view("datetime64[us]")
     if table.is_plain:
-        return [_time(event) for event in table.events]
+        return plain_times(table.events)
     pairs = zip(table.statuses, table.events, strict=True)
     return [None if status in TIMELESS else _time(event) for status, event in pairs]
 
 
+def plain_times(events: Any) -> Any:
+    """The same of rows that all have one."""
+    listed = events.tolist() if isinstance(events, np.ndarray) else events
+    if listed.count(listed[0]) == len(listed):
+        return _same_times(listed[0], len(listed))
+    if listed is events:
+        return [_time(event) for event in events]
+    return events.view("datetime64[us]")
+
+
+@lru_cache(maxsize=256)
+def _same_times(event: int, count: int) -> orjson.Fragment:
+    """Snapshots hold from the same few times on."""
+    return orjson.Fragment(orjson.dumps([to_datetime(event)] * count, option=OPTIONS))
+
+
 @lru_cache(maxsize=4096)
 def _time(event: int) -> orjson.Fragment:
-    """Snapshots hold from the same few times on."""
     return orjson.Fragment(orjson.dumps(to_datetime(event), option=OPTIONS))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from mlops.stores.online import FeatureStatus, ViewTable
+from mlops.stores.online import FeatureStatus, PlainRows, ViewTable
 
 _PRESENT = FeatureStatus.PRESENT.value
 
@@ -30,6 +30,11 @@ class ReadCounts(Collector):
             else:
                 for status, number in Counter(table.statuses).items():
                     self._rows[view, status.value] += number
+
+    def add_plain(self, plain: PlainRows) -> None:
+        """The same of rows that are all there."""
+        for read in plain.reads:
+            self._plain[read.view.name] += plain.count
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         family = CounterMetricFamily(

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops.clock import Clock
 from mlops.errors import Unavailable
-from mlops.stores.online import ViewTable
+from mlops.stores.online import PlainRows, ViewTable
 from serving.answers import error_body
 from serving.deadline import TIMEOUT_KEY, Deadline, TimeLimit, deadline_of
 from serving.edge import SINCE
@@ -24,7 +24,7 @@ from serving.plain import Body, PlainRoute, answer, header, read_body
 from serving.proxy.callers import Caller
 from serving.proxy.doorkeeper import Doorkeeper
 from serving.proxy.entity_columns import EntityRows, ReadRequest, parse_read
-from serving.proxy.feature_answers import Shown, spread
+from serving.proxy.feature_answers import Shown, spread, write_answer
 from serving.proxy.feature_services import FeatureServices, ReadableService
 from serving.proxy.read_counts import ReadCounts
 from serving.proxy.read_log import ReadLog
@@ -107,22 +107,34 @@ class FeatureReads:
                 "The features cannot be read: the online store does not answer.",
                 remedy="Try again after a second; operators find the cause in /readyz and the log.",
             ) from exc
-        found = Found(tables, rows, service)
-        self.tell(found, caller, request_id.get() or "", now)
+        self.tell(tables, rows, service, caller, identity=request_id.get() or "", now=now)
         if rows.errors:
-            found = Found([spread(table, rows) for table in tables], rows, service)
-        return found
+            tables = [spread(table, rows) for table in tables]
+        return Found(tables, rows, service)
 
-    def tell(self, found: Found, caller: Caller, identity: str, now: datetime) -> None:
-        """Count what was found, and log it where a view says so.
+    def tell(
+        self,
+        found: PlainRows | list[ViewTable],
+        rows: EntityRows,
+        service: ReadableService,
+        caller: Caller,
+        *,
+        identity: str,
+        now: datetime,
+    ) -> None:
+        """Count what was found of the sound rows, and log it where a view says so.
 
         identity: the request's. now: when it was read.
         """
-        self.counts.add(found.tables)
+        if isinstance(found, PlainRows):
+            self.counts.add_plain(found)
+            found = found.tables() if self.log.flows else []
+        else:
+            self.counts.add(found)
         self.log.record(
-            found.tables,
-            found.rows.columns,
-            service=found.service.plan.service,
+            found,
+            rows.columns,
+            service=service.plan.service,
             caller=caller.name,
             request_id=identity,
             now=now,
@@ -157,8 +169,7 @@ class ReadRoute:
         found = await reads.read(caller, name, asked, deadline)
         log["service"], log["rows"] = name, found.rows.count
         identity = request_id.get() or ""
-        write = found.service.answers.write
-        return write(name, found.tables, found.rows, shown, identity=identity), {}
+        return write_answer(name, found.tables, found.rows, shown, identity=identity), {}
 
 
 def parse_shown(query: bytes) -> Shown:

@@ -6,22 +6,23 @@ fails to answer and whatever has to wait for something is left to that route.
 
 from __future__ import annotations
 
-from asyncio import Future, TimerHandle, get_running_loop
+from asyncio import TimerHandle, get_running_loop
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from mlops.errors import MlopsError
+from mlops.stores.online import PlainRows
 from serving.answers import error_body, log_error
 from serving.deadline import TIMEOUT_KEY, Deadline, deadline_of
 from serving.edge import ShortRequest
-from serving.errors import status_of
+from serving.errors import RateLimited, status_of
 from serving.logs import request_id
 from serving.proxy.callers import Caller
 from serving.proxy.entity_columns import EntityRows, parse_read
-from serving.proxy.feature_answers import Shown
+from serving.proxy.feature_answers import Shown, write_answer
 from serving.proxy.feature_services import ReadableService
-from serving.proxy.read_route import PATH, READ, FeatureReads, Found, parse_shown
+from serving.proxy.read_route import PATH, READ, FeatureReads, parse_shown
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,13 @@ class ShortReads:
         service = reads.find(caller, name, wanted)
         rows = service.entities.check(wanted.columns)
         now = reads.clock.now()
-        answers = None if rows.errors else service.reader.start(rows.columns, now=now)
-        if answers is None:
-            return False
-        reads.doorkeeper.count(caller)
-        asked.facts["caller"] = caller.name
         under_way = _UnderWay(reads, asked, name, caller, service, rows, shown, now)
+        if rows.errors or not service.reader.start(rows.columns, under_way.finish, now=now):
+            return False
+        under_way.count()
+        asked.facts["caller"] = caller.name
         if deadline is not None:
             under_way.end_by(deadline)
-        answers.add_done_callback(under_way.finish)
         return True
 
 
@@ -77,7 +76,15 @@ class _UnderWay:
     shown: Shown
     now: datetime
     timer: TimerHandle | None = None
-    is_late: bool = False
+    is_over: bool = False
+
+    def count(self) -> None:
+        """One request of its caller's rate. Raises RateLimited, and answers nothing then."""
+        try:
+            self.reads.doorkeeper.count(self.caller)
+        except RateLimited:
+            self.is_over = True
+            raise
 
     def end_by(self, deadline: Deadline) -> None:
         """Answer an error then, if nothing was answered before."""
@@ -85,35 +92,36 @@ class _UnderWay:
         self.timer = loop.call_later(deadline.remaining(), self._end, deadline.exceeded())
 
     def _end(self, error: MlopsError) -> None:
-        self.is_late = True
+        self.is_over = True
         request_id.set(self.asked.identity)
         log_error(error)
         self.asked.answer(error_body(error), READ, status_of(error))
 
-    def finish(self, answers: Future[list[Any]]) -> None:
+    def finish(self, answers: Any, error: Exception | None) -> None:
         """Answer, or leave it to the route."""
-        if self.is_late:
+        if self.is_over:
             return
         if self.timer is not None:
             self.timer.cancel()
-        if not self.asked.is_open or answers.cancelled() or answers.exception() is not None:
-            self.asked.leave()
-            return
-        try:
-            body = self._body(answers.result())
-        except Exception:  # noqa: BLE001 — the route will meet it, log it and say so
-            body = None
+        body = None
+        if error is None and self.asked.is_open:
+            try:
+                body = self._body(answers)
+            except Exception:  # noqa: BLE001 — the route will meet it, log it and say so
+                body = None
         if body is None:
             self.asked.leave()
         else:
             self.asked.answer(body, READ)
 
-    def _body(self, answers: list[Any]) -> bytes | None:
+    def _body(self, answers: Any) -> bytes | None:
         service, rows, identity = self.service, self.rows, self.asked.identity
-        tables = service.reader.finish(answers, rows.columns, now=self.now)
-        if tables is None:
+        found = service.reader.finish(answers, rows.columns, now=self.now)
+        if found is None:
             return None
-        self.reads.tell(Found(tables, rows, service), self.caller, identity, self.now)
+        self.reads.tell(found, rows, service, self.caller, identity=identity, now=self.now)
         facts = self.asked.facts
         facts["service"], facts["rows"] = self.name, rows.count
-        return service.answers.write(self.name, tables, rows, self.shown, identity=identity)
+        if isinstance(found, PlainRows):
+            return service.answers.write(self.name, found, self.shown, identity=identity)
+        return write_answer(self.name, found, rows, self.shown, identity=identity)

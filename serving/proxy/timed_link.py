@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from asyncio import Future
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from mlops.errors import Unavailable
+from mlops.stores.online import Tell
 from mlops.stores.redis.async_link import AsyncLink
 from mlops.stores.redis.commands import Ask
 from mlops.stores.redis.shared import Recognize
@@ -23,7 +22,7 @@ class TimedLink:
         self._link = link
         self._metrics = metrics
 
-    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> list[Any]:
+    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> Any:
         started, failed = time.perf_counter(), False
         try:
             return await self._link.fetch(asks, recognize)
@@ -34,18 +33,15 @@ class TimedLink:
             seconds = time.perf_counter() - started
             self._metrics.observe_redis(seconds, len(asks), failed=failed)
 
-    def start(
-        self, asks: Sequence[Ask], recognize: Recognize | None = None
-    ) -> Future[list[Any]] | None:
-        answers = self._link.start(asks, recognize)
-        if answers is not None:
-            answers.add_done_callback(partial(self._observe, time.perf_counter(), len(asks)))
-        return answers
+    def start(self, asks: Sequence[Ask], tell: Tell, recognize: Recognize | None = None) -> bool:
+        started, keys = time.perf_counter(), len(asks)
 
-    def _observe(self, started: float, keys: int, answers: Future[list[Any]]) -> None:
-        if not answers.cancelled():
-            failed = answers.exception() is not None
-            self._metrics.observe_redis(time.perf_counter() - started, keys, failed=failed)
+        def timed(answers: Any, error: Exception | None) -> None:
+            seconds = time.perf_counter() - started
+            self._metrics.observe_redis(seconds, keys, failed=error is not None)
+            tell(answers, error)
+
+        return self._link.start(asks, timed, recognize)
 
     async def command(self, *args: Any) -> Any:
         return await self._link.command(*args)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-from asyncio import Future
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from starlette.types import ASGIApp
 
 from mlops.clock import SystemClock
 from mlops.plan import FeaturePlan
-from mlops.stores.online import ViewTable
+from mlops.stores.online import PlainRows
 from mlops.stores.redis.async_link import open_async_link
 from mlops.stores.redis.reading import RedisFeatures
 from mlops.stores.redis.target import parse_target
@@ -28,7 +26,7 @@ from serving.logs import configure_logging
 from serving.proxy.app import create_app
 from serving.proxy.doorkeeper import Doorkeeper, presented
 from serving.proxy.entity_columns import EntityRows, parse_read
-from serving.proxy.feature_answers import OPTIONS, Shown, json_columns
+from serving.proxy.feature_answers import OPTIONS, Shown
 from serving.proxy.feature_services import FeatureServices, ReadableService
 from serving.proxy.keys import FileKeys
 from serving.proxy.metrics import ProxyMetrics
@@ -62,10 +60,8 @@ class Stages:
             rows = EntityRows(orjson.loads(exchange.body)["entities"], 0, {})
         else:
             rows = service.entities.check(parse_read(exchange.body, most=1000).columns)
-        answers = service.reader.start(rows.columns, now=SystemClock().now())
-        if answers is not None:
-            answers.add_done_callback(partial(self._finish, exchange, stage, service, rows))
-        return answers is not None
+        tell = partial(self._finish, exchange, stage, service, rows)
+        return service.reader.start(rows.columns, tell, now=SystemClock().now())
 
     def _finish(
         self,
@@ -73,25 +69,23 @@ class Stages:
         stage: int,
         service: ReadableService,
         rows: EntityRows,
-        answers: Future[list[Any]],
+        answers: Any,
+        error: Exception | None,
     ) -> None:
-        tables = service.reader.finish(answers.result(), rows.columns, now=SystemClock().now())
-        assert tables is not None
-        body = _write(stage, service, rows, tables)
-        length = (b"content-length", b"%d" % len(body))
-        exchange.write(200, [(b"content-type", b"application/json"), length], body)
+        assert error is None
+        found = service.reader.finish(answers, rows.columns, now=SystemClock().now())
+        assert isinstance(found, PlainRows)
+        body = _write(stage, service, found)
+        lines = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+        exchange.write(200, lines, body)
 
 
-def _write(
-    stage: int, service: ReadableService, rows: EntityRows, tables: Sequence[ViewTable]
-) -> bytes:
+def _write(stage: int, service: ReadableService, found: PlainRows) -> bytes:
     if stage > 0:
         shown = _NOTHING if stage == 1 else Shown()
-        return service.answers.write("bench", tables, rows, shown, identity="bench")
-    features: dict[str, Any] = {}
-    for table in tables:
-        features |= zip(table.read.references(), json_columns(table), strict=True)
-    return orjson.dumps(features, option=OPTIONS)
+        return service.answers.write("bench", found, shown, identity="bench")
+    names = [reference for read in found.reads for reference in read.references()]
+    return orjson.dumps(dict(zip(names, found.values, strict=True)), option=OPTIONS)
 
 
 def build_app(folder: Path) -> tuple[ASGIApp, Shortcut]:

@@ -13,6 +13,7 @@ import redis.asyncio
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from mlops.stores.online import Tell
 from mlops.stores.redis.client_link import FAILURES, unavailable
 from mlops.stores.redis.commands import Ask, pack_asks
 from mlops.stores.redis.connecting import (
@@ -31,18 +32,16 @@ class AsyncLink(Protocol):
     address: str
     """Host and port, for messages."""
 
-    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> list[Any]:
+    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> Any:
         """Per ask the values, None where there is none; an error in place of an answer.
 
         Or what `recognize` says of all of them, where the link shows them to it.
         """
 
-    def start(
-        self, asks: Sequence[Ask], recognize: Recognize | None = None
-    ) -> asyncio.Future[list[Any]] | None:
-        """The same, asked for now; None where there is no open connection to ask on.
+    def start(self, asks: Sequence[Ask], tell: Tell, recognize: Recognize | None = None) -> bool:
+        """Ask for the same now; False where there is no open connection to ask on.
 
-        It fails with whatever redis-py raises: `fetch` would try again.
+        The error that is told is whatever redis-py raises: `fetch` would try again.
         """
 
     async def command(self, *args: Any) -> Any:
@@ -99,7 +98,7 @@ class AsyncDirectLink(_AsyncClientLink):
         if self.replica is not None:
             self._replica_reads = SharedConnection(self.replica, timeout=self.timeout)
 
-    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> list[Any]:
+    async def fetch(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> Any:
         packed, count = pack_asks(asks), len(asks)
         if self._replica_reads is not None:
             with contextlib.suppress(*FAILURES):
@@ -109,11 +108,9 @@ class AsyncDirectLink(_AsyncClientLink):
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
-    def start(
-        self, asks: Sequence[Ask], recognize: Recognize | None = None
-    ) -> asyncio.Future[list[Any]] | None:
+    def start(self, asks: Sequence[Ask], tell: Tell, recognize: Recognize | None = None) -> bool:
         reads = self._replica_reads or self.reads
-        return reads.start(pack_asks(asks), len(asks), recognize)
+        return reads.start(pack_asks(asks), len(asks), tell, recognize)
 
     async def close(self) -> None:
         self.reads.close()
@@ -126,7 +123,7 @@ class AsyncDirectLink(_AsyncClientLink):
 
 async def _exchange(
     reads: SharedConnection, packed: bytes, count: int, recognize: Recognize | None
-) -> list[Any]:
+) -> Any:
     """One round trip; once more, on another connection, where the first was lost."""
     try:
         return await reads.fetch(packed, count, recognize)
@@ -168,9 +165,9 @@ class AsyncClusterLink(_AsyncClientLink):
         self._waiting.append(reading)
         return await reading.done
 
-    def start(self, asks: Sequence[Ask], recognize: Recognize | None = None) -> None:
+    def start(self, asks: Sequence[Ask], tell: Tell, recognize: Recognize | None = None) -> bool:
         """redis-py finds the nodes, and waits meanwhile."""
-        return
+        return False
 
     async def close(self) -> None:
         for task in tuple(self._sent):

@@ -19,12 +19,27 @@ class Fields:
     names: tuple[bytes, ...]
 
     @cached_property
-    def head(self) -> bytes:
-        return b"*%d\r\n$5\r\nHMGET\r\n" % (len(self.names) + 2)
+    def heads(self) -> dict[int, bytes]:
+        """What stands before a key, by its length."""
+        return _Heads(len(self.names))
 
     @cached_property
     def tail(self) -> bytes:
-        return b"".join([_argument(name) for name in self.names])
+        """What stands behind a key."""
+        return b"\r\n" + b"".join([_argument(name) for name in self.names])
+
+
+class _Heads(dict[int, bytes]):
+    """As many as there are lengths of keys."""
+
+    def __init__(self, fields: int) -> None:
+        super().__init__()
+        self._fields = fields
+
+    def __missing__(self, length: int) -> bytes:
+        head = b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n" % (self._fields + 2, length)
+        self[length] = head
+        return head
 
 
 Ask = tuple[bytes, Fields]
@@ -44,7 +59,7 @@ class Call:
 
 def pack_asks(asks: Sequence[Ask]) -> bytes:
     """One HMGET per ask, as they go over the wire."""
-    return b"".join([b"%b$%d\r\n%b\r\n%b" % (of.head, len(key), key, of.tail) for key, of in asks])
+    return b"".join([of.heads[len(key)] + key + of.tail for key, of in asks])
 
 
 def pack_call(script: Script, call: Call) -> bytes:

@@ -214,9 +214,11 @@ class ViewDecoder:
         found = reader.plain.read([(row,) for row in rows], [oldest])
         if found is None:
             return None
-        ((events, values),) = found
+        columns: list[Any] = [
+            one if isinstance(one, np.ndarray) else list(one) for part in found for one in part
+        ]
         statuses = [FeatureStatus.PRESENT] * len(rows)
-        return ViewColumns(self.features, statuses, events, values, is_plain=True)
+        return ViewColumns(self.features, statuses, columns[0], columns[1:], is_plain=True)
 
     def _columns(self, events: list[int], values: list[list[Any]], oldest: int) -> ViewColumns:
         statuses = [FeatureStatus.PRESENT] * len(events)

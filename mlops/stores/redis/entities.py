@@ -45,7 +45,7 @@ class EntityDecoder:
             for decoder, rows, since in views
         ]
 
-    def decode_plain(self, answers: Sequence[Any], moment: int) -> list[PlainColumns] | None:
+    def decode_plain(self, answers: Sequence[Any], moment: int) -> PlainColumns | None:
         """The same without a look at each row, where all of them are plain; else None."""
         plain = self._entities(answers[0])
         found = plain.read(answers, self._oldest(moment)) if plain is not None else None
@@ -58,7 +58,7 @@ class EntityDecoder:
         """The bytes of Redis' answer for a usual entity; 0 where none is known."""
         return 0 if self.usual is None else self.usual.answer_size
 
-    def decode_answer(self, answer: bytes, count: int, moment: int) -> list[PlainColumns] | None:
+    def decode_answer(self, answer: bytes, count: int, moment: int) -> PlainColumns | None:
         """The same from what Redis says of `count` entities, where they are the usual ones."""
         usual = self.usual
         return None if usual is None else usual.read_answer(answer, count, self._oldest(moment))

@@ -30,7 +30,8 @@ _NUMBERS = ("Bool", "Int32", "Int64", "Float32", "Float64")
 _FLOATING = ("Float32", "Float64")
 
 PlainColumns = tuple[Any, Any]
-"""Event times of a view's rows, and its columns: lists, or NumPy's where there are many rows."""
+"""Event times of the rows by view, and the wanted columns of all views in order: tuples, or NumPy's
+where there are many rows."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,6 @@ class PlainEntities:
     def __init__(self, views: Sequence[PlainView]) -> None:
         self._views = views
         self._sizes = [view.stored.fixed.size for view in views]
-        ends = list(itertools.accumulate((len(view.places) for view in views), initial=0))
-        self._parts = [slice(*pair) for pair in itertools.pairwise(ends)]
         self._bare = _Pieces(views, _bare(views))
 
     @cached_property
@@ -95,10 +94,8 @@ class PlainEntities:
         """The bytes of Redis' answer for an entity."""
         return self._answered.size
 
-    def read(
-        self, answers: Sequence[Sequence[Any]], oldest: Sequence[int]
-    ) -> list[PlainColumns] | None:
-        """Per view its columns; None where not all rows are plain.
+    def read(self, answers: Sequence[Sequence[Any]], oldest: Sequence[int]) -> PlainColumns | None:
+        """None where not all rows are plain.
 
         answers: per entity a row of each view. oldest: per view, see `ViewDecoder.decode`.
         """
@@ -108,25 +105,13 @@ class PlainEntities:
                 return None
         except TypeError:  # no row, or an error in place of rows
             return None
-        return self._columns(self._bare.read(b"".join(rows), len(answers), oldest))
+        return self._bare.read(b"".join(rows), len(answers), oldest)
 
-    def read_answer(
-        self, answer: bytes, count: int, oldest: Sequence[int]
-    ) -> list[PlainColumns] | None:
+    def read_answer(self, answer: bytes, count: int, oldest: Sequence[int]) -> PlainColumns | None:
         """The same from what Redis says of `count` entities, as it says it."""
         if len(answer) != self.answer_size * count:
             return None
-        return self._columns(self._answered.read(answer, count, oldest))
-
-    def _columns(self, found: _Found | None) -> list[PlainColumns] | None:
-        if found is None:
-            return None
-        events, columns = found
-        return [(e, columns[part]) for e, part in zip(events, self._parts, strict=True)]
-
-
-_Found = tuple[Any, Any]
-"""Event times by view, and all wanted columns in order."""
+        return self._answered.read(answer, count, oldest)
 
 
 class _Pieces:
@@ -137,7 +122,7 @@ class _Pieces:
         self._many = _ManyEntities(views, frame)
         self.size = self._many.size
 
-    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> _Found | None:
+    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> PlainColumns | None:
         """None where one is not plain. body: `count` times `size` bytes."""
         read = self._few.read if count < FEW else self._many.read
         return read(body, count, oldest)
@@ -165,7 +150,7 @@ class _FewEntities:
         self._values = _picked(places)
         self._floating = _picked(floating)
 
-    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> _Found | None:
+    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> PlainColumns | None:
         if count == 1:
             return self._read_one(self._layout.unpack(body), oldest)
         columns = tuple(zip(*self._layout.iter_unpack(body), strict=True))
@@ -178,9 +163,9 @@ class _FewEntities:
             return None
         if not math.isfinite(sum(itertools.chain.from_iterable(self._floating(columns)))):
             return None
-        return list(map(list, events)), list(map(list, self._values(columns)))
+        return events, self._values(columns)
 
-    def _read_one(self, values: tuple[Any, ...], oldest: Sequence[int]) -> _Found | None:
+    def _read_one(self, values: tuple[Any, ...], oldest: Sequence[int]) -> PlainColumns | None:
         if self._tags(values) != self._expected or self._bitmaps(values) != self._no_nulls:
             return None
         events = self._events(values)
@@ -188,7 +173,7 @@ class _FewEntities:
             return None
         if not math.isfinite(sum(self._floating(values))):
             return None
-        return [[event] for event in events], [[value] for value in self._values(values)]
+        return [(event,) for event in events], [(value,) for value in self._values(values)]
 
 
 class _ManyEntities:
@@ -213,7 +198,7 @@ class _ManyEntities:
         self._tables = value_tables(_slots(views, offsets))
         self._in_order = _in_order(self._tables)
 
-    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> _Found | None:
+    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> PlainColumns | None:
         table = np.frombuffer(body, np.uint8).reshape(count, self.size)
         if table.take(self._fixed, axis=1).tobytes() != self._expected * count:
             return None

@@ -5,11 +5,11 @@ What is read is compiled once per feature service.
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
+from itertools import islice
 from typing import Any
 
 from mlops.breaker import Breaker
@@ -22,6 +22,8 @@ from mlops.stores.online import (
     FeatureStatus,
     FeatureValue,
     OnlineReader,
+    PlainRows,
+    Tell,
     ViewRead,
     ViewTable,
     to_datetime,
@@ -92,52 +94,54 @@ class CompiledRead:
         empty = [ViewColumns(wanted, [], [], [[] for _ in wanted]) for wanted in self.wanted]
         return FeatureTable(self, empty, 0)
 
-    def plain_tables(
-        self, answers: Sequence[Any], count: int, now: datetime
-    ) -> list[ViewTable] | None:
+    def plain_rows(self, answers: Sequence[Any], count: int, now: datetime) -> PlainRows | None:
         """The answers in columns, where all of them are plain; else None."""
         moment = (now - _EPOCH) // _MICROSECOND
         parts = (answers[s : s + count] for s in range(0, len(answers), count))
-        pairs = zip(self.groups, parts, strict=True)
-        found = list[list[PlainColumns]]()
-        for group, part in pairs:
-            views = group.decoder.decode_plain(part, moment)
-            if views is None:
+        found = list[PlainColumns]()
+        for group, part in zip(self.groups, parts, strict=True):
+            columns = group.decoder.decode_plain(part, moment)
+            if columns is None:
                 return None
-            found.append(views)
-        return self._tables(found, count)
+            found.append(columns)
+        return self._rows(found, count)
 
-    def answer_tables(
+    def answer_rows(
         self, came: memoryview, count: int, now: datetime
-    ) -> tuple[int, list[ViewTable]] | None:
+    ) -> tuple[int, PlainRows] | None:
         """The same of Redis' answers, not parsed, where they are those of usual entities.
 
         came: bytes that begin with these answers. Tells how many of them these are, too.
         """
         moment, end = (now - _EPOCH) // _MICROSECOND, 0
-        found = list[list[PlainColumns]]()
+        found = list[PlainColumns]()
         for group in self.groups:
             start, end = end, end + group.decoder.answer_size * count
             if not start < end <= len(came):
                 return None
-            views = group.decoder.decode_answer(bytes(came[start:end]), count, moment)
-            if views is None:
+            columns = group.decoder.decode_answer(bytes(came[start:end]), count, moment)
+            if columns is None:
                 return None
-            found.append(views)
-        return (end, self._tables(found, count)) if end else None
+            found.append(columns)
+        return (end, self._rows(found, count)) if end else None
 
-    def _tables(self, found: Sequence[Sequence[PlainColumns]], count: int) -> list[ViewTable]:
+    def _rows(self, found: Sequence[PlainColumns], count: int) -> PlainRows:
         """Of the columns of each group."""
-        statuses = [FeatureStatus.PRESENT] * count
-        tables: list[Any] = [None] * len(self.reads)
-        for group, views in zip(self.groups, found, strict=True):
-            for place, (events, values) in zip(group.places, views, strict=True):
-                tables[place] = ViewTable(self.reads[place], statuses, events, values, {}, True)
-        return tables
+        events, values = found[0] if len(found) == 1 else self._in_order(found)
+        return PlainRows(self.reads, count, events, values)
+
+    def _in_order(self, found: Sequence[PlainColumns]) -> PlainColumns:
+        """Those of all groups, in the order of the reads."""
+        views: list[Any] = [None] * len(self.reads)
+        for group, (events, values) in zip(self.groups, found, strict=True):
+            columns = iter(values)
+            for place, event in zip(group.places, events, strict=True):
+                views[place] = event, list(islice(columns, len(self.wanted[place])))
+        return [event for event, _ in views], [one for _, columns in views for one in columns]
 
     def recognize(self, count: int, now: datetime) -> Recognize:
-        """What knows the answers of usual entities, and makes tables of them."""
-        return lambda came: self.answer_tables(came, count, now)
+        """What knows the answers of usual entities, and makes `PlainRows` of them."""
+        return lambda came: self.answer_rows(came, count, now)
 
     def decoded(
         self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
@@ -284,11 +288,6 @@ def _converted(value: Any, convert: Any) -> tuple[FeatureStatus, Any]:
         return FeatureStatus.INVALID, None
 
 
-def _are_tables(answers: Sequence[Any]) -> bool:
-    """Whether these were recognized, and read as they came."""
-    return bool(answers) and type(answers[0]) is ViewTable
-
-
 @dataclass
 class RedisReader:
     """Compiled features, read without blocking."""
@@ -316,25 +315,27 @@ class RedisReader:
         asks = self.compiled.column_asks(entities, count)
         with self.breaker.guard():
             answers = await self.link.fetch(asks, self.compiled.recognize(count, now))
-            if _are_tables(answers):
-                return answers
-            plain = self.compiled.plain_tables(answers, count, now)
-            return plain or (await self._table(answers, count, now, is_plain=True)).tables()
+            if type(answers) is PlainRows:  # recognized
+                return answers.tables()
+            plain = self.compiled.plain_rows(answers, count, now)
+            if plain is not None:
+                return plain.tables()
+            return (await self._table(answers, count, now, is_plain=True)).tables()
 
-    def start(self, entities: EntityColumns, *, now: datetime) -> Future[list[Any]] | None:
+    def start(self, entities: EntityColumns, tell: Tell, *, now: datetime) -> bool:
         if not self.breaker.is_sound:
-            return None
+            return False
         count = len(next(iter(entities.values()), [None]))
         asks = self.compiled.column_asks(entities, count)
-        return self.link.start(asks, self.compiled.recognize(count, now))
+        return self.link.start(asks, tell, self.compiled.recognize(count, now))
 
     def finish(
-        self, answers: list[Any], entities: EntityColumns, *, now: datetime
-    ) -> list[ViewTable] | None:
-        if _are_tables(answers):
+        self, answers: Any, entities: EntityColumns, *, now: datetime
+    ) -> PlainRows | list[ViewTable] | None:
+        if type(answers) is PlainRows:
             return answers
         count = len(next(iter(entities.values()), [None]))
-        plain = self.compiled.plain_tables(answers, count, now)
+        plain = self.compiled.plain_rows(answers, count, now)
         if plain is not None:
             return plain
         found = self.compiled.decoded(answers, count, now, is_plain=True)
@@ -370,17 +371,19 @@ class BlockingReader:
         count = len(next(iter(entities.values()), [None]))
         if not count:
             return self.compiled.nothing().tables()
-        usual: list[ViewTable] = []
+        usual: list[PlainRows] = []
 
         def glance(answer: memoryview) -> bool:
-            size, tables = self.compiled.answer_tables(answer, count, now) or (0, [])
-            if size == len(answer):
-                usual[:] = tables
+            found = self.compiled.answer_rows(answer, count, now)
+            if found is not None and found[0] == len(answer):
+                usual.append(found[1])
             return bool(usual)
 
         answers = self.link.fetch(self.compiled.column_asks(entities, count), glance)
-        plain = usual or self.compiled.plain_tables(answers, count, now)
-        return plain or self._table(answers, count, now, is_plain=True).tables()
+        plain = usual[0] if usual else self.compiled.plain_rows(answers, count, now)
+        if plain is not None:
+            return plain.tables()
+        return self._table(answers, count, now, is_plain=True).tables()
 
     def _table(
         self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False

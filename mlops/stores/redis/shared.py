@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -20,12 +21,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mlops.stores.online import Tell
 from mlops.stores.redis.connecting import read_error
 
 _INCOMPLETE = object()
 _GRACE_SECONDS = 0.001
 
-Recognize = Callable[[memoryview], tuple[int, list[Any]] | None]
+Recognize = Callable[[memoryview], tuple[int, Any] | None]
 """Is shown bytes that begin with the answers to a read. Where it knows all of those at a glance, it
 tells how many bytes they are, and what they say in whatever form its caller wants; else None."""
 
@@ -37,7 +39,7 @@ class _Waiting:
     count: int
     until: float
     """When it is given up, by the loop's clock."""
-    done: asyncio.Future[list[Any]]
+    tell: Tell
     recognize: Recognize | None
     answers: list[Any] = field(default_factory=list)
 
@@ -66,18 +68,16 @@ class _Exchange(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def ask(
-        self, packed: bytes, count: int, recognize: Recognize | None = None
-    ) -> asyncio.Future[list[Any]]:
-        """The answers to come. It fails with what redis-py raises for a lost connection."""
+        self, packed: bytes, count: int, tell: Tell, recognize: Recognize | None = None
+    ) -> None:
+        """Tells the answers when they come, or what redis-py raises for a lost connection."""
         until = self.loop.time() + self._timeout
-        one = _Waiting(count, until, self.loop.create_future(), recognize)
-        self._waiting.append(one)
+        self._waiting.append(_Waiting(count, until, tell, recognize))
         if not self._gathered:
             self.loop.call_soon(self._write)
         self._gathered.append(packed)
         if self._timer is None:
-            self._timer = self.loop.call_at(one.until, self._check)
-        return one.done
+            self._timer = self.loop.call_at(until, self._check)
 
     def _write(self) -> None:
         if self.is_open and self._gathered:
@@ -106,9 +106,9 @@ class _Exchange(asyncio.Protocol):
             found = first.recognize(came[start:])
             if found is None:
                 break
-            size, first.answers = found
+            size, answers = found
             start += size
-            self._answer_first()
+            self._tell_first(answers)
         return start
 
     def _hand_out(self) -> None:
@@ -126,12 +126,18 @@ class _Exchange(asyncio.Protocol):
             first = self._waiting[0]
             first.answers.append(answer)
             if len(first.answers) == first.count:
-                self._answer_first()
+                self._tell_first(first.answers)
 
-    def _answer_first(self) -> None:
-        first = self._waiting.popleft()
-        if not first.done.done():  # its caller may have left
-            first.done.set_result(first.answers)
+    def _tell_first(self, answers: Any) -> None:
+        self._tell(self._waiting.popleft(), answers, None)
+
+    def _tell(self, one: _Waiting, answers: Any, error: Exception | None) -> None:
+        """Whatever one does with its answer, the others get theirs."""
+        try:
+            one.tell(answers, error)
+        except Exception as exc:  # noqa: BLE001 — as of any callback of the loop
+            context = {"message": "an answer of Redis was not taken", "exception": exc}
+            self.loop.call_exception_handler(context)
 
     def _check(self) -> None:
         self._timer = None
@@ -160,12 +166,22 @@ class _Exchange(asyncio.Protocol):
         self.is_open = False
         if self._timer is not None:
             self._timer.cancel()
-        waiting, self._waiting = self._waiting, deque()
+        waiting = list(self._waiting)
+        self._waiting.clear()
         for one in waiting:
-            if not one.done.done():
-                one.done.set_exception(cause)
+            self._tell(one, None, cause)
         if not self.loop.is_closed():
             self._connection._close()
+
+
+def _settle(done: asyncio.Future[Any], answers: Any, error: Exception | None) -> None:
+    """Unless its caller has left."""
+    if done.done():
+        return
+    if error is None:
+        done.set_result(answers)
+    else:
+        done.set_exception(error)
 
 
 class SharedConnection:
@@ -183,22 +199,25 @@ class SharedConnection:
         """How often the open connection wrote; joined reads count as one."""
         return self._exchange.writes if self._exchange else 0
 
-    async def fetch(
-        self, packed: bytes, count: int, recognize: Recognize | None = None
-    ) -> list[Any]:
+    async def fetch(self, packed: bytes, count: int, recognize: Recognize | None = None) -> Any:
         """The answers to `count` commands, or what was recognized of them.
 
         Raises what redis-py raises.
         """
         exchange = self._current() or await self._open()
-        return await exchange.ask(packed, count, recognize)
+        done: asyncio.Future[Any] = exchange.loop.create_future()
+        exchange.ask(packed, count, partial(_settle, done), recognize)
+        return await done
 
     def start(
-        self, packed: bytes, count: int, recognize: Recognize | None = None
-    ) -> asyncio.Future[list[Any]] | None:
-        """The answers to come; None where no connection is open."""
+        self, packed: bytes, count: int, tell: Tell, recognize: Recognize | None = None
+    ) -> bool:
+        """Tell the same when it comes; False where no connection is open."""
         exchange = self._current()
-        return None if exchange is None else exchange.ask(packed, count, recognize)
+        if exchange is None:
+            return False
+        exchange.ask(packed, count, tell, recognize)
+        return True
 
     def close(self) -> None:
         if self._exchange is not None:

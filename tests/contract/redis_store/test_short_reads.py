@@ -45,12 +45,13 @@ class Asked:
     answers: list[tuple[int, bytes, dict[bytes, bytes]]] = field(default_factory=list)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def write(self, status: int, headers: Any, body: bytes) -> bool:
-        self.answers.append((status, body, dict(headers)))
+    def write(self, status: int, lines: bytes, body: bytes) -> bool:
+        headers = dict(line.split(b": ", 1) for line in lines.removesuffix(b"\r\n").split(b"\r\n"))
+        self.answers.append((status, body, headers))
         self.settled.set()
         return True
 
-    def leave(self) -> None:
+    def leave(self, **state: Any) -> None:
         self.is_left = True
         self.settled.set()
 

@@ -111,7 +111,7 @@ class Held:
 
 
 SHORT = REQUEST.replace(b"{}", b"[]")
-SENT = [(b"content-length", b"5")]
+SENT = b"content-length: 5\r\n"
 
 
 @pytest.fixture
@@ -120,13 +120,18 @@ def held() -> Held:
 
 
 @pytest.fixture
-async def short_port(held: Held) -> AsyncIterator[int]:
-    protocol = limited_protocol(ConnectionLimits(), held)
+def state() -> ServerState:
+    return ServerState()
+
+
+@pytest.fixture
+async def short_port(held: Held, state: ServerState) -> AsyncIterator[int]:
+    protocol = limited_protocol(ConnectionLimits(connections=2), held)
     config = uvicorn.Config(
         echo, http=protocol, lifespan="off", log_config=None, timeout_keep_alive=1
     )
     config.load()
-    make = partial(protocol, config=config, server_state=ServerState(), app_state={})
+    make = partial(protocol, config=config, server_state=state, app_state={})
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
@@ -175,8 +180,20 @@ async def test_a_body_that_comes_later_is_the_apps_from_the_start(
     writer.close()
 
 
-async def test_a_caller_that_left_cannot_be_answered(held: Held, short_port: int) -> None:
-    _, writer = await opened(short_port)
+async def learned(held: Held, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which the head came once, and is known."""
+    reader, writer = await opened(port)
+    writer.write(SHORT)
+    (await held.taken.get()).write(200, SENT, b"short")
+    await reader.readuntil(b"short")
+    return reader, writer
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_a_caller_that_left_cannot_be_answered(
+    held: Held, short_port: int, is_known: bool
+) -> None:
+    _, writer = await (learned(held, short_port) if is_known else opened(short_port))
     writer.write(SHORT)
     exchange = await held.taken.get()
     writer.close()
@@ -184,6 +201,61 @@ async def test_a_caller_that_left_cannot_be_answered(held: Held, short_port: int
     await asyncio.sleep(0.05)
     assert not exchange.is_open
     assert not exchange.write(200, SENT, b"short")
+
+
+async def test_what_a_shortcut_leaves_of_a_known_head_finds_its_state_and_its_caller(
+    held: Held, short_port: int
+) -> None:
+    reader, writer = await learned(held, short_port)
+    writer.write(SHORT)
+    exchange = await held.taken.get()
+    exchange.leave(since=7.0)
+    await reader.readuntil(b"\r\n\r\nok")
+    scope = exchange.cycle().scope  # type: ignore[attr-defined]
+    assert scope["state"] == {"since": 7.0}
+    assert scope["client"] == writer.get_extra_info("sockname")
+    assert "since" not in exchange.scope["state"], "that one is shared"
+    writer.close()
+
+
+async def test_a_request_under_way_is_answered_when_the_server_ends(
+    held: Held, short_port: int, state: ServerState
+) -> None:
+    reader, writer = await learned(held, short_port)
+    writer.write(SHORT)
+    exchange = await held.taken.get()
+    for connection in state.connections:
+        connection.shutdown()
+    assert exchange.write(200, SENT, b"short")
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.endswith(b"\r\nconnection: close\r\n\r\nshort")
+    writer.close()
+
+
+async def test_where_connections_are_to_end_the_app_says_so(
+    held: Held, short_port: int, state: ServerState
+) -> None:
+    _, writer = await learned(held, short_port)
+    writer.write(SHORT)
+    exchange = await held.taken.get()
+    state.default_headers = [(b"connection", b"close")]
+    assert not exchange.write(200, SENT, b"short")
+    writer.close()
+
+
+async def test_a_known_head_as_the_first_of_its_connection_keeps_its_place(
+    held: Held, short_port: int
+) -> None:
+    _, other = await learned(held, short_port)
+    reader, writer = await opened(short_port)
+    writer.write(SHORT)
+    exchange = await held.taken.get()
+    refused, third = await opened(short_port)
+    assert (await asyncio.wait_for(refused.read(), 5)).startswith(b"HTTP/1.1 503 ")
+    exchange.write(200, SENT, b"short")
+    await asyncio.wait_for(reader.readuntil(b"short"), 5)
+    for one in (other, writer, third):
+        one.close()
 
 
 @pytest.mark.parametrize("parts", [[SHORT], [SHORT[:-2], SHORT[-2:]], [SHORT[:20], SHORT[20:]]])

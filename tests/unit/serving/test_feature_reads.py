@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from mlops.errors import Unavailable
 from mlops.plan import PlannedField, PlannedView, plan_key, save_plan
-from mlops.stores.online import FeatureStatus, ViewRead, ViewTable
+from mlops.stores.online import FeatureStatus, PlainRows, ViewRead, ViewTable, to_datetime
 from serving.proxy.entity_columns import EntityRows, EntitySchema
 from serving.proxy.feature_answers import Shown, write_answer
 from serving.proxy.feature_services import choose_features
@@ -372,10 +372,10 @@ NUMBERS = {
 
 
 @st.composite
-def plain_tables(draw: st.DrawFn) -> list[ViewTable]:
-    """What reads find where all is there: in lists, or in arrays."""
+def plain_rows(draw: st.DrawFn) -> PlainRows:
+    """What reads find where all is there: in tuples, or in arrays."""
     count, in_arrays = draw(st.integers(1, 20)), draw(st.booleans())
-    tables = []
+    reads, moments_of_views, columns = list[ViewRead](), list[Any](), list[Any]()
     for place in range(draw(st.integers(1, 3))):
         dtypes = draw(st.lists(st.sampled_from(sorted(NUMBERS)), min_size=1, max_size=3))
         fields = [PlannedField(name=f'f%"{n}', dtype=dtype) for n, dtype in enumerate(dtypes)]
@@ -387,22 +387,43 @@ def plain_tables(draw: st.DrawFn) -> list[ViewTable]:
         ]
         moments = st.sampled_from([0, 1_533_686_400_000_000, 1_533_686_400_000_001])
         events: Any = draw(st.lists(moments, min_size=count, max_size=count))
-        if in_arrays:
-            values, events = [np.array(column) for column in values], np.array(events)
-        read = ViewRead(view, tuple(field.name for field in fields))
-        tables.append(ViewTable(read, [FeatureStatus.PRESENT] * count, events, values, {}, True))
-    return tables
+        kind = np.array if in_arrays else tuple
+        reads.append(ViewRead(view, tuple(field.name for field in fields)))
+        moments_of_views.append(kind(events))
+        columns += map(kind, values)
+    return PlainRows(reads, count, moments_of_views, columns)
 
 
-@given(plain_tables(), st.booleans(), st.booleans())
+@given(plain_rows(), st.booleans(), st.booleans())
 def test_what_is_written_from_a_form_is_what_is_written_anew(
-    tables: list[ViewTable], statuses: bool, event_times: bool
+    found: PlainRows, statuses: bool, event_times: bool
 ) -> None:
-    rows, shown = EntityRows({}, len(tables[0].statuses), {}), Shown(statuses, event_times)
+    rows, shown = EntityRows({}, found.count, {}), Shown(statuses, event_times)
+    lists = PlainRows(
+        found.reads,
+        found.count,
+        [np.asarray(events).tolist() for events in found.events],
+        [np.asarray(column).tolist() for column in found.values],
+    )
     answers = PlainAnswers()
     for identity in ("a", "b.c:d"):
-        written = answers.write("s", tables, rows, shown, identity=identity)
-        assert written == write_answer("s", tables, rows, shown, identity=identity)
+        written = answers.write("s", found, shown, identity=identity)
+        assert written == write_answer("s", lists.tables(), rows, shown, identity=identity)
+
+
+@given(plain_rows())
+def test_what_is_written_from_a_form_says_what_was_found(found: PlainRows) -> None:
+    said = orjson.loads(PlainAnswers().write("s", found, Shown(), identity="a"))
+    columns = [np.asarray(column).tolist() for column in found.values]
+    names = [name for read in found.reads for name in read.references()]
+    assert {name: one["values"] for name, one in said["features"].items()} == dict(
+        zip(names, columns, strict=True)
+    )
+    assert all(one["statuses"] == ["PRESENT"] * found.count for one in said["features"].values())
+    assert said["event_times"] == {
+        read.view.name: [to_datetime(int(e)).isoformat().replace("+00:00", "Z") for e in events]
+        for read, events in zip(found.reads, found.events, strict=True)
+    }
 
 
 def test_arrays_are_written_as_the_numbers_in_them() -> None:

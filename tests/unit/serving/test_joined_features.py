@@ -20,6 +20,7 @@ from mlops.stores.online import (
     FeatureRow,
     MemoryOnlineStore,
     OnlineReader,
+    Tell,
     ViewTable,
 )
 from serving.errors import FeaturesUnavailable
@@ -62,12 +63,11 @@ class Reader:
         tables = await self.reader.read_columns(entities, now=now)
         return [replace(table, is_plain=_is_plain(table)) for table in tables]
 
-    def start(self, entities: Mapping[str, Sequence[Any]], *, now: datetime) -> None:
+    def start(self, entities: Mapping[str, Sequence[Any]], tell: Tell, *, now: datetime) -> bool:
         """It waits at a gate, and so has nothing to begin."""
+        return False
 
-    def finish(
-        self, answers: list[Any], entities: Mapping[str, Sequence[Any]], *, now: datetime
-    ) -> None:
+    def finish(self, answers: Any, entities: Mapping[str, Sequence[Any]], *, now: datetime) -> None:
         """Nothing was begun."""
 
 

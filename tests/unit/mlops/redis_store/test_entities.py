@@ -14,7 +14,7 @@ from mlops.stores.online import FeatureStatus
 from mlops.stores.redis.decoding import ViewDecoder
 from mlops.stores.redis.encoding import pack_rows, pack_tombstones, values_cells
 from mlops.stores.redis.entities import EntityDecoder
-from mlops.stores.redis.plain import FEW
+from mlops.stores.redis.plain import FEW, PlainColumns
 from mlops.stores.redis.schema import Schema, build_schema
 from tests.online_rows import VALUES, fields
 
@@ -58,17 +58,15 @@ def good(count: int) -> list[list[Any]]:
     return [list(rows) for rows in zip(*views, strict=True)]
 
 
-def careful(reading: EntityDecoder, answers: list[Any]) -> list[tuple[list[int], list[Any]]]:
+def careful(reading: EntityDecoder, answers: list[Any]) -> tuple[list[Any], list[Any]]:
     found = reading.decode(answers, NOW)
     assert all(set(view.statuses) == {FeatureStatus.PRESENT} for view in found)
-    return [(view.events, view.values) for view in found]
+    return [view.events for view in found], [column for view in found for column in view.values]
 
 
-def listed(found: list[Any]) -> list[Any]:
-    return [
-        (np.asarray(events).tolist(), [np.asarray(column).tolist() for column in columns])
-        for events, columns in found
-    ]
+def listed(found: PlainColumns) -> tuple[list[Any], list[Any]]:
+    events, columns = ([np.asarray(one).tolist() for one in part] for part in found)
+    return events, columns
 
 
 @st.composite
@@ -122,9 +120,8 @@ def test_usual_entities_are_plain_and_many_are_numpys(count: int) -> None:
     found = decoder().decode_plain(good(count), NOW)
     assert found is not None
     assert listed(found) == careful(decoder(), good(count))
-    for events, columns in found:
-        kinds = {type(events), *map(type, columns)}
-        assert kinds == ({np.ndarray} if count >= FEW else {list})
+    kinds = {type(one) for part in found for one in part}
+    assert kinds == ({np.ndarray} if count >= FEW else {tuple})
 
 
 ROW = good(1)[0][1]
@@ -201,7 +198,7 @@ def test_entities_of_two_generations_of_a_schema_are_read_with_care() -> None:
     reading = decoder([old, new], [fields(a="Float64")])
     answers = [pack(old, [[1.0]]), pack(new, [[2.0]])]
     assert reading.decode_plain(answers, NOW) is None
-    assert reading.decode_plain(answers[:1], NOW) == [([NOW], [[1.0]])]
+    assert reading.decode_plain(answers[:1], NOW) == ([(NOW,)], [(1.0,)])
     assert reading.decode(answers, NOW)[0].values == [[1.0, None]]
 
 
@@ -212,4 +209,4 @@ def test_a_schema_that_is_learned_is_plain_from_then_on() -> None:
     answers = [pack(schema, [[1.0]])]
     assert reading.decode_plain(answers, NOW) is None
     known[schema.tag] = schema
-    assert reading.decode_plain(answers, NOW) == [([NOW], [[1.0]])]
+    assert reading.decode_plain(answers, NOW) == ([(NOW,)], [(1.0,)])

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,14 +78,21 @@ async def answered(
     protocol = pool.transport.protocol
     protocol.data_received(b"+OK\r\n")
     await first
-    asked = [shared.start(b"x", c.count, c.recognize if c.knows else None) for c in callers]
+    told: list[list[Any]] = [[] for _ in callers]
+    for caller, mine in zip(callers, told, strict=True):
+        recognize = caller.recognize if caller.knows else None
+        assert shared.start(b"x", caller.count, partial(_told, mine), recognize)
     whole = b"".join(answers)
     ends = sorted({0, len(whole), *(cut % (len(whole) + 1) for cut in cuts)})
     for start, end in itertools.pairwise(ends):
         protocol.data_received(whole[start:end])
-    found = [await one for one in asked if one is not None]
     shared.close()
-    return [list(map(repr, one)) for one in found]
+    return [list(map(repr, one)) for (one,) in told]
+
+
+def _told(mine: list[Any], answers: Any, error: Exception | None) -> None:
+    assert error is None
+    mine.append(answers)
 
 
 def parsed(answers: Sequence[bytes]) -> list[str]:
