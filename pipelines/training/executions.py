@@ -124,18 +124,19 @@ class Executions:
         newest = sorted(answer["executions"], key=lambda e: e["startDate"], reverse=True)
         return [self.get(workflow, entry["name"]) for entry in newest[:limit]]
 
-    def last_success(self, workflow: str) -> str | None:
-        """The name of the newest execution that succeeded; None for none."""
+    def successes(self, workflow: str, *, limit: int = 20) -> list[str]:
+        """The names of the newest executions that succeeded, newest first."""
         try:
             with translated(f"Listing the executions of '{workflow}'"):
                 answer = self.aws.client("stepfunctions").list_executions(
                     stateMachineArn=self.names.state_machine_arn(workflow),
                     statusFilter="SUCCEEDED",
-                    maxResults=1,
+                    maxResults=limit,
                 )
         except NotFound:
-            return None
-        return next((str(one["name"]) for one in answer["executions"]), None)
+            return []
+        newest = sorted(answer["executions"], key=lambda e: e["startDate"], reverse=True)
+        return [str(one["name"]) for one in newest]
 
     def steps(self, execution: Execution) -> list[Step]:
         """Every state that it entered so far, in order."""

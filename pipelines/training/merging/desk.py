@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mlops.aws import translated
@@ -62,7 +62,7 @@ class MergeDesk:
         """Whether a run of a model is due for this code. Raises NotFound."""
         settings = load_defaults(model)
         return is_due(
-            settings, code_sha256=code_sha256, absent=self._absent(settings), last=self._last(model)
+            settings, code_sha256=code_sha256, absent=self._absent(settings), ran=self._ran(model)
         )
 
     def due_deployed(self, models: Sequence[str]) -> list[Due]:
@@ -89,16 +89,15 @@ class MergeDesk:
             return False
         return True
 
-    def _last(self, model: str) -> Ran | None:
-        succeeded = self.desk.executions.last_success(model)
-        if succeeded is None:
-            return None
-        try:
-            key = layout.run_prefix(model, succeeded) + f"run/{RUN}"
-            document = json.loads(self.desk.documents.get(key).body)
-        except NotFound:
-            return Ran(name=succeeded, code_sha256=None)
-        return Ran(name=succeeded, code_sha256=document["code_sha256"])
+    def _ran(self, model: str) -> Iterator[Ran]:
+        for name in self.desk.executions.successes(model):
+            try:
+                key = layout.run_prefix(model, name) + f"run/{RUN}"
+                document = json.loads(self.desk.documents.get(key).body)
+            except NotFound:
+                yield Ran(name=name, code_sha256=None)
+            else:
+                yield Ran.model_validate(document)
 
 
 def open_merge_desk() -> MergeDesk:

@@ -111,14 +111,14 @@ def merges(site: Site) -> MergeDesk:
     return MergeDesk(desk, StartDesk(EventBridgeRules(desk.aws, site.names), desk.deployment))
 
 
-def test_what_is_deployed_and_has_succeeded_is_planned_as_unchanged_and_not_due(
+def test_what_is_deployed_and_succeeded_with_chosen_settings_is_unchanged_and_due(
     site: Site, first: dict[str, Any]
 ) -> None:
     plan = merges(site).plan("fraud")
 
     assert (plan.action, plan.diff, plan.problem) == ("keep", "", "")
     assert plan.due is not None
-    assert plan.due.why == "run first succeeded with this code"
+    assert plan.due.why == "run first succeeded with this code, but with settings of its own"
     assert {step.action for step in plan.rules} <= {"create", "keep"}
     assert len(plan.rules) == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -33,9 +34,15 @@ def due(
     *,
     settings: CreditSettings = DEFAULTS,
     absent: tuple[str, ...] = (),
-    last: Ran | None = None,
+    ran: Sequence[Ran] = (),
 ) -> Due:
-    return is_due(settings, code_sha256=NEW.sha256, absent=absent, last=last)
+    return is_due(settings, code_sha256=NEW.sha256, absent=absent, ran=ran)
+
+
+def success(name: str, bundle: Bundle, **chosen: Any) -> Ran:
+    """A run with the settings that are declared, and what somebody chose."""
+    settings = DEFAULTS.model_dump(mode="json") | {"test_end": "2025-01-01"} | chosen
+    return Ran(name=name, code_sha256=bundle.sha256, settings=settings)
 
 
 def test_who_has_never_succeeded_is_due() -> None:
@@ -45,19 +52,29 @@ def test_who_has_never_succeeded_is_due() -> None:
 
 
 def test_other_code_than_that_of_the_last_success_is_due() -> None:
-    found = due(last=Ran(name="jenkins-6", code_sha256=OLD.sha256))
+    found = due(ran=[success("jenkins-6", OLD)])
     assert found.starts
     assert f"run jenkins-6's ({OLD.sha256[:12]} → {NEW.sha256[:12]})" in found.why
 
 
 def test_a_success_whose_code_nobody_knows_any_more_proves_nothing() -> None:
-    assert due(last=Ran(name="jenkins-6", code_sha256=None)).starts
+    assert due(ran=[Ran(name="jenkins-6", code_sha256=None)]).starts
 
 
 def test_what_succeeded_with_this_code_is_not_due() -> None:
-    found = due(last=Ran(name="jenkins-6", code_sha256=NEW.sha256))
+    found = due(ran=[success("jenkins-6", NEW)])
     assert not found.starts
     assert "jenkins-6 succeeded with this code" in found.words
+
+
+def test_a_success_with_settings_that_somebody_chose_proves_nothing() -> None:
+    found = due(ran=[success("by-hand", NEW, train_days=9)])
+    assert found.starts
+    assert "by-hand succeeded with this code, but with settings of its own" in found.why
+
+
+def test_what_somebody_tried_later_takes_nothing_back() -> None:
+    assert not due(ran=[success("by-hand", NEW, seed=7), success("jenkins-6", NEW)]).starts
 
 
 def test_a_model_whose_tables_are_missing_is_not_due() -> None:
