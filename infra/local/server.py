@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import fcntl
 import gc
 import json
@@ -38,6 +39,7 @@ STATE_IN_USE = 97
 def main() -> None:
     # What it loads stays: looking through AWS's models again and again was a fifth of its work.
     gc.set_threshold(50_000)
+    atexit.register(gc.freeze)  # at the end, too
     arguments = _parse()
     state = StateDir.at(arguments.state)
     for folder in (state.ministack, state.objects, state.moto, state.logs):

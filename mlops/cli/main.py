@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -66,6 +67,7 @@ def root(clock: str | None, verbose: bool) -> None:
 def main() -> None:
     """Run the command; an error of ours becomes one line and its exit code."""
     gc.set_threshold(50_000)  # importing makes objects that stay, and looking at them takes time
+    atexit.register(gc.freeze)  # at the end, too
     try:
         root.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -5,6 +5,8 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-contai
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -51,13 +53,19 @@ def log_progress() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
+def _begin() -> None:
+    log_progress()
+    # At its end Python would look through all that was imported for garbage.
+    atexit.register(gc.freeze)
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run a training script; what goes wrong ends it with one line that the toolkit recognises.
 
     The toolkit takes a failed script's message from the first line that names a built-in error,
     so that our own errors would be lost.
     """
-    log_progress()
+    _begin()
     try:
         main()
     except Exception as exc:  # noqa: BLE001  # the process ends here; the job tells its cause
@@ -69,7 +77,7 @@ def run_script(main: Callable[[], None]) -> None:
 
 def run_step(step: Callable[[Container], None]) -> None:
     """Run a processing job's work; what goes wrong becomes its exit message and status 1."""
-    log_progress()
+    _begin()
     container = Container.of(os.environ)
     try:
         step(container)
