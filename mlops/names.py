@@ -18,9 +18,11 @@ class Role(StrEnum):
     WORKFLOW = "workflow"
     INGESTION = "ingestion"
     FEATURE_JOB = "feature-job"
+    DRIFT_JOB = "drift-job"
     SCHEDULER = "scheduler"
     WORKFLOW_DEPLOYER = "workflow-deployer"
     MODEL_DEPLOYER = "model-deployer"
+    RUN_REPORTER = "run-reporter"
     NOTIFIER = "notifier"
     WEBHOOK_RECEIVER = "webhook-receiver"
     SERVING = "serving"
@@ -102,6 +104,11 @@ class Names:
     def feature_jobs(self) -> str:
         """Batch compute environment, job queue and job definition of jobs that load features."""
         return f"{self.prefix}-features"
+
+    @property
+    def drift_jobs(self) -> str:
+        """Batch job definition of the jobs that look for drift, on the queue of the others."""
+        return f"{self.prefix}-drift"
 
     @property
     def feature_job_logs(self) -> str:

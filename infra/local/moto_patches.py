@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
+
+from infra.local.events import emit
 
 _STRING_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[0-9])[eE][+-]?0+(?=[0-9])')
 
@@ -57,9 +60,31 @@ def _keep_reason_of_stop() -> None:
         state = self.execution.exec_worker.env.program_state()
         if isinstance(state, ProgramStopped):
             self.execution.error, self.execution.cause = state.error, state.cause
+        _tell_end(self.execution)
 
     StepFunctionResponse.stop_execution = stop_execution
     BaseExecutionWorkerCommunication._reflect_execution_status = reflect_execution_status
+
+
+def _tell_end(execution: Any) -> None:
+    """moto puts no events; AWS puts one for each status, of which ends are what rules wait for."""
+    started, stopped = execution.start_date, execution.stop_date
+    detail = {
+        "executionArn": execution.exec_arn,
+        "stateMachineArn": execution.state_machine.arn,
+        "name": execution.name,
+        "status": execution.exec_status,
+        "startDate": round(started.timestamp() * 1000),
+        "stopDate": round(stopped.timestamp() * 1000),
+        "input": json.dumps(execution.input_data),
+        "output": json.dumps(execution.output) if execution.exec_status == "SUCCEEDED" else None,
+    }
+    emit(
+        "aws.states",
+        "Step Functions Execution Status Change",
+        detail,
+        resources=[execution.exec_arn],
+    )
 
 
 def _read_exponents() -> None:

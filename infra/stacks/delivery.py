@@ -100,7 +100,7 @@ def _messages(names: Names) -> tuple[Grant, ...]:
 
 def _functions(names: Names) -> tuple[Grant, ...]:
     deployers = (
-        *(Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER),
+        *(Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER, Role.RUN_REPORTER),
         *(Role.NOTIFIER, Role.WEBHOOK_RECEIVER),
     )
     return (
@@ -268,7 +268,7 @@ def _jobs(names: Names) -> tuple[Grant, ...]:
             ("*",),
         ),
         _schedules(names),
-        pass_roles("RunJobsAsTheirRole", names, "ecs-tasks", Role.FEATURE_JOB),
+        pass_roles("RunJobsAsTheirRole", names, "ecs-tasks", Role.FEATURE_JOB, Role.DRIFT_JOB),
         pass_roles("ScheduleAsScheduler", names, "scheduler", Role.SCHEDULER),
         _own_role("LetBatchBeItself", names, "batch"),
     )

@@ -47,6 +47,11 @@ MODEL_DEPLOYER = Deployer(
     "infra.lambdas.deploy_model.handler",
     "Deploys model versions that were approved or rejected, and drives their rollouts",
 )
+RUN_REPORTER = Deployer(
+    Role.RUN_REPORTER,
+    "infra.lambdas.tell_ends.handler",
+    "Tells of runs that could not tell of their end themselves",
+)
 NOTIFIER = Deployer(
     Role.NOTIFIER,
     "infra.lambdas.notify_slack.handler",
@@ -87,6 +92,7 @@ class Functions(cdk.Stack):
             _into(network, model_deployer)
         _on_decisions(self, model_deployer, names)
         _every_minute(self, model_deployer, names)
+        _on_ends(self, self._function(RUN_REPORTER), names)
         notifier = self._function(NOTIFIER)
         self._topic.add_subscription(subscriptions.LambdaSubscription(notifier))
         if profile.tasks is not None:
@@ -197,6 +203,30 @@ def _on_decisions(scope: Construct, function: lambda_.Function, names: Names) ->
             source=["aws.sagemaker", "mlops.registry"],
             detail_type=["SageMaker Model Package State Change"],
             detail={"ModelPackageGroupName": events.Match.prefix(f"{names.prefix}-")},
+        ),
+        targets=[
+            targets.LambdaFunction(
+                function, retry_attempts=10, max_event_age=cdk.Duration.hours(24)
+            )
+        ],
+    )
+
+
+def _on_ends(scope: Construct, function: lambda_.Function, names: Names) -> None:
+    """A run that is stopped, or runs out of time, gets no chance to say so."""
+    machines = names.state_machine_arn("")
+    events.Rule(
+        scope,
+        "Ends",
+        rule_name=names.function("run-ends"),
+        description="A run of a workflow ended otherwise than it should",
+        event_pattern=events.EventPattern(
+            source=["aws.states"],
+            detail_type=["Step Functions Execution Status Change"],
+            detail={
+                "status": ["ABORTED", "FAILED", "TIMED_OUT"],
+                "stateMachineArn": events.Match.prefix(machines),
+            },
         ),
         targets=[
             targets.LambdaFunction(

@@ -303,11 +303,15 @@ def jobs(names: Names) -> tuple[str, ...]:
 
 
 def run_feature_jobs(names: Names) -> tuple[Grant, ...]:
-    """Submit Batch jobs that load features, and wait for them or end them."""
+    """Submit Batch jobs that load features or look for drift, and wait for them or end them."""
+    definitions = (names.feature_jobs, names.drift_jobs)
     place = (
         arn(names, "batch", f"job-queue/{names.feature_jobs}"),
-        arn(names, "batch", f"job-definition/{names.feature_jobs}"),
-        arn(names, "batch", f"job-definition/{names.feature_jobs}:*"),
+        *(
+            arn(names, "batch", f"job-definition/{one}{v}")
+            for one in definitions
+            for v in ("", ":*")
+        ),
     )
     return (
         Grant("RunFeatureJobs", ("batch:SubmitJob",), place),

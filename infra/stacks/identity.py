@@ -16,9 +16,11 @@ TRUSTED = {
     Role.WORKFLOW: "states.amazonaws.com",
     Role.INGESTION: "sagemaker.amazonaws.com",
     Role.FEATURE_JOB: "ecs-tasks.amazonaws.com",
+    Role.DRIFT_JOB: "ecs-tasks.amazonaws.com",
     Role.SCHEDULER: "scheduler.amazonaws.com",  # and rules: see ALSO_TRUSTED
     Role.WORKFLOW_DEPLOYER: "lambda.amazonaws.com",
     Role.MODEL_DEPLOYER: "lambda.amazonaws.com",
+    Role.RUN_REPORTER: "lambda.amazonaws.com",
     Role.NOTIFIER: "lambda.amazonaws.com",
     Role.WEBHOOK_RECEIVER: "lambda.amazonaws.com",
     Role.SERVING: "ecs-tasks.amazonaws.com",

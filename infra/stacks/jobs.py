@@ -1,4 +1,4 @@
-"""Where features are loaded into the online store: Batch on Fargate, and the schedule."""
+"""Where features are loaded and drift is looked for: Batch on Fargate, and the schedules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aws_cdk import aws_scheduler as scheduler
 
 from infra.stacks.functions import RETENTION
 from infra.stacks.network import Network
-from infra.stacks.permissions import UPSYNC
+from infra.stacks.permissions import DRIFT, UPSYNC
 from infra.stacks.profile import Profile
 from mlops.names import Names, Role
 
@@ -22,7 +22,7 @@ USER_ERRORS = range(2, 7)
 
 
 class Jobs(cdk.Stack):
-    """Compute environment, queue and job definition, their log, and what starts upsync."""
+    """Compute environment, queue and job definitions, their log, and what starts the workflows."""
 
     def __init__(
         self,
@@ -34,11 +34,21 @@ class Jobs(cdk.Stack):
         network: Network,
         env: cdk.Environment,
     ) -> None:
-        super().__init__(scope, name, env=env, description="Jobs that load features")
+        super().__init__(scope, name, env=env, description="Jobs of features and of drift")
         self._names, self._profile = names, profile
         self._queue(self._environment(network))
-        self._definition(self._log())
-        self._schedule()
+        log = self._log()
+        self._definition("Definition", names.feature_jobs, Role.FEATURE_JOB, log)
+        self._definition("DriftDefinition", names.drift_jobs, Role.DRIFT_JOB, log)
+        self._schedule(
+            UPSYNC,
+            "Loads features into the online store",
+            f"rate({profile.upsync_every})",
+            enabled=profile.upsync_enabled,
+        )
+        self._schedule(
+            DRIFT, "Looks for drift of what is served", profile.drift_schedule, enabled=True
+        )
 
     def _environment(self, network: Network) -> batch.CfnComputeEnvironment:
         return batch.CfnComputeEnvironment(
@@ -78,19 +88,19 @@ class Jobs(cdk.Stack):
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
 
-    def _definition(self, log: logs.LogGroup) -> None:
+    def _definition(self, made: str, name: str, role: Role, log: logs.LogGroup) -> None:
         """What runs is said by who submits: the code is the workflow's own."""
         kind = batch.CfnJobDefinition
-        role_arn = self._names.role_arn(Role.FEATURE_JOB)
+        role_arn = self._names.role_arn(role)
         options = {
             "awslogs-group": log.log_group_name,
             "awslogs-region": self.region,
-            "awslogs-stream-prefix": "features",
+            "awslogs-stream-prefix": name.removeprefix(f"{self._names.prefix}-"),
         }
         kind(
             self,
-            "Definition",
-            job_definition_name=self._names.feature_jobs,
+            made,
+            job_definition_name=name,
             type="container",
             platform_capabilities=["FARGATE"],
             container_properties=kind.ContainerPropertiesProperty(
@@ -115,18 +125,18 @@ class Jobs(cdk.Stack):
             timeout=kind.TimeoutProperty(attempt_duration_seconds=TIMEOUT_SECONDS),
         )
 
-    def _schedule(self) -> None:
+    def _schedule(self, workflow: str, does: str, when: str, *, enabled: bool) -> None:
         """The state machine is deployed by the workflow deployer, and may come later."""
         scheduler.CfnSchedule(
             self,
-            "Upsync",
-            name=self._names.function(UPSYNC),
-            description="Loads features into the online store",
-            schedule_expression=f"rate({self._profile.upsync_every})",
-            state="ENABLED" if self._profile.upsync_enabled else "DISABLED",
+            workflow.title(),
+            name=self._names.function(workflow),
+            description=does,
+            schedule_expression=when,
+            state="ENABLED" if enabled else "DISABLED",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=scheduler.CfnSchedule.TargetProperty(
-                arn=self._names.state_machine_arn(UPSYNC),
+                arn=self._names.state_machine_arn(workflow),
                 role_arn=self._names.role_arn(Role.SCHEDULER),
                 input=json.dumps({"submitted_by": self._names.role_arn(Role.SCHEDULER)}),
                 # The next start comes soon enough, and two at once would only wait for each other.

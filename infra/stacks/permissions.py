@@ -45,12 +45,14 @@ from infra.stacks.grants import (
 from infra.stacks.service_delivery import deploy_services
 from mlops import bus
 from mlops.names import Names, Role
+from mlops.registry.drift import seen as drift
 
 READABLE = ("raw/", "features/", "imports/", "downsync/tables/")
 """What of the data bucket queries of people and jobs read."""
 
-UPSYNC, START = "upsync", "start"
-"""The workflows that load features on schedule, and that rules start to start another."""
+UPSYNC, DRIFT, START = "upsync", "drift", "start"
+"""The workflows that load features and look for drift on schedule, and that rules start to start
+another."""
 
 JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
 
@@ -164,7 +166,9 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         ),
         list_bucket("ListData", names.data_bucket),
         read_objects("ReadArtifacts", names.artifact_bucket, ""),
-        write_objects("Apply", names.artifact_bucket, "feast/", "workflows/", "approval/"),
+        write_objects(
+            "Apply", names.artifact_bucket, "feast/", "workflows/", "approval/", drift.KEY
+        ),
         delete_objects(
             "Unapply",
             names.artifact_bucket,
@@ -357,11 +361,12 @@ def _workflow(names: Names) -> tuple[Grant, ...]:
         *run_feature_jobs(names),
         Grant("SeeWhoseTurn", ("states:DescribeExecution",), executions(names)),
         Grant("StartForRules", ("states:StartExecution",), state_machines(names)),
-        read_objects("ReadMetrics", names.artifact_bucket, "runs/", "feast/upsync/"),
-        write_objects("RecordRun", names.artifact_bucket, "runs/"),
+        read_objects("ReadMetrics", names.artifact_bucket, "runs/", "feast/upsync/", "drift/"),
+        write_objects("RecordRun", names.artifact_bucket, "runs/", drift.KEY),
         list_bucket("ListRuns", names.artifact_bucket),
         _register(names),
         publish(names),
+        tell_bus(names, "TellOfDrift", bus.MODELS),
     )
 
 
@@ -429,10 +434,34 @@ def _feature_job(names: Names) -> tuple[Grant, ...]:
     )
 
 
+def _drift_job(names: Names) -> tuple[Grant, ...]:
+    """Holds what was served against manifests, and writes down what it found; tells nobody."""
+    return (
+        read_objects("ReadServed", names.data_bucket, "downsync/tables/"),
+        list_bucket("ListServed", names.data_bucket),
+        read_objects(
+            "ReadModelFiles",
+            names.artifact_bucket,
+            "deployments/",
+            "models/",
+            "drift/",
+            "workflows/",
+        ),
+        write_objects("ReportDrift", names.artifact_bucket, "drift/.executions/"),
+        list_bucket("ListModelFiles", names.artifact_bucket),
+        *query(names),
+        read_catalog(names),
+        *read_models(names),
+        read_secret("AskMlflow", names, names.mlflow_secret("reader")),
+        *pull_images(names),
+        write_logs(names, names.feature_job_logs),
+    )
+
+
 def _scheduler(names: Names) -> tuple[Grant, ...]:
-    """Starts the workflows that load features and that start others, and jobs that take payments
-    in, when it is time."""
-    machines = (names.state_machine_arn(UPSYNC), names.state_machine_arn(START))
+    """Starts the workflows that load features, look for drift and start others, and jobs that take
+    payments in, when it is time."""
+    machines = tuple(names.state_machine_arn(one) for one in (UPSYNC, DRIFT, START))
     jobs_ = (f"arn:aws:sagemaker:{names.region}:{names.account}:processing-job/{names.prefix}-*",)
     return (
         Grant("StartWorkflows", ("states:StartExecution",), machines),
@@ -480,6 +509,15 @@ def _model_deployer(names: Names) -> tuple[Grant, ...]:
         publish(names),
         *host_models(names, names.role_arn(Role.HOSTING)),
         write_logs(names, f"/aws/lambda/{names.function(Role.MODEL_DEPLOYER.value)}"),
+    )
+
+
+def _run_reporter(names: Names) -> tuple[Grant, ...]:
+    """Asks how a run ended, and tells of it."""
+    return (
+        Grant("SeeHowRunsEnded", ("states:DescribeExecution",), executions(names)),
+        publish(names),
+        write_logs(names, f"/aws/lambda/{names.function(Role.RUN_REPORTER.value)}"),
     )
 
 
@@ -587,9 +625,11 @@ _GRANTS: dict[Role, Callable[[Names], tuple[Grant, ...]]] = {
     Role.WORKFLOW: _workflow,
     Role.INGESTION: _ingestion,
     Role.FEATURE_JOB: _feature_job,
+    Role.DRIFT_JOB: _drift_job,
     Role.SCHEDULER: _scheduler,
     Role.WORKFLOW_DEPLOYER: _workflow_deployer,
     Role.MODEL_DEPLOYER: _model_deployer,
+    Role.RUN_REPORTER: _run_reporter,
     Role.NOTIFIER: _notifier,
     Role.WEBHOOK_RECEIVER: _webhook_receiver,
     Role.SERVING: _serving,

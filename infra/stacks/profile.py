@@ -50,6 +50,8 @@ class Profile:
     upsync_every: str = "1 hour"
     """How often features are loaded: a number and a unit, as EventBridge Scheduler has it."""
     upsync_enabled: bool = True
+    drift_schedule: str = "cron(30 2 * * ? *)"
+    """When every served model is held against its training, in UTC; once a day at most."""
     cache_shards: int | None = None
     """None is one group without cluster mode."""
     cache_replicas: int = 0

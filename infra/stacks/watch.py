@@ -10,7 +10,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 
-from infra.stacks.permissions import UPSYNC
+from infra.stacks.permissions import DRIFT, UPSYNC
 from infra.stacks.profile import Profile
 from infra.stacks.services import Services
 from mlops.names import Names, Role
@@ -30,7 +30,10 @@ class Sign:
     statistic: str = "Maximum"
     below: bool = False
     points: int = 3
-    """Of five minutes, in how many; a single failure is one that somebody must see."""
+    """Of the periods, in how many; a single failure is one that somebody must see."""
+    period: int = 60
+    """Seconds."""
+    periods: int = MINUTES
     missing: str = "notBreaching"
     """Nothing happened, so nothing is wrong; but tasks that tell nothing are gone."""
 
@@ -108,8 +111,8 @@ class Watch(cdk.Stack):
             ],
             statistic=None if percentile else sign.statistic,
             extended_statistic=sign.statistic if percentile else None,
-            period=60,
-            evaluation_periods=MINUTES,
+            period=sign.period,
+            evaluation_periods=sign.periods,
             datapoints_to_alarm=sign.points,
             threshold=sign.limit,
             comparison_operator=("LessThanThreshold" if sign.below else "GreaterThanThreshold"),
@@ -139,7 +142,7 @@ def _widget(place: int, sign: Sign, names: Names) -> dict[str, object]:
         "properties": {
             "title": sign.name,
             "region": names.region,
-            "period": 60,
+            "period": sign.period,
             "stat": sign.statistic,
             "metrics": [[sign.namespace, sign.metric, *dimensions]],
             "annotations": {"horizontal": [{"label": "alarm", "value": sign.limit}]},
@@ -203,13 +206,52 @@ def _mlflow(names: Names) -> list[Sign]:
     ]
 
 
+HOUR = 3600
+MISSED = 3
+"""So many upsyncs in a row that did not succeed are too many."""
+NIGHT = 26
+"""Hours in which a nightly run has succeeded, be it late."""
+
+
 def _jobs(names: Names, profile: Profile) -> list[Sign]:
     heard = (Role.WEBHOOK_RECEIVER,) if profile.hears_mlflow else ()
-    upsync = {"StateMachineArn": names.state_machine_arn(UPSYNC)}
-    failed = [Sign("upsync-failed", "AWS/States", "ExecutionsFailed", upsync, 0, "Sum", points=1)]
-    for role in (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER, *heard):
+    failed = [_failed_workflow(names, workflow) for workflow in (UPSYNC, DRIFT)]
+    if profile.upsync_enabled:
+        every = _seconds(profile.upsync_every)
+        failed.append(_late_workflow(names, UPSYNC, period=every, periods=MISSED))
+    failed.append(_late_workflow(names, DRIFT, period=HOUR, periods=NIGHT))
+    for role in (Role.WORKFLOW_DEPLOYER, Role.MODEL_DEPLOYER, Role.RUN_REPORTER, *heard):
         function = {"FunctionName": names.function(role.value)}
         failed.append(
             Sign(f"{role.value}-failed", "AWS/Lambda", "Errors", function, 0, "Sum", points=1)
         )
     return failed
+
+
+def _failed_workflow(names: Names, workflow: str) -> Sign:
+    machine = {"StateMachineArn": names.state_machine_arn(workflow)}
+    name = f"{workflow}-failed"
+    return Sign(name, "AWS/States", "ExecutionsFailed", machine, 0, "Sum", points=1)
+
+
+def _late_workflow(names: Names, workflow: str, *, period: int, periods: int) -> Sign:
+    """No run succeeded for so long, whatever the reason: none started, too, is one."""
+    return Sign(
+        f"{workflow}-late",
+        "AWS/States",
+        "ExecutionsSucceeded",
+        {"StateMachineArn": names.state_machine_arn(workflow)},
+        1,
+        "Sum",
+        below=True,
+        points=periods,
+        missing="breaching",
+        period=period,
+        periods=periods,
+    )
+
+
+def _seconds(rate: str) -> int:
+    """Of a number and a unit, as EventBridge Scheduler has it."""
+    number, unit = rate.split()
+    return int(number) * {"minute": 60, "hour": HOUR, "day": 24 * HOUR}[unit.removesuffix("s")]

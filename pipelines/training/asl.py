@@ -394,6 +394,11 @@ def equals(variable: str, text: str) -> Any:
     return choice_rule.ChoiceRule.StringEquals(variable=variable, value=text)
 
 
+def like(variable: str, pattern: str) -> Any:
+    """Whether a text of the state fits a pattern, in which * stands for anything."""
+    return choice_rule.ChoiceRule.StringMatches(variable=variable, value=pattern)
+
+
 def same(variable: str, path: str) -> Any:
     """Whether two texts of the state are the same."""
     return choice_rule.ChoiceRule.StringEqualsPath(variable=variable, value=path)

@@ -37,7 +37,10 @@ class Starts(BaseModel):
     new_data: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = ()
     """Tables: a run starts when rows of one of them came in, once a UTC day however often."""
     drift: bool = False
-    """A run starts when 'mlops models drift' finds some, once a UTC day."""
+    """A run starts when drift is found, by the nightly check or 'mlops models drift'; once, however
+    often the same drift is found."""
+    drift_again: bool = False
+    """With `drift`: the same drift starts a run on each UTC day on which it is found."""
     merge: bool = False
     """A run starts when Jenkins deployed code with which none has succeeded yet."""
 
@@ -45,4 +48,6 @@ class Starts(BaseModel):
     def _once_each(self) -> Self:
         if len(set(self.new_data)) < len(self.new_data):
             raise ValueError("new_data names a table twice")
+        if self.drift_again and not self.drift:
+            raise ValueError("drift_again says nothing without drift")
         return self

@@ -17,7 +17,11 @@ from pipelines.training.settings import (
 
 START = "start"
 """The workflow that rules start, to start another one."""
-_OTHERS = {"upsync": "pipelines.features.upsync", START: "pipelines.training.starting"}
+_OTHERS = {
+    "upsync": "pipelines.features.upsync",
+    "drift": "pipelines.training.drifting",
+    START: "pipelines.training.starting",
+}
 """Workflows that train no model: packages with `workflow.build`, and `settings.DEFAULTS` where a
 person may run them."""
 

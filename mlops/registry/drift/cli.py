@@ -36,7 +36,8 @@ def drift(
 
     It looks at the stored features that the model reads, and at its score, where the views are
     tagged 'downsync: served'. Drift starts the model's workflow, where its settings say so
-    (mlops workflows schedule show). For a nightly job.
+    (mlops workflows schedule show), once and not again while it lasts. The workflow 'drift' does
+    the same each night for every model that is served.
 
     \b
     Examples:
@@ -46,6 +47,7 @@ def drift(
     """
     from mlops.aws import Aws
     from mlops.bus import EventBus
+    from mlops.objects import S3Documents
     from mlops.registry.drift.desk import look_for_drift, tell_drift
     from mlops.settings import load_settings
 
@@ -53,18 +55,21 @@ def drift(
     aws = Aws(region=settings.region)
     check = look_for_drift(settings, aws, model, days=days)
     drifted = check.beyond(above)
+    again = False
     if drifted and not dry_run:
-        tell_drift(EventBus(aws), check, drifted)
+        documents = S3Documents(aws, settings.names.artifact_bucket)
+        now = settings.build_clock().now()
+        again = tell_drift(EventBus(aws), documents, check, drifted, now=now)
     if as_json:
-        names = [moved.name for moved in drifted]
-        print_json(check.model_dump(mode="json") | {"drifted": names, "dry_run": dry_run})
+        facts = {"drifted": [moved.name for moved in drifted], "again": again, "dry_run": dry_run}
+        print_json(check.model_dump(mode="json") | facts)
     else:
-        _show(check, drifted)
+        _show(check, drifted, again=again)
     if drifted and detailed_exitcode:
         sys.exit(DRIFT_EXIT)
 
 
-def _show(check: Check, drifted: Sequence[Moved]) -> None:
+def _show(check: Check, drifted: Sequence[Moved], *, again: bool) -> None:
     rows = [_row(moved, is_drift=moved in drifted) for moved in check.columns]
     title = f"{check.model} {check.version}, served since {check.since:%Y-%m-%d %H:%M}"
     print_table(["input", "view", "rows", "KS distance", "missing", ""], rows, title=title)
@@ -73,7 +78,8 @@ def _show(check: Check, drifted: Sequence[Moved]) -> None:
     if check.too_few:
         err.print(f"Fewer than {check.least} rows say nothing: {', '.join(check.too_few)}")
     verdict = f"{len(drifted)} of {len(rows)} drifted." if drifted else "No drift."
-    out.print(verdict, highlight=False)
+    known = " It was told before, so it starts nothing anew." if again else ""
+    out.print(verdict + known, highlight=False)
 
 
 def _row(moved: Moved, *, is_drift: bool) -> list[Any]:

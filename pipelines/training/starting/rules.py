@@ -52,7 +52,7 @@ class Rule(BaseModel):
         detail = json.loads(self.when)["detail"]
         if self.why is Why.DATA:
             return f"rows of {', '.join(detail['table'])} came in, once a day"
-        return "drift was found, once a day"
+        return "new drift was found" if "again" in detail else "drift was found, once a day"
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -71,7 +71,9 @@ def wanted_rules(workflow: str, starts: Starts, settings: Mapping[str, Any]) -> 
     if starts.new_data:
         whens[Why.DATA] = _pattern(DATA, ARRIVED, {"table": list(starts.new_data)})
     if starts.drift:
-        whens[Why.DRIFT] = _pattern(MODELS, DRIFTED, {"model": [workflow]})
+        found: dict[str, list[Any]] = {"model": [workflow]}
+        new = found if starts.drift_again else found | {"again": [False]}
+        whens[Why.DRIFT] = _pattern(MODELS, DRIFTED, new)
     return [
         Rule(why=why, when=when, template=_template(workflow, why, settings))
         for why, when in whens.items()

@@ -18,6 +18,7 @@ from infra.synth import Stack, synthesize
 from mlops.names import Names, Role
 
 Resources = Mapping[str, Mapping[str, Any]]
+ALARM = "AWS::CloudWatch::Alarm"
 PROD = Names(project="mlops", env="prod", account="000000000000", region="ap-northeast-2")
 LOCAL = Names(project="mlops", env="local", account="000000000000", region="ap-northeast-2")
 
@@ -170,7 +171,7 @@ def test_the_local_online_store_is_no_part_of_the_local_stacks(local: list[Stack
 def test_no_template_needs_a_resource_that_edits_behind_cloudformation(prod: list[Stack]) -> None:
     types = {resource["Type"] for stack in prod for resource in stack.resources.values()}
     assert not [kind for kind in types if "Custom" in kind]
-    assert sum(1 for _ in of_type(prod, "AWS::Lambda::Function")) == 3
+    assert sum(1 for _ in of_type(prod, "AWS::Lambda::Function")) == 4
 
 
 def test_every_bucket_is_encrypted_private_and_owned(prod: list[Stack]) -> None:
@@ -281,14 +282,25 @@ def test_only_the_artifact_bucket_the_rules_and_the_topics_may_call_the_function
     assert "SourceArn" in callers["events.amazonaws.com"]
 
 
-def test_decisions_on_our_models_call_the_model_deployer(prod: list[Stack]) -> None:
+def test_decisions_on_our_models_and_ends_of_our_runs_call_their_functions(
+    prod: list[Stack],
+) -> None:
     rules = [rule["Properties"] for rule in of_type(prod, "AWS::Events::Rule")]
-    (rule,) = (rule for rule in rules if "EventPattern" in rule)
-    assert rule["State"] == "ENABLED"
-    assert rule["EventPattern"] == {
+    decisions, ends = (rule for rule in rules if "EventPattern" in rule)
+    assert {decisions["State"], ends["State"]} == {"ENABLED"}
+    assert decisions["EventPattern"] == {
         "source": ["aws.sagemaker", "mlops.registry"],
         "detail-type": ["SageMaker Model Package State Change"],
         "detail": {"ModelPackageGroupName": [{"prefix": "mlops-prod-"}]},
+    }
+    machines = PROD.state_machine_arn("")
+    assert ends["EventPattern"] == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {
+            "status": ["ABORTED", "FAILED", "TIMED_OUT"],
+            "stateMachineArn": [{"prefix": machines}],
+        },
     }
 
 
@@ -313,7 +325,7 @@ def test_who_tells_slack_is_told_of_everything_but_its_own_failures(prod: list[S
 
 def test_a_deployer_that_fails_is_told_to_the_topic(prod: list[Stack]) -> None:
     configs = of_type(prod, "AWS::Lambda::EventInvokeConfig")
-    assert len(configs) == 2
+    assert len(configs) == 3
     for config in configs:
         failure = config["Properties"]["DestinationConfig"]["OnFailure"]
         assert failure["Destination"] == PROD.topic_arn
@@ -493,10 +505,49 @@ def test_the_price_counts_the_alarms_and_secrets_that_there_are(prod: list[Stack
 def test_features_are_loaded_on_schedule_but_not_on_a_laptop(
     prod: list[Stack], local: list[Stack]
 ) -> None:
-    schedule = the(prod, "AWS::Scheduler::Schedule")
+    schedule, _ = (s["Properties"] for s in of_type(prod, "AWS::Scheduler::Schedule"))
     assert schedule["Target"]["Arn"] == PROD.state_machine_arn("upsync")
     assert (schedule["State"], schedule["ScheduleExpression"]) == ("ENABLED", "rate(15 minutes)")
-    assert the(local, "AWS::Scheduler::Schedule")["State"] == "DISABLED"
+    (laptop, _) = (s["Properties"] for s in of_type(local, "AWS::Scheduler::Schedule"))
+    assert laptop["State"] == "DISABLED"
+
+
+def test_drift_is_looked_for_each_night_wherever_models_are_served(
+    prod: list[Stack], local: list[Stack]
+) -> None:
+    for stacks, names in ((prod, PROD), (local, LOCAL)):
+        _, schedule = (s["Properties"] for s in of_type(stacks, "AWS::Scheduler::Schedule"))
+        assert schedule["Target"]["Arn"] == names.state_machine_arn("drift")
+        assert schedule["Target"]["RoleArn"] == names.role_arn(Role.SCHEDULER)
+        assert (schedule["State"], schedule["ScheduleExpression"]) == (
+            "ENABLED",
+            "cron(30 2 * * ? *)",
+        )
+
+
+def test_jobs_act_as_the_role_of_their_definition(prod: list[Stack]) -> None:
+    jobs = [job["Properties"] for job in of_type(prod, "AWS::Batch::JobDefinition")]
+    roles = {job["JobDefinitionName"]: job["ContainerProperties"]["JobRoleArn"] for job in jobs}
+    assert roles == {
+        PROD.feature_jobs: PROD.role_arn(Role.FEATURE_JOB),
+        PROD.drift_jobs: PROD.role_arn(Role.DRIFT_JOB),
+    }
+
+
+@pytest.mark.parametrize(("workflow", "seconds"), [("upsync", 3 * 15 * 60), ("drift", 26 * 3600)])
+def test_a_workflow_that_did_not_succeed_in_time_alarms_also_where_none_started(
+    prod: list[Stack], workflow: str, seconds: int
+) -> None:
+    alarms = {a["Properties"]["AlarmName"]: a["Properties"] for a in of_type(prod, ALARM)}
+    late = alarms[f"mlops-prod-{workflow}-late"]
+    assert late["Dimensions"] == [
+        {"Name": "StateMachineArn", "Value": PROD.state_machine_arn(workflow)}
+    ]
+    assert (late["MetricName"], late["Statistic"]) == ("ExecutionsSucceeded", "Sum")
+    assert (late["ComparisonOperator"], late["Threshold"]) == ("LessThanThreshold", 1)
+    assert late["TreatMissingData"] == "breaching"
+    assert late["Period"] * late["EvaluationPeriods"] == seconds
+    assert late["DatapointsToAlarm"] == late["EvaluationPeriods"]
 
 
 def test_every_role_is_there_with_inline_grants_only(prod: list[Stack]) -> None:
@@ -531,6 +582,8 @@ def test_the_scheduler_is_assumed_by_schedules_and_rules_of_the_account(prod: li
         (Role.INGESTION, {"Service": "sagemaker.amazonaws.com"}),
         (Role.MLFLOW, {"Service": "ecs-tasks.amazonaws.com"}),
         (Role.FEATURE_JOB, {"Service": "ecs-tasks.amazonaws.com"}),
+        (Role.DRIFT_JOB, {"Service": "ecs-tasks.amazonaws.com"}),
+        (Role.RUN_REPORTER, {"Service": "lambda.amazonaws.com"}),
         (Role.INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
         (Role.SERVICE_INFRASTRUCTURE, {"Service": "cloudformation.amazonaws.com"}),
     ],

@@ -352,8 +352,10 @@ def test_the_submitter_and_the_root_may_not_approve(company: Company) -> None:
     assert (root.code, "mlops local env --role approver" in root.error) == (5, True)
 
 
-def test_drift_of_what_is_served_is_found_and_starts_the_models_workflow(company: Company) -> None:
-    """600 rows of a value that training never reached."""
+def test_drift_of_what_is_served_is_found_at_night_and_starts_the_models_workflow_once(
+    company: Company,
+) -> None:
+    """600 rows of a value that training never reached; the schedule comes now, and once more."""
     names, now, model = company.local.names, datetime.now(UTC), company.model
     inputs = (ModelInput(name="spent", origin="feature", source="drifting:spent"),)
     trained = Distribution(mean=0, std=1, missing=0, quantiles=(-4, -2, -1, -0.5, 0, 0.5, 1, 2, 4))
@@ -376,22 +378,48 @@ def test_drift_of_what_is_served_is_found_and_starts_the_models_workflow(company
         roleArn=names.role_arn(Role.WORKFLOW),
     )["stateMachineArn"]
     as_jenkins = company.local.environment(Role.JENKINS)
-    assert company._mlops("workflows", "deploy", "start", environment=as_jenkins).code == 0
+    for workflow in ("start", "drift"):
+        deployed = company._mlops("workflows", "deploy", workflow, environment=as_jenkins)
+        assert deployed.code == 0, deployed.error
     for rule in wanted_rules(model, Starts(drift=True), {}):
         EventBridgeRules(Aws(), names).put(model, rule)
 
-    check = ("drift", model, "--json")
-    dry = company.run(*check, "--dry-run", "--detailed-exitcode", role=Role.JENKINS)
-    found = company.run(*check, role=Role.JENKINS)
+    with channel() as slack:
+        webhook = {"SecretId": names.slack_secret, "SecretString": slack.webhook}
+        company.local.client("secretsmanager").put_secret_value(**webhook)
+        first = _tonight(company)
+        subject = f"Drift was found: {model}"
+        told = _wait(lambda: [m for m in slack.told if m["text"] == subject] or None, subject)
+        company.local.client("secretsmanager").put_secret_value(**(webhook | {"SecretString": " "}))
 
-    assert (dry.code, found.code) == (10, 0), dry.error + found.error
-    assert found.json["drifted"] == ["spent"]
-    assert found.json["columns"][0]["distance"] == 1.0
-    listing = partial(
-        company.local.client("stepfunctions").list_executions, stateMachineArn=machine
-    )
+    assert "spent 1.000" in told[0]["blocks"][0]["text"]["text"]
+    states = company.local.client("stepfunctions")
+    listing = partial(states.list_executions, stateMachineArn=machine)
     started = _wait(lambda: listing()["executions"] or None, "the run after drift")
     assert [one["name"] for one in started] == [f"drift-{datetime.now(UTC):%Y-%m-%d}"]
+    assert first.keys() >= {"Tell the bus", "Tell drift", "Note"}
+    by_hand = company.run("drift", model, "--json", "--detailed-exitcode", role=Role.JENKINS)
+    assert (by_hand.code, by_hand.json["drifted"], by_hand.json["again"]) == (10, ["spent"], True)
+    assert by_hand.json["columns"][0]["distance"] == 1.0
+
+
+def _tonight(company: Company) -> Mapping[str, Any]:
+    """The tasks of the run that the schedule starts, as if it were time; it stays as it was."""
+    scheduler, states = (company.local.client(one) for one in ("scheduler", "stepfunctions"))
+    name = company.local.names.function("drift")
+    found = scheduler.get_schedule(Name=name)
+    kept = {key: found[key] for key in ("Name", "FlexibleTimeWindow", "Target", "State")}
+    assert kept["State"] == "ENABLED"
+    now = f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})"
+    scheduler.update_schedule(ScheduleExpression=now, **kept)
+    listing = partial(
+        states.list_executions, stateMachineArn=company.local.names.state_machine_arn("drift")
+    )
+    run = _wait(lambda: listing(statusFilter="SUCCEEDED")["executions"] or None, "the check")[0]
+    scheduler.update_schedule(ScheduleExpression=found["ScheduleExpression"], **kept)
+    events = states.get_execution_history(executionArn=run["executionArn"])["events"]
+    entered = (event.get("stateEnteredEventDetails") for event in events)
+    return {detail["name"]: detail for detail in entered if detail}
 
 
 def test_versions_are_listed_shown_and_compared(company: Company) -> None:

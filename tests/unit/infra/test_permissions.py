@@ -101,6 +101,7 @@ def test_secrets_are_read_where_they_are_used() -> None:
     assert holders("secretsmanager:GetSecretValue") == {
         Role.JENKINS,
         Role.FEATURE_JOB,
+        Role.DRIFT_JOB,
         Role.SERVING,
         Role.NOTIFIER,
         Role.INFRASTRUCTURE,
@@ -119,7 +120,9 @@ def test_jobs_write_to_mlflow_and_what_looks_at_versions_reads() -> None:
 
     assert enterers("database") == enterers("admin") == {Role.MLFLOW}
     assert enterers("writer") == {Role.MLFLOW, Role.TRAINING_JOB}
-    assert enterers("reader") == {Role.MLFLOW, Role.MODEL_DEPLOYER, Role.JENKINS}
+    assert enterers("reader") == {
+        *(Role.MLFLOW, Role.MODEL_DEPLOYER, Role.JENKINS, Role.DRIFT_JOB),
+    }
     assert enterers("webhook") == {Role.WEBHOOK_RECEIVER}
     assert enterers("encryption") == {Role.MLFLOW}
 
@@ -148,6 +151,21 @@ def test_downsync_writes_nothing_of_anyone_elses() -> None:
         for resource in grant.resources
     }
     assert places == {f"arn:aws:s3:::{NAMES.data_bucket}/downsync/*"}
+
+
+def test_the_job_that_looks_for_drift_tells_nobody_and_changes_nothing() -> None:
+    telling = {"events:PutEvents", "sns:Publish", "states:StartExecution"}
+    assert not actions(Role.DRIFT_JOB) & telling
+    places = {
+        resource
+        for grant in grants_of(Role.DRIFT_JOB, NAMES)
+        if "s3:PutObject" in grant.actions
+        for resource in grant.resources
+    }
+    artifacts, staging = (
+        f"arn:aws:s3:::{bucket}" for bucket in (NAMES.artifact_bucket, NAMES.staging_bucket)
+    )
+    assert places == {f"{artifacts}/drift/.executions/*", f"{staging}/*"}
 
 
 def test_the_ingestion_writes_payments_and_reads_what_is_handed_over() -> None:

@@ -26,7 +26,7 @@ def test_a_name_that_cannot_be_one_is_refused(name: str, root: Path) -> None:
         new_model(name, root)
 
 
-@pytest.mark.parametrize("name", ["fraud", "upsync", "training"])
+@pytest.mark.parametrize("name", ["fraud", "upsync", "drift", "training"])
 def test_a_name_that_is_taken_is_refused(name: str, root: Path) -> None:
     with pytest.raises(Refused, match="already"):
         new_model(name, root)

@@ -108,7 +108,18 @@ def test_a_rule_on_data_waits_for_the_tables_alone() -> None:
         "detail-type": ["Data Arrived"],
         "detail": {"table": ["loans", "zipcodes"]},
     }
-    assert json.loads(rules[Why.DRIFT].when)["detail"] == {"model": ["credit"]}
+
+
+def test_a_rule_on_drift_waits_for_what_is_new_unless_the_model_wants_it_again() -> None:
+    def waits_for(starts: Starts) -> dict[str, list[object]]:
+        [rule] = wanted_rules("credit", starts, {})
+        found: dict[str, list[object]] = json.loads(rule.when)["detail"]
+        return found
+
+    assert waits_for(Starts(drift=True)) == {"model": ["credit"], "again": [False]}
+    assert waits_for(Starts(drift=True, drift_again=True)) == {"model": ["credit"]}
+    with pytest.raises(ValidationError, match="drift_again"):
+        Starts(drift_again=True)
 
 
 def test_who_declares_nothing_has_no_rules() -> None:

@@ -11,7 +11,8 @@ HEAVY = {"feast", "stepfunctions", "sagemaker", "pandas", "numpy", "pyarrow", "m
 
 
 @pytest.mark.parametrize(
-    "module", ["deploy_workflow", "deploy_model", "notify_slack", "receive_webhook"]
+    "module",
+    ["deploy_workflow", "deploy_model", "notify_slack", "receive_webhook", "tell_ends"],
 )
 def test_a_lambda_imports_the_kernel_boto3_and_pydantic_only(module: str) -> None:
     program = f"import sys, infra.lambdas.{module}; print(*sys.modules)"
