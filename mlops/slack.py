@@ -23,7 +23,7 @@ _LINE = 80
 _SHOWN = (
     *("message", "event", "workflow", "execution", "model", "version", "reason", "who"),
     *("decision", "error", "cause", "shortfalls", "metrics", "comparison", "figures"),
-    *("why", "package", "report"),
+    *("drifted", "why", "package", "report"),
 )
 """The facts that people read first, in this order; scripts find the others in the topic."""
 

@@ -36,6 +36,8 @@ def install(start_state_machine: Callable[[str, str], None]) -> None:
     eventbridge._dispatch_to_lambda = _dispatch_to_lambda
     # They look every ten seconds; a schedule that a person waits for is to be on time.
     eventbridge._SCHEDULER_TICK_INTERVAL = scheduler._SCHEDULE_TICK_INTERVAL = 1
+    # A schedule that fired once, or was looked at, would never come by a moment that it is given.
+    scheduler._update_schedule = _arming(scheduler._update_schedule)
     # It lets anyone be a role that does not exist.
     sts._assumed_role_arn = _requiring_role(sts._assumed_role_arn)
     # Sessions would end with the process; running jobs and services hold their credentials.
@@ -88,6 +90,20 @@ def _dispatch_to_lambda(arn: str, payload: str) -> None:
         return
     record = lambda_svc._execution_record_for_config(function, config)
     lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+
+def _arming(update: Callable[..., Any]) -> Callable[..., Any]:
+    from ministack.services import scheduler
+
+    def updated(name: str, body: Mapping[str, Any]) -> Any:
+        answer = update(name, body)
+        if str(body.get("ScheduleExpression", "")).startswith("at("):
+            place = f"{body.get('GroupName', 'default')}/{name}"
+            for key in [key for key in scheduler._schedule_last_fired if key[-1] == place]:
+                del scheduler._schedule_last_fired[key]
+        return answer
+
+    return updated
 
 
 def _requiring_role(assumed_role_arn: Callable[..., Any]) -> Callable[..., Any]:

@@ -77,7 +77,7 @@ class _Machine:
         because = asl.constant("Because", {"cause": cause}, result_path="$.busy")
         busy = asl.fail(BUSY, error=BUSY, cause_path="$.busy.cause")
         asl.chain([because, busy])
-        held = f'*"ExitCode":{Conflict.exit_code}*'
+        held = f'*"ExitCode":{Conflict.exit_code},*'
         return asl.choose(
             "Is it busy", [asl.like("$.error.Cause", held)], then=because, otherwise=otherwise
         )

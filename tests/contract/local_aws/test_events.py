@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,27 @@ def test_a_rule_starts_a_state_machine_with_the_event(aws: Clients) -> None:
     assert json.loads(run["input"])["detail"] == {"a": 1}
 
 
+def test_the_end_of_an_execution_is_an_event(aws: Clients) -> None:
+    nap = {"Nap": {"Type": "Wait", "Seconds": 60, "End": True}}
+    napping, told, states = (
+        make_state_machine(aws, nap),
+        make_state_machine(aws, ANY_STATE),
+        aws("stepfunctions"),
+    )
+    pattern = {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"status": ["ABORTED"], "stateMachineArn": [{"prefix": napping}]},
+    }
+    put_rule(aws, pattern, {"Arn": told})
+    run = states.start_execution(stateMachineArn=napping, input='{"a": 1}')["executionArn"]
+    states.stop_execution(executionArn=run, cause="because")
+    (event,) = eventually(lambda: executions(aws, told), what="the event of the stop")
+    detail = json.loads(event["input"])["detail"]
+    assert (detail["executionArn"], detail["status"]) == (run, "ABORTED")
+    assert json.loads(detail["input"]) == {"a": 1}
+
+
 def test_a_schedule_starts_a_state_machine_with_its_input(aws: Clients) -> None:
     machine, name, scheduler = make_state_machine(aws, ANY_STATE), unique("s"), aws("scheduler")
     target = {"Arn": machine, "RoleArn": make_role(aws), "Input": '{"day": "2018-08-08"}'}
@@ -147,6 +169,7 @@ def test_a_schedule_starts_a_state_machine_with_its_input(aws: Clients) -> None:
         "State": "ENABLED",
     }
     scheduler.create_schedule(ScheduleExpression="rate(1 day)", **often)
+    time.sleep(1.5)  # it was looked at, and not yet due
     scheduler.update_schedule(ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})", **often)
     assert scheduler.get_schedule(Name=name)["ScheduleExpression"].startswith("at(")
     assert name in [found["Name"] for found in scheduler.list_schedules()["Schedules"]]
