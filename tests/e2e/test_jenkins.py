@@ -236,7 +236,7 @@ def test_the_report_of_a_change_has_all_of_it(planned: str) -> None:
 
 
 def test_a_model_that_is_new_is_planned_without_a_line_in_the_jenkinsfile(planned: str) -> None:
-    for workflow in ("churn", "credit", "fraud", "start", "upsync"):
+    for workflow in ("churn", "credit", "drift", "fraud", "start", "upsync"):
         assert f"{workflow}: new, " in planned
     assert "churn: The rules would be applied." in planned
 
@@ -250,7 +250,7 @@ def test_the_report_says_what_will_start_by_itself_and_what_the_merge_starts(pla
 def test_the_first_build_of_an_empty_environment_goes_through(first: dict[str, str]) -> None:
     deployed = first[". build/environment.sh && mlops workflows deploy --all"]
     assert re.findall(r"(\w+): deployed", deployed) == [
-        *("churn", "credit", "fraud", "start", "upsync"),
+        *("churn", "credit", "drift", "fraud", "start", "upsync"),
     ]
     due = next(text for step, text in first.items() if "run-due" in step)
     for model in ("churn", "credit", "fraud"):

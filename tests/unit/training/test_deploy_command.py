@@ -14,7 +14,7 @@ from pipelines.training import cli
 from pipelines.training.compiler import Bundle, Compiled
 from pipelines.training.starting.cli import schedule
 
-ALL = ["credit", "fraud", "start", "upsync"]
+ALL = ["credit", "drift", "fraud", "start", "upsync"]
 
 
 class Desk:
@@ -67,7 +67,7 @@ def test_what_is_deployed_already_is_not_uploaded_again(monkeypatch: pytest.Monk
     desk = Desk(current="fraud")
     answer = deploy(monkeypatch, desk, "--all", "--no-wait", "--json")
     assert [one["action"] for one in found(answer)] == [
-        *("uploaded", "unchanged", "uploaded", "uploaded"),
+        *("uploaded", "uploaded", "unchanged", "uploaded", "uploaded"),
     ]
     assert ("upload", "fraud") not in desk.done
 
@@ -84,7 +84,7 @@ def test_workflows_are_named_or_all(
 ) -> None:
     answer = deploy(monkeypatch, Desk(), *arguments)
     assert answer.exit_code == 2
-    assert "name one of credit, fraud, start, upsync, or say --all" in answer.output
+    assert "name one of credit, drift, fraud, start, upsync, or say --all" in answer.output
 
 
 @pytest.mark.parametrize("arguments", [(), ("fraud", "--all"), ("--all", "--set", "train_days=9")])

@@ -238,7 +238,7 @@ def test_a_plan_of_all_ends_as_refused_once_all_of_it_is_told(desk: Desk) -> Non
     assert isinstance(done.exception, Refused)
     assert "upsync" in str(done.exception)
     assert {one["workflow"] for one in json.loads(done.output)} == {
-        *("churn", "credit", "fraud", "start", "upsync"),
+        *("churn", "credit", "drift", "fraud", "start", "upsync"),
     }
 
 
