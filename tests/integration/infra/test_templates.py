@@ -391,14 +391,19 @@ def test_jobs_run_in_the_private_subnets_as_their_role(prod: list[Stack]) -> Non
     resources = the(prod, "AWS::Batch::ComputeEnvironment")["ComputeResources"]
     assert resources["Type"] == "FARGATE"
     assert len(resources["Subnets"]) == 2
-    container = the(prod, "AWS::Batch::JobDefinition")["ContainerProperties"]
-    assert container["JobRoleArn"] == PROD.role_arn(Role.FEATURE_JOB)
-    assert container["NetworkConfiguration"] == {"AssignPublicIp": "DISABLED"}
-    assert "Secrets" not in container
+    jobs = [job["Properties"] for job in of_type(prod, "AWS::Batch::JobDefinition")]
+    containers = {job["JobDefinitionName"]: job["ContainerProperties"] for job in jobs}
+    assert {name: container["JobRoleArn"] for name, container in containers.items()} == {
+        PROD.feature_jobs: PROD.role_arn(Role.FEATURE_JOB),
+        PROD.drift_jobs: PROD.role_arn(Role.DRIFT_JOB),
+    }
+    for container in containers.values():
+        assert container["NetworkConfiguration"] == {"AssignPublicIp": "DISABLED"}
+        assert "Secrets" not in container
 
 
 INSIDE = (
-    *(Role.SERVING, Role.DOWNSYNC, Role.MLFLOW, Role.FEATURE_JOB),
+    *(Role.SERVING, Role.DOWNSYNC, Role.MLFLOW, Role.FEATURE_JOB, Role.DRIFT_JOB),
     *(Role.TRAINING_JOB, Role.MODEL_DEPLOYER),
 )
 """Roles of what runs in the private subnets, or has jobs there."""
@@ -523,15 +528,6 @@ def test_drift_is_looked_for_each_night_wherever_models_are_served(
             "ENABLED",
             "cron(30 2 * * ? *)",
         )
-
-
-def test_jobs_act_as_the_role_of_their_definition(prod: list[Stack]) -> None:
-    jobs = [job["Properties"] for job in of_type(prod, "AWS::Batch::JobDefinition")]
-    roles = {job["JobDefinitionName"]: job["ContainerProperties"]["JobRoleArn"] for job in jobs}
-    assert roles == {
-        PROD.feature_jobs: PROD.role_arn(Role.FEATURE_JOB),
-        PROD.drift_jobs: PROD.role_arn(Role.DRIFT_JOB),
-    }
 
 
 @pytest.mark.parametrize(("workflow", "seconds"), [("upsync", 3 * 15 * 60), ("drift", 26 * 3600)])
