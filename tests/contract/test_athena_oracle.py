@@ -31,7 +31,7 @@ from feast.types import (
     String,
     UnixTimestamp,
 )
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from mlops.stores.athena.sql import literal
@@ -404,6 +404,16 @@ def test_a_call_answers_what_the_reference_answers(warehouse: Warehouse, case: C
         assert answered == expected(case, asked)
 
 
+TO_THE_MILLISECOND = Case(
+    [Row("1", 23, at, MINUTE, 0) for at in (0, 1, 999, 1000, 2 * MINUTE)],
+    [Asked("1", 23, None, None, 0)],
+    ttl=None,
+    delay=0,
+    precise=True,
+    as_of=None,
+    as_sql=False,
+    deletes=False,
+)
 RANGED = ("pairs:amount", "pairs:words", "pairs:flag", "rates:payments")
 
 
@@ -412,6 +422,7 @@ RANGED = ("pairs:amount", "pairs:words", "pairs:flag", "rates:payments")
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
+@example(case=TO_THE_MILLISECOND, first=0, last=6 * MINUTE)
 @given(case=CASES, first=MINUTES, last=MINUTES)
 def test_a_range_of_time_answers_each_moment_at_which_a_row_became_known(
     warehouse: Warehouse, case: Case, first: int, last: int

@@ -329,10 +329,15 @@ def _known_rows(view: View, given: Sequence[str], order: Sequence[str], window: 
 
 def _known_at(view: View) -> str:
     """The moment from which a feature row is known, rounded up to milliseconds."""
+    if view.time.precise:
+        known = f"{view.time.microseconds()} + {view.delay}"
+        # A division cuts off towards zero.
+        milliseconds = f"IF({known} > 0, ({known} + 999) / 1000, ({known}) / 1000)"
+        return f"date_add('millisecond', {milliseconds}, TIMESTAMP '1970-01-01 00:00:00.000')"
     column = name(view.event_time.column)
     if not is_zoned(view.event_time.type):
         column = f"CAST({column} AS timestamp)"
-    milliseconds = -(-view.delay // 1000) + view.time.precise
+    milliseconds = -(-view.delay // 1000)
     return f"date_add('millisecond', {milliseconds}, {column})" if milliseconds else column
 
 
