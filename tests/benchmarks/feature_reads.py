@@ -36,6 +36,7 @@ from serving.proxy.keys import ApiKeys, FileKeys
 from tests.benchmarks.feature_server import STAGES
 from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
+from tests.benchmarks.pauses import machine_pauses
 from tests.benchmarks.prediction_place import write_feasts
 from tests.benchmarks.servers import ROOT, Server, Started, running, started
 
@@ -55,6 +56,7 @@ class Place:
 
 
 def measure(rows: Sequence[int] = ROWS) -> Iterator[Measurement]:
+    say(f"the machine pauses for {'; '.join(one.describe() for one in machine_pauses())}")
     with prepared() as place:
         feast = measure_server(feast_server(), place, rows)
         ours = measure_server(our_server(place.key), place, rows)

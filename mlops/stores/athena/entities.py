@@ -332,8 +332,8 @@ def _known_at(view: View) -> str:
     if view.time.precise:
         known = f"{view.time.microseconds()} + {view.delay}"
         # A division cuts off towards zero.
-        milliseconds = f"IF({known} > 0, ({known} + 999) / 1000, ({known}) / 1000)"
-        return f"date_add('millisecond', {milliseconds}, TIMESTAMP '1970-01-01 00:00:00.000')"
+        rounded = f"IF({known} > 0, ({known} + 999) / 1000, ({known}) / 1000)"
+        return f"date_add('millisecond', {rounded}, TIMESTAMP '1970-01-01 00:00:00.000')"
     column = name(view.event_time.column)
     if not is_zoned(view.event_time.type):
         column = f"CAST({column} AS timestamp)"
