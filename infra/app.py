@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 
@@ -108,17 +109,8 @@ def _tending(
     from infra.stacks.scaling import Scaling
     from infra.stacks.watch import Watch
 
-    return {
-        purpose: kind(
-            app,
-            f"{names.prefix}-{purpose}",
-            names=names,
-            profile=profile,
-            services=services,
-            env=cdk.Environment(account=names.account, region=names.region),
-        )
-        for purpose, kind in (("scaling", Scaling), ("watch", Watch))
-    }
+    kinds = {"scaling": Scaling, "watch": Watch}
+    return _by_purpose(app, names, kinds, profile=profile, services=services)
 
 
 def _tracking(
@@ -128,17 +120,19 @@ def _tracking(
     from infra.stacks.mlflow import Mlflow
     from infra.stacks.mlflow_data import MlflowData
 
+    kinds = {"mlflow-data": MlflowData, "mlflow": Mlflow}
+    given = {"profile": profile, "network": network, "services": services}
+    return _by_purpose(app, names, kinds, **given)
+
+
+def _by_purpose(
+    app: cdk.App, names: Names, kinds: Mapping[str, Callable[..., cdk.Stack]], **given: Any
+) -> dict[str, cdk.Stack]:
+    """A stack of each kind, made in order with what all of them are given."""
+    env = cdk.Environment(account=names.account, region=names.region)
     return {
-        purpose: kind(
-            app,
-            f"{names.prefix}-{purpose}",
-            names=names,
-            profile=profile,
-            network=network,
-            services=services,
-            env=cdk.Environment(account=names.account, region=names.region),
-        )
-        for purpose, kind in (("mlflow-data", MlflowData), ("mlflow", Mlflow))
+        purpose: kind(app, f"{names.prefix}-{purpose}", names=names, env=env, **given)
+        for purpose, kind in kinds.items()
     }
 
 

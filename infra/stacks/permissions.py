@@ -153,31 +153,7 @@ def _run_workflows(names: Names) -> tuple[Grant, ...]:
 def _jenkins(names: Names) -> tuple[Grant, ...]:
     """Imports data, applies and builds features, uploads and runs workflows."""
     return (
-        read_objects("ReadData", names.data_bucket, ""),
-        write_objects("WriteData", names.data_bucket, ""),
-        delete_objects(
-            "ReplaceData",
-            names.data_bucket,
-            "raw/",
-            "features/",
-            "imports/",
-            "quarantine/",
-            "datasets/rows/",
-        ),
-        list_bucket("ListData", names.data_bucket),
-        read_objects("ReadArtifacts", names.artifact_bucket, ""),
-        write_objects(
-            "Apply", names.artifact_bucket, "feast/", "workflows/", "approval/", drift.KEY
-        ),
-        delete_objects(
-            "Unapply",
-            names.artifact_bucket,
-            "feast/plans/",
-            "feast/flows/",
-            "feast/removals/",
-            "feast/upsync/",
-        ),
-        list_bucket("ListArtifacts", names.artifact_bucket),
+        *_write_what_jenkins_makes(names),
         *query(names),
         read_catalog(names),
         change_catalog(names, "*"),
@@ -192,6 +168,22 @@ def _jenkins(names: Names) -> tuple[Grant, ...]:
         tell_bus(names, "TellOfData", bus.DATA),
         tell_bus(names, "TellOfDrift", bus.MODELS),
         *_deploy_infrastructure(names),
+    )
+
+
+def _write_what_jenkins_makes(names: Names) -> tuple[Grant, ...]:
+    data, artifacts = names.data_bucket, names.artifact_bucket
+    replaced = ("raw/", "features/", "imports/", "quarantine/", "datasets/rows/")
+    unapplied = ("feast/plans/", "feast/flows/", "feast/removals/", "feast/upsync/")
+    return (
+        read_objects("ReadData", data, ""),
+        write_objects("WriteData", data, ""),
+        delete_objects("ReplaceData", data, *replaced),
+        list_bucket("ListData", data),
+        read_objects("ReadArtifacts", artifacts, ""),
+        write_objects("Apply", artifacts, "feast/", "workflows/", "approval/", drift.KEY),
+        delete_objects("Unapply", artifacts, *unapplied),
+        list_bucket("ListArtifacts", artifacts),
     )
 
 

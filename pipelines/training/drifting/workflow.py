@@ -29,40 +29,41 @@ def build(site: Site) -> dict[str, Any]:
     )
     look = batch.job("Look", "look", replaced=_as_reader(site))
     read = batch.read("Read report", report_key("{}"), "found")
-    put, told, note = _put_events(), _tell(batch), _note(site)
-    missed = batch.tell(
-        "Tell what was not looked at",
-        "drift: some models were not looked at",
-        {
-            "event": "drift_not_looked_for",
-            "cause.$": f"{_REPORT}.failures",
-        },
-    )
-    failure, done = batch.tell_failure(), asl.succeed("Done")
+    any_drift, telling = _answered(site, batch)
+    failure = batch.tell_failure()
     failed = asl.fail("Failed", error_path="$.error.Error", cause_path="$.error.Cause")
-    incomplete = asl.fail("Incomplete", error="Incomplete", cause_path=f"{_REPORT}.failures")
-    all_seen = asl.choose(
-        "All looked at", [asl.positive(f"{_REPORT}.failed_count")], then=missed, otherwise=done
-    )
-    any_new = asl.choose(
-        "Any new", [asl.positive(f"{_REPORT}.new_count")], then=told, otherwise=note
-    )
-    any_drift = asl.choose(
-        "Any drift", [asl.positive(f"{_REPORT}.entries_count")], then=put, otherwise=all_seen
-    )
-    working = [look, read, put, told, note, missed]
+    working = [look, read, *telling]
     asl.catch_all(working, then=failure)
     asl.catch_all([failure], then=failed, result_path="$.not_told")
     asl.retry_throttled([*working, failure])
-    asl.chain([put, any_new])
-    asl.chain([told, note, all_seen])
-    asl.chain([missed, incomplete])
     asl.chain([failure, failed])
     return asl.definition(
         [*batch.read_input(DEFAULTS), look, read, any_drift],
         comment="Holds what every model was served of late against what it was trained on.",
         region=names.region,
     )
+
+
+def _answered(site: Site, batch: BatchWorkflow) -> tuple[State, list[State]]:
+    """The first of the states that tell what was found and note it, and those that may fail."""
+    put, told, note = _put_events(), _tell(batch), _note(site)
+    missed = batch.tell(
+        "Tell what was not looked at",
+        "drift: some models were not looked at",
+        {"event": "drift_not_looked_for", "cause.$": f"{_REPORT}.failures"},
+    )
+    incomplete = asl.fail("Incomplete", error="Incomplete", cause_path=f"{_REPORT}.failures")
+    failures, new, entries = (
+        [asl.positive(f"{_REPORT}.{what}_count")] for what in ("failed", "new", "entries")
+    )
+    done = asl.succeed("Done")
+    all_seen = asl.choose("All looked at", failures, then=missed, otherwise=done)
+    any_new = asl.choose("Any new", new, then=told, otherwise=note)
+    any_drift = asl.choose("Any drift", entries, then=put, otherwise=all_seen)
+    asl.chain([put, any_new])
+    asl.chain([told, note, all_seen])
+    asl.chain([missed, incomplete])
+    return any_drift, [put, told, note, missed]
 
 
 def _as_reader(site: Site) -> dict[str, str]:
