@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mlops.stores.redis.decoding import ViewColumns, ViewDecoder
-from mlops.stores.redis.plain import PlainColumns, PlainEntities, plain_view
+from mlops.stores.redis.plain import Buffer, PlainColumns, PlainEntities, plain_view
 from mlops.stores.redis.schema import TAG_SIZE
 
 _NEVER = -(2**63)
@@ -48,7 +49,7 @@ class EntityDecoder:
     def decode_plain(self, answers: Sequence[Any], moment: int) -> PlainColumns | None:
         """The same without a look at each row, where all of them are plain; else None."""
         plain = self._entities(answers[0])
-        found = plain.read(answers, self._oldest(moment)) if plain is not None else None
+        found = plain.read(answers, self._limits(moment)) if plain is not None else None
         if found is not None:
             self.usual = plain
         return found
@@ -58,14 +59,26 @@ class EntityDecoder:
         """The bytes of Redis' answer for a usual entity; 0 where none is known."""
         return 0 if self.usual is None else self.usual.answer_size
 
-    def decode_answer(self, answer: bytes, count: int, moment: int) -> PlainColumns | None:
-        """The same from what Redis says of `count` entities, where they are the usual ones."""
+    def decode_answer(
+        self, data: Buffer, count: int, moment: int, *, start: int = 0
+    ) -> PlainColumns | None:
+        """The same from what Redis says of `count` entities, where they are the usual ones.
+
+        data: from `start` on, their answers; others may follow.
+        """
         usual = self.usual
-        return None if usual is None else usual.read_answer(answer, count, self._oldest(moment))
+        if usual is None:
+            return None
+        return usual.read_answer(data, count, self._limits(moment), start=start)
+
+    @cached_property
+    def _has_ttl(self) -> bool:
+        return any(self.ttls)
+
+    def _limits(self, moment: int) -> list[int] | None:
+        return self._oldest(moment) if self._has_ttl else None
 
     def _oldest(self, moment: int) -> list[int]:
-        if not any(self.ttls):
-            return [_NEVER] * len(self.ttls)
         return [oldest_event(moment, ttl) for ttl in self.ttls]
 
     def _entities(self, first: Any) -> PlainEntities | None:

@@ -1,7 +1,7 @@
 """Reading whole entities that need no second look: the rows of all their views, side by side.
 
 Most reads find nothing but rows that are whole, of one schema per view, not outdated, and hold a
-finite number for every wanted feature. Then an entity is taken apart as one piece, by a compiled
+finite number for every wanted feature. Then they are taken apart as one piece, by a compiled
 `struct` where there are few and by NumPy where there are more. Such entities are always as long, so
 an answer of Redis that holds nothing else is read as it came, without being parsed. Whatever is
 not so plain is left to the careful way, which answers the same.
@@ -15,7 +15,7 @@ import operator
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,12 @@ from mlops.stores.redis.value_tables import Slot, ValueTable, value_tables
 
 FEW = 12
 """Rows from which on columns of NumPy are quicker to make and to use than lists."""
+_SIZES = 16
+"""Numbers of rows for which what must be the same stays put together."""
 _NUMBERS = ("Bool", "Int32", "Int64", "Float32", "Float64")
 _FLOATING = ("Float32", "Float64")
+
+Buffer = bytes | memoryview
 
 PlainColumns = tuple[Any, Any]
 """Event times of the rows by view, and the wanted columns of all views in order: tuples, or NumPy's
@@ -94,10 +98,13 @@ class PlainEntities:
         """The bytes of Redis' answer for an entity."""
         return self._answered.size
 
-    def read(self, answers: Sequence[Sequence[Any]], oldest: Sequence[int]) -> PlainColumns | None:
+    def read(
+        self, answers: Sequence[Sequence[Any]], oldest: Sequence[int] | None
+    ) -> PlainColumns | None:
         """None where not all rows are plain.
 
-        answers: per entity a row of each view. oldest: per view, see `ViewDecoder.decode`.
+        answers: per entity a row of each view. oldest: per view, see `ViewDecoder.decode`; None
+        where no row is too old.
         """
         try:
             rows = list(itertools.chain.from_iterable(answers))
@@ -105,75 +112,88 @@ class PlainEntities:
                 return None
         except TypeError:  # no row, or an error in place of rows
             return None
-        return self._bare.read(b"".join(rows), len(answers), oldest)
+        return self._bare.read(b"".join(rows), 0, len(answers), oldest)
 
-    def read_answer(self, answer: bytes, count: int, oldest: Sequence[int]) -> PlainColumns | None:
-        """The same from what Redis says of `count` entities, as it says it."""
-        if len(answer) != self.answer_size * count:
+    def read_answer(
+        self, data: Buffer, count: int, oldest: Sequence[int] | None, *, start: int = 0
+    ) -> PlainColumns | None:
+        """The same from what Redis says of `count` entities, as it says it, from `start` on."""
+        if len(data) < start + self.answer_size * count:
             return None
-        return self._answered.read(answer, count, oldest)
+        return self._answered.read(data, start, count, oldest)
 
 
 class _Pieces:
     """Entities of a known size, taken apart."""
 
     def __init__(self, views: Sequence[PlainView], frame: _Frame) -> None:
-        self._few = _FewEntities(views, frame)
+        self._views, self._frame = views, frame
+        self._few: dict[int, _FewEntities] = {}
+        """By their number."""
         self._many = _ManyEntities(views, frame)
         self.size = self._many.size
 
-    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> PlainColumns | None:
-        """None where one is not plain. body: `count` times `size` bytes."""
-        read = self._few.read if count < FEW else self._many.read
-        return read(body, count, oldest)
+    def read(
+        self, data: Buffer, start: int, count: int, oldest: Sequence[int] | None
+    ) -> PlainColumns | None:
+        """None where one is not plain. data: from `start` on, `count` times `size` bytes."""
+        if count >= FEW:
+            return self._many.read(data, start, count, oldest)
+        few = self._few.get(count)
+        if few is None:
+            few = self._few[count] = _FewEntities(self._views, self._frame, count)
+        return few.read(data, start, oldest)
+
+
+class _Fixed:
+    """The bytes that are the same in all plain entities: what is around rows, tags, no nulls."""
+
+    def __init__(self, views: Sequence[PlainView], frame: _Frame, count: int) -> None:
+        mask, expected = b"", b""
+        for before, view in zip(frame.before, views, strict=True):
+            tag, nulls = before + view.stored.tag, bytes(view.stored.bitmap_size)
+            times = bytes(HEADER.size - TAG_SIZE)
+            slots = bytes(view.stored.fixed.size - HEADER.size - len(nulls))
+            mask += b"\xff" * len(tag) + times + b"\xff" * len(nulls) + slots
+            expected += tag + times + nulls + slots
+        mask, expected = mask + b"\xff" * len(frame.end), expected + frame.end
+        self._mask, self._expected = np.frombuffer(mask * count, np.uint8), expected * count
+
+    def fits(self, data: Buffer, start: int) -> bool:
+        """Whether `count` entities from there on have them."""
+        found = np.frombuffer(data, np.uint8, len(self._expected), start)
+        return bool((found & self._mask).tobytes() == self._expected)
 
 
 class _FewEntities:
-    """What most reads ask for: the code that this takes is in use anyway, and so quick to run."""
+    """What most reads ask for: a number of entities that is small, and so unpacked in one go."""
 
-    def __init__(self, views: Sequence[PlainView], frame: _Frame) -> None:
-        starts = _starts(views)
-        places: list[int] = []
-        floating: list[int] = []
+    def __init__(self, views: Sequence[PlainView], frame: _Frame, count: int) -> None:
+        self._fixed = _Fixed(views, frame, count)
+        layout = "".join(map(_layout, views, map(len, frame.before))) + f"{len(frame.end)}x"
+        self._layout = struct.Struct("<" + layout * count)
+        starts, width = _starts(views)
+        places, floating = list[int](), list[int]()
         for start, view in zip(starts, views, strict=True):
-            places += [start + 3 + place for place in view.places]
-            columns = view.stored.columns
-            floating += [start + 3 + p for p in view.places if columns[p].dtype in _FLOATING]
-        layouts = map(_layout, views, map(len, frame.before))
-        self._layout = struct.Struct(f"<{''.join(layouts)}{len(frame.end)}s")
-        self._tags = _picked([*starts, -1])
-        self._events = _picked([start + 1 for start in starts])
-        self._bitmaps = _picked([start + 2 for start in starts])
-        tags = (b + view.stored.tag for b, view in zip(frame.before, views, strict=True))
-        self._expected = (*tags, frame.end)
-        self._no_nulls = tuple(bytes(view.stored.bitmap_size) for view in views)
-        self._values = _picked(places)
+            unpacked = sorted(view.places)
+            for place in view.places:
+                if view.stored.columns[place].dtype in _FLOATING:
+                    floating.append(len(places))
+                places.append(start + 1 + unpacked.index(place))
+        self._events = _picked([slice(start, None, width) for start in starts])
+        self._values = _picked([slice(place, None, width) for place in places])
         self._floating = _picked(floating)
 
-    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> PlainColumns | None:
-        if count == 1:
-            return self._read_one(self._layout.unpack(body), oldest)
-        columns = tuple(zip(*self._layout.iter_unpack(body), strict=True))
-        if self._tags(columns) != tuple([(one,) * count for one in self._expected]):
+    def read(self, data: Buffer, start: int, oldest: Sequence[int] | None) -> PlainColumns | None:
+        if not self._fixed.fits(data, start):
             return None
-        if self._bitmaps(columns) != tuple([(one,) * count for one in self._no_nulls]):
+        flat = self._layout.unpack_from(data, start)
+        events, values = self._events(flat), self._values(flat)
+        if oldest is not None and not all(map(operator.ge, map(min, events), oldest)):
             return None
-        events = self._events(columns)
-        if not all(map(operator.ge, map(min, events), oldest)):
+        if not math.isfinite(sum(itertools.chain.from_iterable(self._floating(values)))):
             return None
-        if not math.isfinite(sum(itertools.chain.from_iterable(self._floating(columns)))):
-            return None
-        return events, self._values(columns)
-
-    def _read_one(self, values: tuple[Any, ...], oldest: Sequence[int]) -> PlainColumns | None:
-        if self._tags(values) != self._expected or self._bitmaps(values) != self._no_nulls:
-            return None
-        events = self._events(values)
-        if not all(map(operator.ge, events, oldest)):
-            return None
-        if not math.isfinite(sum(self._floating(values))):
-            return None
-        return [(event,) for event in events], [(value,) for value in self._values(values)]
+        return events, values
 
 
 class _ManyEntities:
@@ -181,46 +201,46 @@ class _ManyEntities:
 
     def __init__(self, views: Sequence[PlainView], frame: _Frame) -> None:
         self.size, offsets = 0, list[int]()
-        fixed, expected = list[int](), b""
         for before, view in zip(frame.before, views, strict=True):
-            start = self.size + len(before)
-            bitmap = start + HEADER.size
-            fixed += range(self.size, start + TAG_SIZE)
-            fixed += range(bitmap, bitmap + view.stored.bitmap_size)
-            expected += before + view.stored.tag + bytes(view.stored.bitmap_size)
-            offsets.append(start)
-            self.size = start + view.stored.fixed.size
-        fixed += range(self.size, self.size + len(frame.end))
+            offsets.append(self.size + len(before))
+            self.size = offsets[-1] + view.stored.fixed.size
         self.size += len(frame.end)
-        self._fixed, self._expected = np.array(fixed, np.intp), expected + frame.end
+        self._fixed = lru_cache(maxsize=_SIZES)(partial(_Fixed, views, frame))
         events = [Slot(n, "Int64", at + TAG_SIZE) for n, at in enumerate(offsets)]
         (self._events,) = value_tables(events)
         self._tables = value_tables(_slots(views, offsets))
         self._in_order = _in_order(self._tables)
 
-    def read(self, body: bytes, count: int, oldest: Sequence[int]) -> PlainColumns | None:
-        table = np.frombuffer(body, np.uint8).reshape(count, self.size)
-        if table.take(self._fixed, axis=1).tobytes() != self._expected * count:
+    def read(
+        self, data: Buffer, start: int, count: int, oldest: Sequence[int] | None
+    ) -> PlainColumns | None:
+        if not self._fixed(count).fits(data, start):
             return None
-        events = self._events.read(body, count, self.size)
-        if not all(map(operator.ge, events.min(axis=1).tolist(), oldest)):
+        place = start, count, self.size
+        events = self._events.read(data, *place)
+        if oldest is not None and not all(map(operator.ge, events.min(axis=1).tolist(), oldest)):
             return None
-        found = [table.read(body, count, self.size) for table in self._tables]
+        found = [table.read(data, *place) for table in self._tables]
         if not all(np.isfinite(values).all() for values in found if values.dtype.kind == "f"):
             return None
         return events, self._in_order(found)
 
 
-def _starts(views: Sequence[PlainView]) -> list[int]:
-    """Where each view begins in an unpacked entity: tag, event time, bitmap, then the slots."""
-    lengths = (3 + len(view.stored.columns) for view in views)
-    return list(itertools.accumulate(lengths, initial=0))[:-1]
+def _starts(views: Sequence[PlainView]) -> tuple[list[int], int]:
+    """Where each view begins in an unpacked entity (event time, wanted slots), and its end."""
+    lengths = (1 + len(view.places) for view in views)
+    *starts, end = itertools.accumulate(lengths, initial=0)
+    return starts, end
 
 
 def _layout(view: PlainView, before: int) -> str:
-    """A row, and so many bytes before it, as `struct` names it; the created time is passed over."""
-    slots = "".join(SLOTS[column.dtype][0] for column in view.stored.columns)
-    return f"{before + TAG_SIZE}sq8x{view.stored.bitmap_size}s{slots}"
+    """A row, and so many bytes before it, for `struct`; what is not wanted is passed over."""
+    codes = [SLOTS[column.dtype][0] for column in view.stored.columns]
+    slots = [
+        code if place in view.places else f"{struct.calcsize(code)}x"
+        for place, code in enumerate(codes)
+    ]
+    return f"{before + TAG_SIZE}xq8x{view.stored.bitmap_size}x{''.join(slots)}"
 
 
 def _slots(views: Sequence[PlainView], offsets: Sequence[int]) -> list[Slot]:
@@ -244,8 +264,8 @@ def _in_order(tables: Sequence[ValueTable]) -> Callable[[list[Any]], Any]:
     return lambda found: list(pick(list(itertools.chain.from_iterable(found))))
 
 
-def _picked(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    """What takes the values at these places, as a tuple whatever their number."""
+def _picked(places: Sequence[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """What takes what is at these places or slices, as a tuple whatever their number."""
     if len(places) > 1:
         return operator.itemgetter(*places)
     return lambda values: tuple([values[place] for place in places])

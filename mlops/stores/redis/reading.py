@@ -36,7 +36,7 @@ from mlops.stores.redis.decoding import UNREADABLE, ViewColumns, ViewDecoder
 from mlops.stores.redis.entities import EntityDecoder
 from mlops.stores.redis.keys import EntityKeys, column_texts, entity_keys
 from mlops.stores.redis.link import Link
-from mlops.stores.redis.plain import PlainColumns
+from mlops.stores.redis.plain import Buffer, PlainColumns
 from mlops.stores.redis.schema import build_schema
 from mlops.stores.redis.schema_book import Decoded, SchemaBook
 from mlops.stores.redis.shared import Recognize
@@ -107,23 +107,21 @@ class CompiledRead:
         return self._rows(found, count)
 
     def answer_rows(
-        self, came: memoryview, count: int, now: datetime
+        self, data: Buffer, start: int, count: int, now: datetime
     ) -> tuple[int, PlainRows] | None:
         """The same of Redis' answers, not parsed, where they are those of usual entities.
 
-        came: bytes that begin with these answers. Tells how many of them these are, too.
+        data: these answers from `start` on. Tells where they end, too.
         """
-        moment, end = (now - _EPOCH) // _MICROSECOND, 0
+        moment, end = (now - _EPOCH) // _MICROSECOND, start
         found = list[PlainColumns]()
         for group in self.groups:
-            start, end = end, end + group.decoder.answer_size * count
-            if not start < end <= len(came):
-                return None
-            columns = group.decoder.decode_answer(bytes(came[start:end]), count, moment)
+            columns = group.decoder.decode_answer(data, count, moment, start=end)
             if columns is None:
                 return None
+            end += group.decoder.answer_size * count
             found.append(columns)
-        return (end, self._rows(found, count)) if end else None
+        return (end, self._rows(found, count)) if found else None
 
     def _rows(self, found: Sequence[PlainColumns], count: int) -> PlainRows:
         """Of the columns of each group."""
@@ -141,7 +139,7 @@ class CompiledRead:
 
     def recognize(self, count: int, now: datetime) -> Recognize:
         """What knows the answers of usual entities, and makes `PlainRows` of them."""
-        return lambda came: self.answer_rows(came, count, now)
+        return lambda data, start: self.answer_rows(data, start, count, now)
 
     def decoded(
         self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
@@ -374,7 +372,7 @@ class BlockingReader:
         usual: list[PlainRows] = []
 
         def glance(answer: memoryview) -> bool:
-            found = self.compiled.answer_rows(answer, count, now)
+            found = self.compiled.answer_rows(answer, 0, count, now)
             if found is not None and found[0] == len(answer):
                 usual.append(found[1])
             return bool(usual)

@@ -27,9 +27,9 @@ from mlops.stores.redis.connecting import read_error
 _INCOMPLETE = object()
 _GRACE_SECONDS = 0.001
 
-Recognize = Callable[[memoryview], tuple[int, Any] | None]
-"""Is shown bytes that begin with the answers to a read. Where it knows all of those at a glance, it
-tells how many bytes they are, and what they say in whatever form its caller wants; else None."""
+Recognize = Callable[[bytes, int], tuple[int, Any] | None]
+"""Is shown bytes, and where in them the answers to a read begin. Where it knows all of those at a
+glance, it tells where they end, and what they say in whatever form its caller wants; else None."""
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class _Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._is_parsing:
-            data = data[self._recognize(memoryview(data)) :]
+            data = data[self._recognize(data) :]
         if not data:
             return
         try:
@@ -96,18 +96,17 @@ class _Exchange(asyncio.Protocol):
         except InvalidResponse as exc:
             self._end(RedisConnectionError(f"Redis' answer cannot be read: {exc}"))
 
-    def _recognize(self, came: memoryview) -> int:
+    def _recognize(self, data: bytes) -> int:
         """Hand out the answers that need not be parsed; how many of the bytes they were."""
         start, waiting = 0, self._waiting
-        while waiting and start < len(came):
+        while waiting and start < len(data):
             first = waiting[0]
             if first.recognize is None or first.answers:
                 break
-            found = first.recognize(came[start:])
+            found = first.recognize(data, start)
             if found is None:
                 break
-            size, answers = found
-            start += size
+            start, answers = found
             self._tell_first(answers)
         return start
 

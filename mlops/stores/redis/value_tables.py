@@ -52,10 +52,10 @@ class _Run:
     def _first(self) -> tuple[str, int]:
         return SLOTS[self.groups[0][0].dtype][1], self.groups[0][0].offset
 
-    def copy(self, body: bytes, size: int, target: Any) -> None:
-        """To `target` [values, entities], of entities of `size` bytes."""
+    def copy(self, data: Any, start: int, size: int, target: Any) -> None:
+        """To `target` [values, entities], of entities of `size` bytes from `start` on."""
         (dtype, offset), shape = self._first, (*self._shape, target.shape[1])
-        found: Any = np.ndarray(shape, dtype, body, offset, (*self._steps, size))
+        found: Any = np.ndarray(shape, dtype, data, start + offset, (*self._steps, size))
         target.reshape(shape)[:] = found
 
 
@@ -72,13 +72,16 @@ class ValueTable:
         """Where its rows stand among all that is wanted."""
         return [place for run in self.runs for place in run.places]
 
-    def read(self, body: bytes, count: int, size: int) -> Any:
-        """[values, entities] of `count` entities of `size` bytes, one after another."""
-        found, start = np.empty((len(self.places), count), self.dtype), 0
+    def read(self, data: Any, start: int, count: int, size: int) -> Any:
+        """[values, entities] of `count` entities of `size` bytes, one after another from `start`.
+
+        data: bytes, or a view of them.
+        """
+        found, first = np.empty((len(self.places), count), self.dtype), 0
         for run in self.runs:
-            end = start + len(run.places)
-            run.copy(body, size, found[start:end])
-            start = end
+            end = first + len(run.places)
+            run.copy(data, start, size, found[first:end])
+            first = end
         return found
 
 

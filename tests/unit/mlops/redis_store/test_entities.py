@@ -198,7 +198,7 @@ def test_entities_of_two_generations_of_a_schema_are_read_with_care() -> None:
     reading = decoder([old, new], [fields(a="Float64")])
     answers = [pack(old, [[1.0]]), pack(new, [[2.0]])]
     assert reading.decode_plain(answers, NOW) is None
-    assert reading.decode_plain(answers[:1], NOW) == ([(NOW,)], [(1.0,)])
+    assert reading.decode_plain(answers[:1], NOW) == (((NOW,),), ((1.0,),))
     assert reading.decode(answers, NOW)[0].values == [[1.0, None]]
 
 
@@ -209,4 +209,4 @@ def test_a_schema_that_is_learned_is_plain_from_then_on() -> None:
     answers = [pack(schema, [[1.0]])]
     assert reading.decode_plain(answers, NOW) is None
     known[schema.tag] = schema
-    assert reading.decode_plain(answers, NOW) == ([(NOW,)], [(1.0,)])
+    assert reading.decode_plain(answers, NOW) == (((NOW,),), ((1.0,),))

@@ -62,9 +62,10 @@ class Caller:
     count: int
     knows: bool
 
-    def recognize(self, came: memoryview) -> tuple[int, list[Any]] | None:
+    def recognize(self, data: bytes, start: int) -> tuple[int, list[Any]] | None:
         whole = KNOWN * self.count
-        return (len(whole), ["known"] * self.count) if came[: len(whole)] == whole else None
+        end = start + len(whole)
+        return (end, ["known"] * self.count) if data[start:end] == whole else None
 
 
 async def answered(
