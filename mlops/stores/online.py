@@ -94,7 +94,7 @@ class ViewTable:
         return self.exceptions.get(place, self.statuses)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlainRows:
     """What all views answer for n entity rows where every value is PRESENT and a finite number.
 

@@ -33,15 +33,17 @@ class TimedLink:
             seconds = time.perf_counter() - started
             self._metrics.observe_redis(seconds, len(asks), failed=failed)
 
-    def start(self, asks: Sequence[Ask], tell: Tell, recognize: Recognize | None = None) -> bool:
-        started, keys = time.perf_counter(), len(asks)
+    def start(
+        self, packed: bytes, count: int, tell: Tell, recognize: Recognize | None = None
+    ) -> bool:
+        started = time.perf_counter()
 
         def timed(answers: Any, error: Exception | None) -> None:
             seconds = time.perf_counter() - started
-            self._metrics.observe_redis(seconds, keys, failed=error is not None)
+            self._metrics.observe_redis(seconds, count, failed=error is not None)
             tell(answers, error)
 
-        return self._link.start(asks, timed, recognize)
+        return self._link.start(packed, count, timed, recognize)
 
     async def command(self, *args: Any) -> Any:
         return await self._link.command(*args)

@@ -38,10 +38,13 @@ class AsyncLink(Protocol):
         Or what `recognize` says of all of them, where the link shows them to it.
         """
 
-    def start(self, asks: Sequence[Ask], tell: Tell, recognize: Recognize | None = None) -> bool:
+    def start(
+        self, packed: bytes, count: int, tell: Tell, recognize: Recognize | None = None
+    ) -> bool:
         """Ask for the same now; False where there is no open connection to ask on.
 
-        The error that is told is whatever redis-py raises: `fetch` would try again.
+        packed: `count` asks as they go over the wire. The error that is told is whatever redis-py
+        raises: `fetch` would try again.
         """
 
     async def command(self, *args: Any) -> Any:
@@ -108,9 +111,10 @@ class AsyncDirectLink(_AsyncClientLink):
         except FAILURES as exc:
             raise unavailable(self.address, exc) from exc
 
-    def start(self, asks: Sequence[Ask], tell: Tell, recognize: Recognize | None = None) -> bool:
-        reads = self._replica_reads or self.reads
-        return reads.start(pack_asks(asks), len(asks), tell, recognize)
+    def start(
+        self, packed: bytes, count: int, tell: Tell, recognize: Recognize | None = None
+    ) -> bool:
+        return (self._replica_reads or self.reads).start(packed, count, tell, recognize)
 
     async def close(self) -> None:
         self.reads.close()
@@ -165,7 +169,9 @@ class AsyncClusterLink(_AsyncClientLink):
         self._waiting.append(reading)
         return await reading.done
 
-    def start(self, asks: Sequence[Ask], tell: Tell, recognize: Recognize | None = None) -> bool:
+    def start(
+        self, packed: bytes, count: int, tell: Tell, recognize: Recognize | None = None
+    ) -> bool:
         """redis-py finds the nodes, and waits meanwhile."""
         return False
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, repeat
 from typing import Any
 
 from mlops.stores.redis.script import Script
@@ -27,6 +28,11 @@ class Fields:
     def tail(self) -> bytes:
         """What stands behind a key."""
         return b"\r\n" + b"".join([_argument(name) for name in self.names])
+
+    def pack(self, keys: Sequence[bytes]) -> bytes:
+        """An HMGET of them for each key, as they go over the wire."""
+        heads = map(self.heads.__getitem__, map(len, keys))
+        return b"".join(chain.from_iterable(zip(heads, keys, repeat(self.tail))))
 
 
 class _Heads(dict[int, bytes]):

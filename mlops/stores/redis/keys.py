@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -127,8 +128,9 @@ def key_text(dtype: str, value: Any) -> bytes | None:
 
 def column_texts(field: PlannedField, values: Sequence[Any]) -> list[bytes]:
     """The values of one join key as they stand in keys. Raises InputError as `key` does."""
-    if field.dtype == "String" and set(map(type, values)) == {str}:
-        return [value.encode() for value in values]
+    if field.dtype == "String":
+        with suppress(TypeError):  # of a value that is no text: it is named below
+            return list(map(str.encode, values))
     if field.dtype in _BITS and set(map(type, values)) == {int}:
         limit = 1 << _BITS[field.dtype]
         if -limit <= min(values) and max(values) < limit:

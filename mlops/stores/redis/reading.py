@@ -45,6 +45,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def _microseconds(moment: datetime) -> int:
+    """Since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 @dataclass
 class _Group:
     """The views that share an entity, hence a hash: one HMGET reads them all."""
@@ -76,12 +81,22 @@ class CompiledRead:
 
     def column_asks(self, entities: EntityColumns, count: int) -> list[Ask]:
         """The same from columns of join keys, `count` values each."""
-        texts = {field.name: column_texts(field, entities[field.name]) for field in self.join_keys}
+        texts = self._texts(entities)
         return [
             (key, group.fields)
             for group in self.groups
             for key in group.keys.from_columns(texts, count)
         ]
+
+    def pack(self, entities: EntityColumns, count: int) -> bytes:
+        """The same as they go over the wire."""
+        texts = self._texts(entities)
+        packed = [group.fields.pack(group.keys.from_columns(texts, count)) for group in self.groups]
+        return b"".join(packed)
+
+    def _texts(self, entities: EntityColumns) -> dict[str, list[bytes]]:
+        """The join keys as they stand in keys."""
+        return {field.name: column_texts(field, entities[field.name]) for field in self.join_keys}
 
     @cached_property
     def join_keys(self) -> list[PlannedField]:
@@ -96,7 +111,7 @@ class CompiledRead:
 
     def plain_rows(self, answers: Sequence[Any], count: int, now: datetime) -> PlainRows | None:
         """The answers in columns, where all of them are plain; else None."""
-        moment = (now - _EPOCH) // _MICROSECOND
+        moment = _microseconds(now)
         parts = (answers[s : s + count] for s in range(0, len(answers), count))
         found = list[PlainColumns]()
         for group, part in zip(self.groups, parts, strict=True):
@@ -107,14 +122,14 @@ class CompiledRead:
         return self._rows(found, count)
 
     def answer_rows(
-        self, data: Buffer, start: int, count: int, now: datetime
+        self, count: int, moment: int, data: Buffer, start: int
     ) -> tuple[int, PlainRows] | None:
         """The same of Redis' answers, not parsed, where they are those of usual entities.
 
-        data: these answers from `start` on. Tells where they end, too.
+        moment: now, in microseconds since 1970. data: these answers from `start` on. Tells where
+        they end, too.
         """
-        moment, end = (now - _EPOCH) // _MICROSECOND, start
-        found = list[PlainColumns]()
+        found, end = list[PlainColumns](), start
         for group in self.groups:
             columns = group.decoder.decode_answer(data, count, moment, start=end)
             if columns is None:
@@ -139,7 +154,7 @@ class CompiledRead:
 
     def recognize(self, count: int, now: datetime) -> Recognize:
         """What knows the answers of usual entities, and makes `PlainRows` of them."""
-        return lambda data, start: self.answer_rows(data, start, count, now)
+        return partial(self.answer_rows, count, _microseconds(now))
 
     def decoded(
         self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
@@ -155,7 +170,7 @@ class CompiledRead:
 
         is_plain: whether those may be NumPy's where every value is a finite number.
         """
-        moment = (now - _EPOCH) // _MICROSECOND
+        moment = _microseconds(now)
         columns: list[Any] = [None] * len(self.reads)
         for start, group in enumerate(self.groups):
             part = answers[start * count : (start + 1) * count]
@@ -324,8 +339,9 @@ class RedisReader:
         if not self.breaker.is_sound:
             return False
         count = len(next(iter(entities.values()), [None]))
-        asks = self.compiled.column_asks(entities, count)
-        return self.link.start(asks, tell, self.compiled.recognize(count, now))
+        packed = self.compiled.pack(entities, count)
+        keys = count * len(self.compiled.groups)
+        return self.link.start(packed, keys, tell, self.compiled.recognize(count, now))
 
     def finish(
         self, answers: Any, entities: EntityColumns, *, now: datetime
@@ -372,7 +388,7 @@ class BlockingReader:
         usual: list[PlainRows] = []
 
         def glance(answer: memoryview) -> bool:
-            found = self.compiled.answer_rows(answer, 0, count, now)
+            found = self.compiled.answer_rows(count, _microseconds(now), answer, 0)
             if found is not None and found[0] == len(answer):
                 usual.append(found[1])
             return bool(usual)

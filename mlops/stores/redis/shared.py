@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -41,7 +41,8 @@ class _Waiting:
     """When it is given up, by the loop's clock."""
     tell: Tell
     recognize: Recognize | None
-    answers: list[Any] = field(default_factory=list)
+    answers: list[Any] | None = None
+    """Those that were parsed."""
 
 
 class _Exchange(asyncio.Protocol):
@@ -123,6 +124,8 @@ class _Exchange(asyncio.Protocol):
             if not self._waiting:
                 raise InvalidResponse("nobody asked for this")
             first = self._waiting[0]
+            if first.answers is None:
+                first.answers = []
             first.answers.append(answer)
             if len(first.answers) == first.count:
                 self._tell_first(first.answers)
