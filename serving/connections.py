@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from mlops.errors import MlopsError
 from serving.answers import error_response
 from serving.errors import Overloaded, RequestTooSlow
-from serving.shortcuts import Shortcut
+from serving.shortcuts import Shortcut, Way
 from serving.upgrades import OneProtocol
 
 log = logging.getLogger("serving.connections")
@@ -55,6 +55,8 @@ class _Opening:
     scope: dict[str, Any]
     length: int
     """Of the body."""
+    way: Way
+    """Which took a request that had it."""
 
 
 def limited_protocol(
@@ -83,6 +85,10 @@ class LimitedConnection(OneProtocol):
     """A request under way that has no cycle of uvicorn's, and hardly ever needs one."""
     _answers_known = False
     """Whether there ever was one."""
+    _headers: list[tuple[bytes, bytes]] | None = None
+    """What uvicorn has in every answer, a new list each second, ..."""
+    _usual: bytes | None = None
+    """... and how it is written."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -175,12 +181,13 @@ class LimitedConnection(OneProtocol):
         if cycle is None:
             return
         assert self.shortcut is not None
-        if cycle.more_body or not self.shortcut.take(_Begun(self, cycle)):
+        way = None if cycle.more_body else self.shortcut.way(cycle.scope)
+        if way is None or not way.take(_Begun(self, cycle)):
             self._begin(cycle, self.app)
         elif self._begins:
-            self._learn(cycle)
+            self._learn(cycle, way)
 
-    def _learn(self, cycle: RequestResponseCycle) -> None:
+    def _learn(self, cycle: RequestResponseCycle, way: Way) -> None:
         """What was parsed need not be parsed again, where it is all that came."""
         head, end, behind = self._data.partition(_HEAD_END)
         scope: Any = cycle.scope
@@ -193,11 +200,11 @@ class LimitedConnection(OneProtocol):
             return
         if len(self.heads) >= _KEPT_HEADS:
             self.heads.clear()
-        self.heads[head + end] = _Opening(scope.copy(), len(behind))
+        self.heads[head + end] = _Opening(scope.copy(), len(behind), way)
 
     def _take_known(self, data: bytes) -> bool:
         """Whether this is all of a request whose head came before, and nothing is under way."""
-        if self._incomplete or self._short is not None or self.shortcut is None:
+        if self._incomplete or self._short is not None:
             return False
         if self.transport.is_closing():
             return False
@@ -207,11 +214,11 @@ class LimitedConnection(OneProtocol):
         known = self.heads.get(data[:end])
         if known is None or len(data) != end + known.length:
             return False
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         self._answers_known = True
-        self._short = Exchange(self, known, data[end:])
-        if not self.shortcut.take(self._short):
-            self._short.leave()
+        self._short = exchange = Exchange(self, known, data[end:])
+        if not known.way.take(exchange):
+            exchange.leave()
         return True
 
     def _give_cycle(self) -> None:
@@ -231,7 +238,10 @@ class LimitedConnection(OneProtocol):
 
     def write_short(self, status: int, lines: bytes, body: bytes) -> bool:
         """Answer the request under way, which has no cycle."""
-        usual = _usual_lines(tuple(self.server_state.default_headers))
+        headers = self.server_state.default_headers
+        if headers is not self._headers:
+            self._headers, self._usual = headers, _usual_lines(tuple(headers))
+        usual = self._usual
         if usual is None or not self.is_open:
             return False
         self._short = None
@@ -311,12 +321,15 @@ class LimitedConnection(OneProtocol):
 class Exchange:
     """A request whose head is known, and the way to answer it (`serving.shortcuts.Exchange`)."""
 
-    __slots__ = ("_connection", "_cycle", "_known", "body", "scope")
+    __slots__ = ("_connection", "_cycle", "_known", "body")
 
     def __init__(self, connection: LimitedConnection, known: _Opening, body: bytes) -> None:
         self._connection, self._known, self.body = connection, known, body
         self._cycle: RequestResponseCycle | None = None
-        self.scope: Any = known.scope
+
+    @property
+    def scope(self) -> Any:
+        return self._known.scope
 
     @property
     def is_open(self) -> bool:
@@ -342,11 +355,14 @@ class Exchange:
 class _Begun:
     """A request that came whole and was parsed, and the way to answer it."""
 
-    __slots__ = ("_connection", "_cycle", "scope")
+    __slots__ = ("_connection", "_cycle")
 
     def __init__(self, connection: LimitedConnection, cycle: RequestResponseCycle) -> None:
         self._connection, self._cycle = connection, cycle
-        self.scope: Any = cycle.scope
+
+    @property
+    def scope(self) -> Any:
+        return self._cycle.scope
 
     @property
     def body(self) -> bytes:

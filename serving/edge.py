@@ -7,8 +7,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,7 +19,7 @@ from serving.connections import WHOLE
 from serving.errors import BodyTooLarge
 from serving.logs import ACCESS, access, request_id
 from serving.plain import JSON
-from serving.shortcuts import Exchange
+from serving.shortcuts import Exchange, Way
 from serving.spans import RequestTrace, Tracing
 
 REQUEST_ID = "X-Request-Id"
@@ -39,6 +40,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 SINCE = "since"
 """In the state of a scope: when the request came, by `time.monotonic`, where it began before."""
+
+_IDS_AT_ONCE = 256
+_ids: list[str] = []
+"""New ones that nobody has."""
 
 _CALLER_LEFT = 499
 """The status of a request that nobody waited for, as proxies log it."""
@@ -70,9 +75,9 @@ class Edge:
         max_body_bytes: int,
         observe: Callable[[Answered], None],
         tracing: Tracing | None = None,
-        shortcut: Callable[[ShortRequest], bool] | None = None,
+        shortcut: ShortRoutes | None = None,
     ) -> None:
-        """shortcut: whether it takes a request, which it answers or leaves then."""
+        """shortcut: knows ways past the app."""
         self.app = app
         self.under_way = 0
         """Requests that came and are not answered."""
@@ -81,24 +86,29 @@ class Edge:
         self._tracing = tracing
         self._shortcut = shortcut
 
-    def take(self, exchange: Exchange) -> bool:
+    def way(self, scope: Scope) -> Way | None:
         """As a `serving.shortcuts.Shortcut`, with the same ids, limits, metrics and lines."""
         if self._shortcut is None or self._tracing is not None:
-            return False
-        asked = ShortRequest(self, exchange)
+            return None
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        way = self._shortcut.way(scope, headers)
+        return None if way is None else _Way(self, way, scope["method"], headers.get(_REQUEST_ID))
+
+    def take(self, way: ShortWay, asked: ShortRequest) -> bool:
+        """Whether it is taken; what cannot be taken the app will meet, log and say so."""
         if len(asked.body) > self._max_body:
             return False
         try:
-            taken = self._shortcut(asked)
-        except Exception:  # noqa: BLE001 — the app will meet it, log it and say so
+            taken = way.take(asked)
+        except Exception:  # noqa: BLE001 — see above
             return False
         self.under_way += taken
         return taken
 
-    def done(self, answered: Answered, facts: Mapping[str, Any]) -> None:
+    def done(self, answered: Answered, facts: Mapping[str, Any], identity: str) -> None:
         """Count and log what a shortcut answered."""
         self.under_way -= 1
-        record(answered, facts, self._observe)
+        record(answered, facts, self._observe, identity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -134,45 +144,64 @@ class Edge:
                 describe(trace, answered, exchange.facts, failed=failed)
 
 
+class ShortWay(Protocol):
+    """Answers requests that have one head."""
+
+    def take(self, asked: ShortRequest) -> bool:
+        """Whether it answers or leaves this one; else nothing was done."""
+
+
+class ShortRoutes(Protocol):
+    """A `serving.shortcuts.Shortcut` within the edge."""
+
+    def way(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ShortWay | None:
+        """headers: by their names in lower case; of equal ones the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Into the edge."""
+
+    edge: Edge
+    way: ShortWay
+    method: str
+    given: bytes | None
+    """The request's id."""
+
+    def take(self, exchange: Exchange) -> bool:
+        given = self.given
+        identity = accept_request_id(None if given is None else given.decode("latin-1"))
+        return self.edge.take(self.way, ShortRequest(self.edge, exchange, self.method, identity))
+
+
 class ShortRequest:
     """A request that a shortcut may take."""
 
-    __slots__ = (
-        *("_edge", "_exchange", "_started"),
-        *("body", "facts", "headers", "identity", "scope", "since"),
-    )
+    __slots__ = ("_edge", "_exchange", "_method", "body", "identity", "since")
 
-    def __init__(self, edge: Edge, exchange: Exchange) -> None:
-        self._edge, self._exchange = edge, exchange
-        self._started, self.since = time.perf_counter(), time.monotonic()
-        self.body, self.scope = exchange.body, exchange.scope
-        self.headers: dict[bytes, bytes] = dict(exchange.scope["headers"])
-        given = self.headers.get(_REQUEST_ID)
-        self.identity = accept_request_id(given.decode("latin-1") if given else None)
-        self.facts: dict[str, Any] = {}
-        """As of every request, for its line."""
+    def __init__(self, edge: Edge, exchange: Exchange, method: str, identity: str) -> None:
+        self._edge, self._exchange, self._method = edge, exchange, method
+        self.since = time.monotonic()
+        self.body, self.identity = exchange.body, identity
 
     @property
     def is_open(self) -> bool:
         """Whether an answer can be written now."""
         return self._exchange.is_open
 
-    def header(self, name: bytes) -> str | None:
-        """name: in lower case."""
-        value = self.headers.get(name)
-        return None if value is None else value.decode("latin-1")
+    def answer(
+        self, body: bytes, route: str, facts: Mapping[str, Any], *, status: int = 200
+    ) -> None:
+        """With JSON, once; from a callback.
 
-    def answer(self, body: bytes, route: str, status: int = 200) -> None:
-        """With JSON, once; from a callback. route: the template of the path."""
-        lines = _LINES % (len(body), self.identity.encode())
-        if not self._exchange.write(status, lines, body):
+        route: the template of the path. facts: as of every request, for its line.
+        """
+        identity = self.identity
+        if not self._exchange.write(status, _LINES % (len(body), identity.encode()), body):
             self.leave()
             return
-        seconds = time.perf_counter() - self._started
-        # What calls back belongs to everybody: the id must not stay behind in its context.
-        before = request_id.set(self.identity)
-        self._edge.done(Answered(self.scope["method"], route, status, seconds), self.facts)
-        request_id.reset(before)
+        seconds = time.monotonic() - self.since
+        self._edge.done(Answered(self._method, route, status, seconds), facts, identity)
 
     def leave(self) -> None:
         """To the app, after it was taken; its time goes on."""
@@ -251,21 +280,27 @@ class _Exchange:
 
 
 def record(
-    answered: Answered, facts: Mapping[str, Any], observe: Callable[[Answered], None]
+    answered: Answered,
+    facts: Mapping[str, Any],
+    observe: Callable[[Answered], None],
+    identity: str | None = None,
 ) -> None:
-    """Count it, and log a line of it with what the app found out."""
+    """Count it, and log a line of it with what the app found out.
+
+    identity: the request's, where this is not its task.
+    """
     observe(answered)
     line = {
         "method": answered.method,
         "route": answered.route,
         "status": answered.status,
-        "ms": round(answered.seconds * 1000, 3),
+        "ms": int(answered.seconds * 1e6) / 1000,
         **facts,
     }
     if answered.route in _QUIET and answered.status in _FINE:
         log.debug("request", extra=line)
     else:
-        access.add(line)
+        access.add(line, identity)
 
 
 def describe(
@@ -299,7 +334,17 @@ def announced(scope: Scope) -> tuple[str | None, str]:
 
 def accept_request_id(given: str | None) -> str:
     """The caller's id where it is a plain one, else a new one."""
-    return given if given and _ACCEPTED_ID.fullmatch(given) else os.urandom(16).hex()
+    return given if given and _ACCEPTED_ID.fullmatch(given) else _new_id()
+
+
+def _new_id() -> str:
+    """128 random bits; the system is asked for those of many at once."""
+    while True:
+        try:
+            return _ids.pop()
+        except IndexError:
+            bits = os.urandom(16 * _IDS_AT_ONCE).hex()
+            _ids.extend([bits[start : start + 32] for start in range(0, len(bits), 32)])
 
 
 def too_large(limit: int) -> BodyTooLarge:

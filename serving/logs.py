@@ -30,6 +30,7 @@ AUDIT = "serving.audit"
 ACCESS = "serving.access"
 """The logger of finished requests."""
 
+_HEAD = {"level": "INFO", "logger": ACCESS, "message": "request"}
 _GATHERED_SECONDS = 0.05
 _MOST_GATHERED = 500
 
@@ -68,42 +69,54 @@ class AccessLines:
         self._stream: TextIO | None = None
         self._waiting: list[tuple[float, dict[str, Any], dict[str, Any]]] = []
         """When, of which request, and what is said of it."""
-        self._second, self._text = 0, ""
-        """A second since 1970, and how it is written."""
+        self._moment, self._text = 0, ""
+        """A millisecond since 1970, and how it is written."""
 
     def write_to(self, stream: TextIO | None) -> None:
         """From now on; None leaves the lines to the logger again."""
         self.flush()
         self._stream = stream
 
-    def add(self, line: dict[str, Any]) -> None:
-        """line: what it says beside its time and the request's id."""
+    def add(self, line: dict[str, Any], identity: str | None = None) -> None:
+        """line: what it says beside its time and the request's id.
+
+        identity: that id, where this is not the request's task.
+        """
         if self._stream is None:
-            self._log.info("request", extra=line)
+            self._tell_logger(line, identity)
             return
-        self._waiting.append((time.time(), _belonging(), line))
+        where = _belonging() if identity is None else {"request_id": identity}
+        self._waiting.append((time.time(), where, line))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(_GATHERED_SECONDS, self.flush)
         elif len(self._waiting) >= _MOST_GATHERED:
             self.flush()
 
+    def _tell_logger(self, line: dict[str, Any], identity: str | None) -> None:
+        before = request_id.set(request_id.get() if identity is None else identity)
+        try:
+            self._log.info("request", extra=line)
+        finally:
+            request_id.reset(before)
+
     def flush(self) -> None:
         """Write what waits."""
         waiting, self._waiting = self._waiting, []
         if self._stream is not None and waiting:
-            lines = [_encoded(self._head(at) | where | line) + "\n" for at, where, line in waiting]
+            lines = [
+                _encoded({"time": self._text_of(at), **_HEAD, **where, **line}) + "\n"
+                for at, where, line in waiting
+            ]
             self._stream.write("".join(lines))
             self._stream.flush()
 
-    def _head(self, at: float) -> dict[str, Any]:
-        return {"time": self._text_of(at), "level": "INFO", "logger": ACCESS, "message": "request"}
-
     def _text_of(self, at: float) -> str:
-        second, fraction = divmod(at, 1)
-        if second != self._second:
-            moment = datetime.fromtimestamp(second, UTC)
-            self._second, self._text = int(second), moment.isoformat()[:19]
-        return f"{self._text}.{int(fraction * 1000):03d}+00:00"
+        moment = int(at * 1000)
+        if moment != self._moment:
+            second, fraction = divmod(moment, 1000)
+            whole = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+            self._moment, self._text = moment, f"{whole}.{fraction:03d}+00:00"
+        return self._text
 
 
 def _belonging() -> dict[str, Any]:

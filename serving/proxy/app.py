@@ -67,7 +67,7 @@ class ProxyDependencies:
 def create_app(dependencies: ProxyDependencies) -> Edge:
     """The whole service: routes inside the edge that gives ids, limits and logs.
 
-    Its `take` is the shortcut of feature reads; the app answers them, too.
+    Its `way` is the shortcut of feature reads; the app answers them, too.
     """
     app = FastAPI(
         title="Predictions",
@@ -94,7 +94,7 @@ def create_app(dependencies: ProxyDependencies) -> Edge:
         max_body_bytes=dependencies.settings.max_body_bytes,
         observe=dependencies.metrics.observe_request,
         tracing=dependencies.tracing,
-        shortcut=ShortReads(reads).take,
+        shortcut=ShortReads(reads),
     )
     dependencies.metrics.watch(lambda: edge.under_way)
     return edge

@@ -50,6 +50,8 @@ class Doorkeeper:
         """Those that came since the callers were read; no more than there are hashes."""
         self._by_hash: dict[str, Caller] = {}
         self._by_subject: dict[str, Caller] = {}
+        self.generation = 0
+        """Another number when callers were read again: what was known of one may have changed."""
         self._read_at = -float("inf")
         self._lock = asyncio.Lock()
         self._problem: str | None = "the keys were not read yet"
@@ -127,6 +129,7 @@ class Doorkeeper:
 
     def _take(self, registered: ApiKeys) -> None:
         callers = {key: key.caller() for key in registered.keys}
+        self.generation += 1
         self._by_key = {}
         self._by_hash = {key.sha256: one for key, one in callers.items() if key.sha256}
         self._by_subject = {key.subject: one for key, one in callers.items() if key.subject}

@@ -21,7 +21,7 @@ _BITS = {"Int32": 31, "Int64": 63, "UnixTimestamp": 63}
 _WRONG = object()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class EntityRows:
     """What is to be read, and what is not."""
 
@@ -38,7 +38,7 @@ class EntityRows:
         return [row for row in range(self.count) if row not in self.errors]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ReadRequest:
     """The body of a feature read."""
 

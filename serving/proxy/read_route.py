@@ -128,11 +128,12 @@ class FeatureReads:
         """
         if isinstance(found, PlainRows):
             self.counts.add_plain(found)
-            found = found.tables() if self.log.flows else []
         else:
             self.counts.add(found)
+        if not self.log.flows:
+            return
         self.log.record(
-            found,
+            found.tables() if isinstance(found, PlainRows) else found,
             rows.columns,
             service=service.plan.service,
             caller=caller.name,

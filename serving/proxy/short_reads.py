@@ -1,15 +1,19 @@
 """Feature reads without a task of their own: those where all is as it should be.
 
-What is checked is checked by the same functions as in `read_route`. What they raise, what Redis
-fails to answer and whatever has to wait for something is left to that route.
+What is checked is checked by the same functions as in `read_route`; what depends on a request's
+head alone is checked again only when callers or services changed. What they raise, what Redis fails
+to answer and whatever has to wait for something is left to that route.
 """
 
 from __future__ import annotations
 
 from asyncio import TimerHandle, get_running_loop
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from starlette.types import Scope
 
 from mlops.errors import MlopsError
 from mlops.stores.online import PlainRows
@@ -19,10 +23,12 @@ from serving.edge import ShortRequest
 from serving.errors import RateLimited, status_of
 from serving.logs import request_id
 from serving.proxy.callers import Caller
-from serving.proxy.entity_columns import EntityRows, parse_read
+from serving.proxy.entity_columns import EntityRows, ReadRequest, parse_read
 from serving.proxy.feature_answers import Shown, write_answer
 from serving.proxy.feature_services import ReadableService
 from serving.proxy.read_route import PATH, READ, FeatureReads, parse_shown
+
+_SAID = (b"x-api-key", b"authorization", TIMEOUT_KEY)
 
 
 @dataclass(frozen=True)
@@ -31,49 +37,89 @@ class ShortReads:
 
     reads: FeatureReads
 
+    def way(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ReadWay | None:
+        """None for another route, and for a query that is wrong."""
+        path = PATH.fullmatch(scope["path"])
+        if path is None or scope["method"] != "POST":
+            return None
+        try:
+            shown = parse_shown(scope["query_string"])
+        except MlopsError:
+            return None
+        said = {name: value.decode("latin-1") for name, value in headers.items() if name in _SAID}
+        return ReadWay(self.reads, path[1], shown, *(said.get(name) for name in _SAID))
+
+
+@dataclass(slots=True)
+class ReadWay:
+    """Takes the reads that have one head."""
+
+    reads: FeatureReads
+    name: str
+    """Of the feature service."""
+    shown: Shown
+    key: str | None
+    authorization: str | None
+    timeout: str | None
+    """These three as the headers say."""
+    _known: tuple[int, Caller] | None = field(default=None, init=False)
+    """Who asks, as of the callers' generation."""
+    _allowed: tuple[Caller, ReadableService] | None = field(default=None, init=False)
+    """Of whom it is known that it may see all of that."""
+
     def take(self, asked: ShortRequest) -> bool:
         """Whether Redis is asked for it now."""
-        path = PATH.fullmatch(asked.scope["path"])
-        if path is None or asked.scope["method"] != "POST":
-            return False
         try:
-            return self._begin(asked, path[1])
+            return self._begin(asked)
         except MlopsError:
             return False
 
-    def _begin(self, asked: ShortRequest, name: str) -> bool:
-        reads = self.reads
-        caller = reads.doorkeeper.recognize(
-            asked.header(b"x-api-key"), asked.header(b"authorization")
-        )
-        caller.require_service(name)
-        shown = parse_shown(asked.scope["query_string"])
-        deadline = deadline_of(asked.header(TIMEOUT_KEY), since=asked.since)
+    def _begin(self, asked: ShortRequest) -> bool:
+        reads, caller = self.reads, self._caller()
+        deadline = None
+        if self.timeout is not None:
+            deadline = deadline_of(self.timeout, since=asked.since)
         wanted = parse_read(asked.body, most=reads.max_rows)
-        service = reads.find(caller, name, wanted)
-        rows = service.entities.check(wanted.columns)
-        now = reads.clock.now()
-        under_way = _UnderWay(reads, asked, name, caller, service, rows, shown, now)
+        service = self._service(caller, wanted)
+        rows, now = service.entities.check(wanted.columns), reads.clock.now()
+        under_way = _UnderWay(self, asked, caller, service, rows, now)
         if rows.errors or not service.reader.start(rows.columns, under_way.finish, now=now):
             return False
         under_way.count()
-        asked.facts["caller"] = caller.name
         if deadline is not None:
             under_way.end_by(deadline)
         return True
+
+    def _caller(self) -> Caller:
+        """Raises what refuses it. A token is looked at each time: it may be over by now."""
+        doorkeeper, known = self.reads.doorkeeper, self._known
+        if known is not None and known[0] == doorkeeper.generation:
+            return known[1]
+        caller = doorkeeper.recognize(self.key, self.authorization)
+        caller.require_service(self.name)
+        if self.key:
+            self._known = doorkeeper.generation, caller
+        return caller
+
+    def _service(self, caller: Caller, wanted: ReadRequest) -> ReadableService:
+        """Raises as `FeatureReads.find`."""
+        if wanted.features is not None:
+            return self.reads.find(caller, self.name, wanted)
+        service, allowed = self.reads.services.get(self.name), self._allowed
+        if allowed is None or allowed[0] is not caller or allowed[1] is not service:
+            self._allowed = caller, self.reads.find(caller, self.name, wanted)
+        return service
 
 
 @dataclass(slots=True)
 class _UnderWay:
     """A read whose answers are to come."""
 
-    reads: FeatureReads
+    way: ReadWay
     asked: ShortRequest
-    name: str
     caller: Caller
     service: ReadableService
     rows: EntityRows
-    shown: Shown
     now: datetime
     timer: TimerHandle | None = None
     is_over: bool = False
@@ -81,7 +127,7 @@ class _UnderWay:
     def count(self) -> None:
         """One request of its caller's rate. Raises RateLimited, and answers nothing then."""
         try:
-            self.reads.doorkeeper.count(self.caller)
+            self.way.reads.doorkeeper.count(self.caller)
         except RateLimited:
             self.is_over = True
             raise
@@ -95,7 +141,8 @@ class _UnderWay:
         self.is_over = True
         request_id.set(self.asked.identity)
         log_error(error)
-        self.asked.answer(error_body(error), READ, status_of(error))
+        facts = {"caller": self.caller.name}
+        self.asked.answer(error_body(error), READ, facts, status=status_of(error))
 
     def finish(self, answers: Any, error: Exception | None) -> None:
         """Answer, or leave it to the route."""
@@ -103,25 +150,28 @@ class _UnderWay:
             return
         if self.timer is not None:
             self.timer.cancel()
-        body = None
-        if error is None and self.asked.is_open:
+        body, asked = None, self.asked
+        if error is None and asked.is_open:
             try:
                 body = self._body(answers)
             except Exception:  # noqa: BLE001 — the route will meet it, log it and say so
                 body = None
         if body is None:
-            self.asked.leave()
-        else:
-            self.asked.answer(body, READ)
+            asked.leave()
+            return
+        facts = {
+            "caller": self.caller.name,
+            "service": self.way.name,
+            "rows": self.rows.count,
+        }
+        asked.answer(body, READ, facts)
 
     def _body(self, answers: Any) -> bytes | None:
-        service, rows, identity = self.service, self.rows, self.asked.identity
+        way, service, rows, identity = self.way, self.service, self.rows, self.asked.identity
         found = service.reader.finish(answers, rows.columns, now=self.now)
         if found is None:
             return None
-        self.reads.tell(found, rows, service, self.caller, identity=identity, now=self.now)
-        facts = self.asked.facts
-        facts["service"], facts["rows"] = self.name, rows.count
+        way.reads.tell(found, rows, service, self.caller, identity=identity, now=self.now)
         if isinstance(found, PlainRows):
-            return service.answers.write(self.name, found, self.shown, identity=identity)
-        return write_answer(self.name, found, rows, self.shown, identity=identity)
+            return service.answers.write(way.name, found, way.shown, identity=identity)
+        return write_answer(way.name, found, rows, way.shown, identity=identity)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from serving.proxy.keys import FileKeys
 from serving.proxy.metrics import ProxyMetrics
 from serving.proxy.timed_link import TimedLink
 from serving.server import bind, run
-from serving.shortcuts import Exchange, Shortcut
+from serving.shortcuts import Exchange, Shortcut, Way
 from tests.feature_proxy import build_dependencies
 
 STAGES = ("bare", "validated", "with-statuses", "with-keys")
@@ -47,26 +48,38 @@ class Stages:
     def __init__(self, proxy: Shortcut, services: FeatureServices, doorkeeper: Doorkeeper) -> None:
         self._proxy, self._services, self._doorkeeper = proxy, services, doorkeeper
 
-    def take(self, exchange: Exchange) -> bool:
-        found = _PATH.fullmatch(exchange.scope["path"])
+    def way(self, scope: Any) -> Way | None:
+        found = _PATH.fullmatch(scope["path"])
         if found is None:
-            return self._proxy.take(exchange)
-        stage, service = STAGES.index(found[1]), self._services.get("bench")
+            return self._proxy.way(scope)
+        return _Stage(self._services, self._doorkeeper, scope, STAGES.index(found[1]))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Answers as far as this stage goes."""
+
+    services: FeatureServices
+    doorkeeper: Doorkeeper
+    scope: Any
+    stage: int
+
+    def take(self, exchange: Exchange) -> bool:
+        stage, service = self.stage, self.services.get("bench")
         if stage >= STAGES.index("with-keys"):
-            caller = self._doorkeeper.recognize(*presented(exchange.scope))
+            caller = self.doorkeeper.recognize(*presented(self.scope))
             caller.require_service("bench")
-            self._doorkeeper.count(caller)
+            self.doorkeeper.count(caller)
         if stage == 0:
             rows = EntityRows(orjson.loads(exchange.body)["entities"], 0, {})
         else:
             rows = service.entities.check(parse_read(exchange.body, most=1000).columns)
-        tell = partial(self._finish, exchange, stage, service, rows)
+        tell = partial(self._finish, exchange, service, rows)
         return service.reader.start(rows.columns, tell, now=SystemClock().now())
 
     def _finish(
         self,
         exchange: Exchange,
-        stage: int,
         service: ReadableService,
         rows: EntityRows,
         answers: Any,
@@ -75,7 +88,7 @@ class Stages:
         assert error is None
         found = service.reader.finish(answers, rows.columns, now=SystemClock().now())
         assert isinstance(found, PlainRows)
-        body = _write(stage, service, found)
+        body = _write(self.stage, service, found)
         lines = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
         exchange.write(200, lines, body)
 
