@@ -231,21 +231,16 @@ class LimitedConnection(OneProtocol):
         self._short, self.cycle = None, self._known_cycle(known, body)
         return self.cycle
 
-    @property
-    def is_open(self) -> bool:
-        """Whether an answer can be written now."""
-        return not (self.flow.write_paused or self.transport.is_closing())
-
     def write_short(self, status: int, lines: bytes, body: bytes) -> bool:
         """Answer the request under way, which has no cycle."""
         headers = self.server_state.default_headers
         if headers is not self._headers:
             self._headers, self._usual = headers, _usual_lines(tuple(headers))
         usual = self._usual
-        if usual is None or not self.is_open:
+        if usual is None or self.flow.write_paused or self.transport.is_closing():
             return False
         self._short = None
-        _write(self.transport, b"%b%b%b\r\n" % (STATUS_LINE[status], usual, lines), body)
+        _write(self.transport, b"".join((STATUS_LINE[status], usual, lines, b"\r\n")), body)
         self.on_response_complete()
         return True
 
@@ -331,10 +326,6 @@ class Exchange:
     def scope(self) -> Any:
         return self._known.scope
 
-    @property
-    def is_open(self) -> bool:
-        return self._connection.is_open
-
     def write(self, status: int, lines: bytes, body: bytes) -> bool:
         if self._cycle is not None:
             return _write_cycle(self._cycle, status, lines, body)
@@ -367,10 +358,6 @@ class _Begun:
     @property
     def body(self) -> bytes:
         return bytes(self._cycle.body)
-
-    @property
-    def is_open(self) -> bool:
-        return self._connection.is_open
 
     def write(self, status: int, lines: bytes, body: bytes) -> bool:
         return _write_cycle(self._cycle, status, lines, body)

@@ -92,18 +92,9 @@ class Edge:
             return None
         headers: dict[bytes, bytes] = dict(scope["headers"])
         way = self._shortcut.way(scope, headers)
-        return None if way is None else _Way(self, way, scope["method"], headers.get(_REQUEST_ID))
-
-    def take(self, way: ShortWay, asked: ShortRequest) -> bool:
-        """Whether it is taken; what cannot be taken the app will meet, log and say so."""
-        if len(asked.body) > self._max_body:
-            return False
-        try:
-            taken = way.take(asked)
-        except Exception:  # noqa: BLE001 — see above
-            return False
-        self.under_way += taken
-        return taken
+        if way is None:
+            return None
+        return _Way(self, way, scope["method"], headers.get(_REQUEST_ID), self._max_body)
 
     def done(self, answered: Answered, facts: Mapping[str, Any], identity: str) -> None:
         """Count and log what a shortcut answered."""
@@ -167,11 +158,20 @@ class _Way:
     method: str
     given: bytes | None
     """The request's id."""
+    max_body: int
 
     def take(self, exchange: Exchange) -> bool:
-        given = self.given
+        """What cannot be taken the app will meet, log and say so."""
+        edge, given, body = self.edge, self.given, exchange.body
+        if len(body) > self.max_body:
+            return False
         identity = accept_request_id(None if given is None else given.decode("latin-1"))
-        return self.edge.take(self.way, ShortRequest(self.edge, exchange, self.method, identity))
+        try:
+            taken = self.way.take(ShortRequest(edge, exchange, self.method, body, identity))
+        except Exception:  # noqa: BLE001 — see above
+            return False
+        edge.under_way += taken
+        return taken
 
 
 class ShortRequest:
@@ -179,29 +179,26 @@ class ShortRequest:
 
     __slots__ = ("_edge", "_exchange", "_method", "body", "identity", "since")
 
-    def __init__(self, edge: Edge, exchange: Exchange, method: str, identity: str) -> None:
+    def __init__(
+        self, edge: Edge, exchange: Exchange, method: str, body: bytes, identity: str
+    ) -> None:
         self._edge, self._exchange, self._method = edge, exchange, method
         self.since = time.monotonic()
-        self.body, self.identity = exchange.body, identity
-
-    @property
-    def is_open(self) -> bool:
-        """Whether an answer can be written now."""
-        return self._exchange.is_open
+        self.body, self.identity = body, identity
 
     def answer(
         self, body: bytes, route: str, facts: Mapping[str, Any], *, status: int = 200
-    ) -> None:
-        """With JSON, once; from a callback.
+    ) -> bool:
+        """With JSON, once, from a callback; False where nothing was written: it is to be left.
 
         route: the template of the path. facts: as of every request, for its line.
         """
         identity = self.identity
         if not self._exchange.write(status, _LINES % (len(body), identity.encode()), body):
-            self.leave()
-            return
+            return False
         seconds = time.monotonic() - self.since
         self._edge.done(Answered(self._method, route, status, seconds), facts, identity)
+        return True
 
     def leave(self) -> None:
         """To the app, after it was taken; its time goes on."""

@@ -22,12 +22,8 @@ class Exchange(Protocol):
     def body(self) -> bytes:
         """All of it."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether an answer can be written now; else the app waits until it can."""
-
     def write(self, status: int, lines: bytes, body: bytes) -> bool:
-        """Answer at once; False where nothing was written, and the app is to do it.
+        """Answer at once; False where nothing was written, and the app is to do it: it can wait.
 
         lines: of the head, each with its end, the body's length among them.
         """

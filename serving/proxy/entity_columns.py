@@ -19,6 +19,7 @@ from serving.proxy.instances import MAX_TEXT
 _EXAMPLE = 'Send {"entities": {"customer_id": ["1042", "7718"]}}: a column per entity.'
 _BITS = {"Int32": 31, "Int64": 63, "UnixTimestamp": 63}
 _WRONG = object()
+_NO_ERRORS: Mapping[int, InvalidRequest] = {}
 
 
 @dataclass(slots=True)
@@ -51,6 +52,8 @@ class ReadRequest:
 def parse_read(body: bytes, *, most: int) -> ReadRequest:
     """Raises InvalidRequest naming what is wrong."""
     request = parse_object(body, remedy=_EXAMPLE)
+    if len(request) == 1 and "entities" in request:
+        return ReadRequest(check_columns(request["entities"], most=most), None)
     known = ("entities" in request) + ("features" in request)
     if len(request) > known:
         unknown = sorted(request.keys() - {"entities", "features"})
@@ -103,6 +106,7 @@ class EntitySchema:
         self._service = plan.service
         used = {name for view in plan.views for name in view.join_keys}
         self._checks = {f.name: _check_of(f) for f in plan.entities if f.name in used}
+        self._only = next(iter(self._checks.values())) if len(self._checks) == 1 else None
 
     @property
     def names(self) -> list[str]:
@@ -113,6 +117,11 @@ class EntitySchema:
 
         Raises InvalidRequest where a column is missing or unknown, and a single row's own error.
         """
+        only = self._only
+        if only is not None and len(columns) == 1 and only.name in columns:
+            values = only.all(columns[only.name])
+            if values is not None:  # as nearly all are
+                return EntityRows({only.name: values}, len(values), _NO_ERRORS)
         if columns.keys() != self._checks.keys():
             raise self._differs(columns)
         count = len(next(iter(columns.values()), [None]))
@@ -181,10 +190,13 @@ def _check_of(field: PlannedField) -> _Check:
 
 
 def _texts(values: list[Any]) -> list[Any] | None:
-    if set(map(type, values)) != {str}:
+    try:
+        together = len("".join(values))
+    except TypeError:
         return None
-    sizes = set(map(len, values))
-    return values if min(sizes) > 0 and max(sizes) <= MAX_TEXT else None
+    if not values or "" in values:
+        return None
+    return values if together <= MAX_TEXT or max(map(len, values)) <= MAX_TEXT else None
 
 
 def _text(value: Any) -> Any:

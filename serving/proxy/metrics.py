@@ -53,6 +53,8 @@ class ProxyMetrics:
         self._shown: set[str] = set()
 
     def _count_requests(self) -> None:
+        self._answers: dict[tuple[Any, ...], tuple[Tally, Spread]] = {}
+        """The series of requests by method, route and status: there are not many."""
         self._requests = self._counter(
             "requests", "Answered requests.", "route", "method", "status"
         )
@@ -119,8 +121,13 @@ class ProxyMetrics:
         self._under_way.set_function(under_way)
 
     def observe_request(self, answered: Answered) -> None:
-        self._requests.at(answered.route, answered.method, str(answered.status)).inc()
-        self._request_seconds.at(answered.route).observe(answered.seconds)
+        kind = answered[:3]
+        counted = self._answers.get(kind)
+        if counted is None:
+            series = self._requests.at(answered.route, answered.method, str(answered.status))
+            counted = self._answers[kind] = series, self._request_seconds.at(answered.route)
+        counted[0].inc()
+        counted[1].observe(answered.seconds)
         if answered.model is not None and answered.version is not None:
             self._model_seconds.at(answered.model, str(answered.version)).observe(answered.seconds)
 

@@ -69,23 +69,20 @@ class ReadWay:
 
     def take(self, asked: ShortRequest) -> bool:
         """Whether Redis is asked for it now."""
+        reads = self.reads
         try:
-            return self._begin(asked)
+            caller, deadline = self._caller(), None
+            if self.timeout is not None:
+                deadline = deadline_of(self.timeout, since=asked.since)
+            wanted = parse_read(asked.body, most=reads.max_rows)
+            service = self._service(caller, wanted)
+            rows, now = service.entities.check(wanted.columns), reads.clock.now()
+            under_way = _UnderWay(self, asked, caller, service, rows, now)
+            if rows.errors or not service.reader.start(rows.columns, under_way.finish, now=now):
+                return False
+            under_way.count()
         except MlopsError:
             return False
-
-    def _begin(self, asked: ShortRequest) -> bool:
-        reads, caller = self.reads, self._caller()
-        deadline = None
-        if self.timeout is not None:
-            deadline = deadline_of(self.timeout, since=asked.since)
-        wanted = parse_read(asked.body, most=reads.max_rows)
-        service = self._service(caller, wanted)
-        rows, now = service.entities.check(wanted.columns), reads.clock.now()
-        under_way = _UnderWay(self, asked, caller, service, rows, now)
-        if rows.errors or not service.reader.start(rows.columns, under_way.finish, now=now):
-            return False
-        under_way.count()
         if deadline is not None:
             under_way.end_by(deadline)
         return True
@@ -142,7 +139,8 @@ class _UnderWay:
         request_id.set(self.asked.identity)
         log_error(error)
         facts = {"caller": self.caller.name}
-        self.asked.answer(error_body(error), READ, facts, status=status_of(error))
+        if not self.asked.answer(error_body(error), READ, facts, status=status_of(error)):
+            self.asked.leave()
 
     def finish(self, answers: Any, error: Exception | None) -> None:
         """Answer, or leave it to the route."""
@@ -150,28 +148,24 @@ class _UnderWay:
             return
         if self.timer is not None:
             self.timer.cancel()
-        body, asked = None, self.asked
-        if error is None and asked.is_open:
-            try:
-                body = self._body(answers)
-            except Exception:  # noqa: BLE001 — the route will meet it, log it and say so
-                body = None
-        if body is None:
-            asked.leave()
-            return
-        facts = {
-            "caller": self.caller.name,
-            "service": self.way.name,
-            "rows": self.rows.count,
-        }
-        asked.answer(body, READ, facts)
+        if error is not None or not self._answer(answers):
+            self.asked.leave()
 
-    def _body(self, answers: Any) -> bytes | None:
-        way, service, rows, identity = self.way, self.service, self.rows, self.asked.identity
-        found = service.reader.finish(answers, rows.columns, now=self.now)
-        if found is None:
-            return None
-        way.reads.tell(found, rows, service, self.caller, identity=identity, now=self.now)
-        if isinstance(found, PlainRows):
-            return service.answers.write(way.name, found, way.shown, identity=identity)
-        return write_answer(way.name, found, rows, way.shown, identity=identity)
+    def _answer(self, answers: Any) -> bool:
+        """Whether it is answered."""
+        way, asked, service, rows = self.way, self.asked, self.service, self.rows
+        try:
+            found = service.reader.finish(answers, rows.columns, now=self.now)
+            if found is None:
+                return False
+            if isinstance(found, PlainRows):
+                body = service.answers.write(way.name, found, way.shown, identity=asked.identity)
+            else:
+                body = write_answer(way.name, found, rows, way.shown, identity=asked.identity)
+        except Exception:  # noqa: BLE001 — the route will meet it, log it and say so
+            return False
+        facts = {"caller": self.caller.name, "service": way.name, "rows": rows.count}
+        if not asked.answer(body, READ, facts):
+            return False
+        way.reads.tell(found, rows, service, self.caller, identity=asked.identity, now=self.now)
+        return True

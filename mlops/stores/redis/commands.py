@@ -29,23 +29,33 @@ class Fields:
         """What stands behind a key."""
         return b"\r\n" + b"".join([_argument(name) for name in self.names])
 
-    def pack(self, keys: Sequence[bytes]) -> bytes:
-        """An HMGET of them for each key, as they go over the wire."""
-        heads = map(self.heads.__getitem__, map(len, keys))
-        return b"".join(chain.from_iterable(zip(heads, keys, repeat(self.tail))))
-
 
 class _Heads(dict[int, bytes]):
-    """As many as there are lengths of keys."""
+    """As many as there are lengths of keys, or of what stands in them behind a prefix."""
 
-    def __init__(self, fields: int) -> None:
+    def __init__(self, fields: int, prefix: bytes = b"") -> None:
         super().__init__()
-        self._fields = fields
+        self._fields, self._prefix = fields, prefix
 
     def __missing__(self, length: int) -> bytes:
-        head = b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n" % (self._fields + 2, length)
+        size = len(self._prefix) + length
+        head = b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n%b" % (self._fields + 2, size, self._prefix)
         self[length] = head
         return head
+
+
+class Packer:
+    """Puts together what is asked of keys that begin alike."""
+
+    def __init__(self, fields: Fields, prefix: bytes) -> None:
+        self._heads, self._tail = _Heads(len(fields.names), prefix), fields.tail
+
+    def pack(self, ends: Sequence[bytes]) -> bytes:
+        """An HMGET per key, as they go over the wire. ends: of the keys, behind the prefix."""
+        if len(ends) == 1:
+            return self._heads[len(ends[0])] + ends[0] + self._tail
+        heads = map(self._heads.__getitem__, map(len, ends))
+        return b"".join(chain.from_iterable(zip(heads, ends, repeat(self._tail))))
 
 
 Ask = tuple[bytes, Fields]

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops.stores.redis.decoding import ViewColumns, ViewDecoder
-from mlops.stores.redis.plain import Buffer, PlainColumns, PlainEntities, plain_view
+from mlops.stores.redis.plain import (
+    Buffer,
+    PlainColumns,
+    PlainEntities,
+    Reading,
+    plain_view,
+)
 from mlops.stores.redis.schema import TAG_SIZE
 
 _NEVER = -(2**63)
@@ -17,6 +23,19 @@ _NEVER = -(2**63)
 def oldest_event(moment: int, ttl_seconds: int) -> int:
     """The event time, in microseconds, before which a row is outside its TTL; 0 never ends."""
     return moment - ttl_seconds * 1_000_000 if ttl_seconds else _NEVER
+
+
+class UsualAnswer(NamedTuple):
+    """Reads an answer of Redis that is as usual."""
+
+    size: int
+    """Its bytes."""
+    read: Reading
+    oldest: Sequence[int] | None
+
+    def columns(self, data: Buffer, start: int) -> PlainColumns | None:
+        """None where it is not as usual, or not all there. data: from `start` on, the answer."""
+        return self.read(data, start, self.oldest) if len(data) >= start + self.size else None
 
 
 @dataclass
@@ -54,22 +73,12 @@ class EntityDecoder:
             self.usual = plain
         return found
 
-    @property
-    def answer_size(self) -> int:
-        """The bytes of Redis' answer for a usual entity; 0 where none is known."""
-        return 0 if self.usual is None else self.usual.answer_size
-
-    def decode_answer(
-        self, data: Buffer, count: int, moment: int, *, start: int = 0
-    ) -> PlainColumns | None:
-        """The same from what Redis says of `count` entities, where they are the usual ones.
-
-        data: from `start` on, their answers; others may follow.
-        """
+    def usual_answer(self, count: int, moment: int) -> UsualAnswer | None:
+        """What reads Redis' answer for `count` entities that are as usual; None where none were."""
         usual = self.usual
         if usual is None:
             return None
-        return usual.read_answer(data, count, self._limits(moment), start=start)
+        return UsualAnswer(usual.answer_size * count, usual.answer(count), self._limits(moment))
 
     @cached_property
     def _has_ttl(self) -> bool:

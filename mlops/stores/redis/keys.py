@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -83,12 +82,16 @@ class EntityKeys:
 
     def from_columns(self, texts: Mapping[str, Sequence[bytes]], count: int) -> list[bytes]:
         """`count` keys, from a column of texts for each join key."""
+        return [self.prefix + end for end in self.ends(texts, count)]
+
+    def ends(self, texts: Mapping[str, Sequence[bytes]], count: int) -> Sequence[bytes]:
+        """What stands in the same keys behind the prefix."""
         columns = [texts[field.name] for field in self.fields]
         if len(columns) == 1:
-            return [self.prefix + text for text in columns[0]]
+            return columns[0]
         if not columns:
-            return [self.prefix] * count
-        return [self.prefix + _joined(row) for row in zip(*columns, strict=True)]
+            return [b""] * count
+        return [_joined(row) for row in zip(*columns, strict=True)]
 
     def _from_row(self, texts: Sequence[bytes | None]) -> bytes | None:
         present = [text for text in texts if text is not None]
@@ -129,8 +132,10 @@ def key_text(dtype: str, value: Any) -> bytes | None:
 def column_texts(field: PlannedField, values: Sequence[Any]) -> list[bytes]:
     """The values of one join key as they stand in keys. Raises InputError as `key` does."""
     if field.dtype == "String":
-        with suppress(TypeError):  # of a value that is no text: it is named below
+        try:
             return list(map(str.encode, values))
+        except TypeError:
+            return [_checked(field, value) for value in values]
     if field.dtype in _BITS and set(map(type, values)) == {int}:
         limit = 1 << _BITS[field.dtype]
         if -limit <= min(values) and max(values) < limit:

@@ -37,6 +37,13 @@ PlainColumns = tuple[Any, Any]
 """Event times of the rows by view, and the wanted columns of all views in order: tuples, or NumPy's
 where there are many rows."""
 
+Reading = Callable[[Buffer, int, Sequence[int] | None], PlainColumns | None]
+"""Takes a known number of entities apart; None where one is not plain.
+
+Of bytes that have as many entities of their size from a place on, and per view the event time of
+the oldest row that is not outdated, see `ViewDecoder.decode`; None where no row is ever too old.
+"""
+
 
 @dataclass(frozen=True)
 class PlainView:
@@ -112,15 +119,11 @@ class PlainEntities:
                 return None
         except TypeError:  # no row, or an error in place of rows
             return None
-        return self._bare.read(b"".join(rows), 0, len(answers), oldest)
+        return self._bare.reading(len(answers))(b"".join(rows), 0, oldest)
 
-    def read_answer(
-        self, data: Buffer, count: int, oldest: Sequence[int] | None, *, start: int = 0
-    ) -> PlainColumns | None:
-        """The same from what Redis says of `count` entities, as it says it, from `start` on."""
-        if len(data) < start + self.answer_size * count:
-            return None
-        return self._answered.read(data, start, count, oldest)
+    def answer(self, count: int) -> Reading:
+        """What reads Redis' answer for `count` of them, as it says it."""
+        return self._answered.reading(count)
 
 
 class _Pieces:
@@ -133,16 +136,14 @@ class _Pieces:
         self._many = _ManyEntities(views, frame)
         self.size = self._many.size
 
-    def read(
-        self, data: Buffer, start: int, count: int, oldest: Sequence[int] | None
-    ) -> PlainColumns | None:
-        """None where one is not plain. data: from `start` on, `count` times `size` bytes."""
+    def reading(self, count: int) -> Reading:
+        """What reads `count` of them."""
         if count >= FEW:
-            return self._many.read(data, start, count, oldest)
+            return partial(self._many.read, count)
         few = self._few.get(count)
         if few is None:
             few = self._few[count] = _FewEntities(self._views, self._frame, count)
-        return few.read(data, start, oldest)
+        return few.read
 
 
 class _Fixed:
@@ -212,7 +213,7 @@ class _ManyEntities:
         self._in_order = _in_order(self._tables)
 
     def read(
-        self, data: Buffer, start: int, count: int, oldest: Sequence[int] | None
+        self, count: int, data: Buffer, start: int, oldest: Sequence[int] | None
     ) -> PlainColumns | None:
         if not self._fixed(count).fits(data, start):
             return None

@@ -31,9 +31,9 @@ from mlops.stores.online import (
 )
 from mlops.stores.redis.async_link import AsyncLink
 from mlops.stores.redis.bodies import python_value
-from mlops.stores.redis.commands import Ask, Fields
+from mlops.stores.redis.commands import Ask, Fields, Packer
 from mlops.stores.redis.decoding import UNREADABLE, ViewColumns, ViewDecoder
-from mlops.stores.redis.entities import EntityDecoder
+from mlops.stores.redis.entities import EntityDecoder, UsualAnswer
 from mlops.stores.redis.keys import EntityKeys, column_texts, entity_keys
 from mlops.stores.redis.link import Link
 from mlops.stores.redis.plain import Buffer, PlainColumns
@@ -56,6 +56,7 @@ class _Group:
 
     keys: EntityKeys
     fields: Fields
+    packer: Packer
     decoder: EntityDecoder
     places: tuple[int, ...]
     """Where its views stand in the whole read."""
@@ -91,8 +92,7 @@ class CompiledRead:
     def pack(self, entities: EntityColumns, count: int) -> bytes:
         """The same as they go over the wire."""
         texts = self._texts(entities)
-        packed = [group.fields.pack(group.keys.from_columns(texts, count)) for group in self.groups]
-        return b"".join(packed)
+        return b"".join([one.packer.pack(one.keys.ends(texts, count)) for one in self.groups])
 
     def _texts(self, entities: EntityColumns) -> dict[str, list[bytes]]:
         """The join keys as they stand in keys."""
@@ -121,23 +121,6 @@ class CompiledRead:
             found.append(columns)
         return self._rows(found, count)
 
-    def answer_rows(
-        self, count: int, moment: int, data: Buffer, start: int
-    ) -> tuple[int, PlainRows] | None:
-        """The same of Redis' answers, not parsed, where they are those of usual entities.
-
-        moment: now, in microseconds since 1970. data: these answers from `start` on. Tells where
-        they end, too.
-        """
-        found, end = list[PlainColumns](), start
-        for group in self.groups:
-            columns = group.decoder.decode_answer(data, count, moment, start=end)
-            if columns is None:
-                return None
-            end += group.decoder.answer_size * count
-            found.append(columns)
-        return (end, self._rows(found, count)) if found else None
-
     def _rows(self, found: Sequence[PlainColumns], count: int) -> PlainRows:
         """Of the columns of each group."""
         events, values = found[0] if len(found) == 1 else self._in_order(found)
@@ -152,9 +135,32 @@ class CompiledRead:
                 views[place] = event, list(islice(columns, len(self.wanted[place])))
         return [event for event, _ in views], [one for _, columns in views for one in columns]
 
-    def recognize(self, count: int, now: datetime) -> Recognize:
+    def recognize(self, count: int, now: datetime) -> Recognize | None:
         """What knows the answers of usual entities, and makes `PlainRows` of them."""
-        return partial(self.answer_rows, count, _microseconds(now))
+        moment = _microseconds(now)
+        usual = []
+        for group in self.groups:
+            found = group.decoder.usual_answer(count, moment)
+            if found is None:
+                return None
+            usual.append(found)
+        return partial(self._recognized, count, usual)
+
+    def _recognized(
+        self, count: int, usual: Sequence[UsualAnswer], data: Buffer, start: int
+    ) -> tuple[int, PlainRows] | None:
+        """Where the answers end, and what they say; None where they are not usual ones.
+
+        data: from `start` on, these answers.
+        """
+        found = list[PlainColumns]()
+        for one in usual:
+            columns = one.columns(data, start)
+            if columns is None:
+                return None
+            start += one.size
+            found.append(columns)
+        return start, self._rows(found, count)
 
     def decoded(
         self, answers: Sequence[Any], count: int, now: datetime, *, is_plain: bool = False
@@ -194,13 +200,11 @@ def compile_read(plan: FeaturePlan, references: Sequence[str], book: SchemaBook)
         reads=reads,
         book=book,
         groups=tuple(
-            _Group(
+            _group(
                 entity_keys(plan.project, [kinds[name] for name in names]),
-                Fields(tuple(reads[place].view.name.encode() for place in places)),
-                EntityDecoder(
-                    [ViewDecoder(wanted[place], book.known) for place in places],
-                    [reads[place].view.ttl_seconds for place in places],
-                ),
+                [reads[place] for place in places],
+                [wanted[place] for place in places],
+                book,
                 tuple(places),
             )
             for names, places in by_keys.items()
@@ -209,6 +213,19 @@ def compile_read(plan: FeaturePlan, references: Sequence[str], book: SchemaBook)
         converters=tuple(tuple(python_value(f.dtype) for f in features) for features in wanted),
         references=tuple(tuple(read.references()) for read in reads),
     )
+
+
+def _group(
+    keys: EntityKeys,
+    reads: Sequence[ViewRead],
+    wanted: Sequence[tuple[PlannedField, ...]],
+    book: SchemaBook,
+    places: tuple[int, ...],
+) -> _Group:
+    fields = Fields(tuple(read.view.name.encode() for read in reads))
+    decoders = [ViewDecoder(features, book.known) for features in wanted]
+    decoder = EntityDecoder(decoders, [read.view.ttl_seconds for read in reads])
+    return _Group(keys, fields, Packer(fields, keys.prefix), decoder, places)
 
 
 def _wanted(read: ViewRead) -> tuple[PlannedField, ...]:
@@ -386,9 +403,10 @@ class BlockingReader:
         if not count:
             return self.compiled.nothing().tables()
         usual: list[PlainRows] = []
+        recognize = self.compiled.recognize(count, now)
 
         def glance(answer: memoryview) -> bool:
-            found = self.compiled.answer_rows(count, _microseconds(now), answer, 0)
+            found = recognize(answer, 0) if recognize is not None else None
             if found is not None and found[0] == len(answer):
                 usual.append(found[1])
             return bool(usual)

@@ -27,7 +27,7 @@ from mlops.stores.redis.connecting import read_error
 _INCOMPLETE = object()
 _GRACE_SECONDS = 0.001
 
-Recognize = Callable[[bytes, int], tuple[int, Any] | None]
+Recognize = Callable[[bytes | memoryview, int], tuple[int, Any] | None]
 """Is shown bytes, and where in them the answers to a read begin. Where it knows all of those at a
 glance, it tells where they end, and what they say in whatever form its caller wants; else None."""
 

@@ -46,6 +46,8 @@ class Asked:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     def write(self, status: int, lines: bytes, body: bytes) -> bool:
+        if not self.is_open:
+            return False
         headers = dict(line.split(b": ", 1) for line in lines.removesuffix(b"\r\n").split(b"\r\n"))
         self.answers.append((status, body, headers))
         self.settled.set()

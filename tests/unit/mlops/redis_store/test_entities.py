@@ -95,9 +95,15 @@ def test_plain_entities_are_read_as_the_careful_way_reads_them(
     found = reading.decode_plain(answers, NOW)
     if found is not None:
         assert listed(found) == careful(reading, answers)
-        as_it_came = reading.decode_answer(said(answers), len(answers), NOW)
+        as_it_came = decode_answer(reading, said(answers), len(answers))
         assert as_it_came is not None
         assert listed(as_it_came) == listed(found)
+
+
+def decode_answer(reading: EntityDecoder, answer: bytes, count: int) -> PlainColumns | None:
+    """Of an answer that stands behind another."""
+    usual = reading.usual_answer(count, NOW)
+    return None if usual is None else usual.columns(b"+OK\r\n" + answer, 5)
 
 
 def said(answers: list[Any]) -> bytes:
@@ -147,30 +153,31 @@ def test_one_odd_row_makes_no_entity_plain(name: str, count: int, place: int) ->
     answers = good(count)
     answers[place][1] = _ODD[name]
     assert decoder().decode_plain(answers, NOW) is None
-    assert usual_decoder().decode_answer(said(answers), count, NOW) is None
+    assert decode_answer(usual_decoder(), said(answers), count) is None
     assert len(decoder().decode(answers, NOW)) == len(VIEWS)
 
 
 def usual_decoder() -> EntityDecoder:
     """One that has met the usual entities."""
     reading = decoder()
-    assert reading.answer_size == 0
-    assert reading.decode_answer(said(good(2)), 2, NOW) is None
+    assert reading.usual_answer(2, NOW) is None
     assert reading.decode_plain(good(2), NOW) is not None
-    assert reading.answer_size * 2 == len(said(good(2)))
+    usual = reading.usual_answer(2, NOW)
+    assert usual is not None
+    assert usual.size == len(said(good(2)))
     return reading
 
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_an_answer_of_the_usual_size_that_is_framed_otherwise_is_not_taken(count: int) -> None:
     answer, reading = said(good(count)), usual_decoder()
-    assert reading.decode_answer(answer, count, NOW) is not None
+    assert decode_answer(reading, answer, count) is not None
     for place in [*range(4), answer.index(b"$"), answer.index(b"\x01") - 3, -2, -1]:
         wrong = bytearray(answer)
         wrong[place] ^= 1
-        assert reading.decode_answer(bytes(wrong), count, NOW) is None
-    assert reading.decode_answer(answer[:-1], count, NOW) is None
-    assert reading.decode_answer(answer, count + 1, NOW) is None
+        assert decode_answer(reading, bytes(wrong), count) is None
+    assert decode_answer(reading, answer[:-1], count) is None
+    assert decode_answer(reading, answer, count + 1) is None
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -179,7 +186,7 @@ def test_a_row_that_is_short_is_not_made_up_for_by_one_that_is_long(count: int) 
     first, second = answers[0][0], answers[0][1]
     answers[0][:2] = [first[:-8], first[-8:] + second]
     assert decoder().decode_plain(answers, NOW) is None
-    assert usual_decoder().decode_answer(said(answers), count, NOW) is None
+    assert decode_answer(usual_decoder(), said(answers), count) is None
 
 
 @pytest.mark.parametrize("wrong", [None, RuntimeError("WRONGTYPE"), b"text"])
@@ -188,7 +195,7 @@ def test_an_answer_that_is_no_hash_is_not_plain(wrong: Any, place: int) -> None:
     answers: list[Any] = good(3)
     answers[place] = wrong
     assert decoder().decode_plain(answers, NOW) is None
-    assert usual_decoder().decode_answer(said(answers), 3, NOW) is None
+    assert decode_answer(usual_decoder(), said(answers), 3) is None
     statuses = {view.statuses[place] for view in decoder().decode(answers, NOW)}
     assert statuses == {FeatureStatus.INVALID}
 

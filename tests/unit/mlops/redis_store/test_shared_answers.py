@@ -62,7 +62,7 @@ class Caller:
     count: int
     knows: bool
 
-    def recognize(self, data: bytes, start: int) -> tuple[int, list[Any]] | None:
+    def recognize(self, data: bytes | memoryview, start: int) -> tuple[int, list[Any]] | None:
         whole = KNOWN * self.count
         end = start + len(whole)
         return (end, ["known"] * self.count) if data[start:end] == whole else None
