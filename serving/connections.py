@@ -240,7 +240,11 @@ class LimitedConnection(OneProtocol):
         if usual is None or self.flow.write_paused or self.transport.is_closing():
             return False
         self._short = None
-        _write(self.transport, b"".join((STATUS_LINE[status], usual, lines, b"\r\n")), body)
+        head = STATUS_LINE[status], usual, lines, b"\r\n"
+        if len(body) <= _COPIED:
+            self.transport.write(b"".join((*head, body)))
+        else:
+            self.transport.writelines((b"".join(head), body))
         self.on_response_complete()
         return True
 

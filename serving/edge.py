@@ -82,7 +82,7 @@ class Edge:
         self.under_way = 0
         """Requests that came and are not answered."""
         self._max_body = max_body_bytes
-        self._observe = observe
+        self.observe = observe
         self._tracing = tracing
         self._shortcut = shortcut
 
@@ -95,11 +95,6 @@ class Edge:
         if way is None:
             return None
         return _Way(self, way, scope["method"], headers.get(_REQUEST_ID), self._max_body)
-
-    def done(self, answered: Answered, facts: Mapping[str, Any], identity: str) -> None:
-        """Count and log what a shortcut answered."""
-        self.under_way -= 1
-        record(answered, facts, self._observe, identity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -129,7 +124,7 @@ class Edge:
         finally:
             self.under_way -= 1
             answered = exchange.answered()
-            record(answered, exchange.facts, self._observe)
+            record(answered, exchange.facts, self.observe)
             if trace is not None:
                 failed = exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 describe(trace, answered, exchange.facts, failed=failed)
@@ -197,7 +192,9 @@ class ShortRequest:
         if not self._exchange.write(status, _LINES % (len(body), identity.encode()), body):
             return False
         seconds = time.monotonic() - self.since
-        self._edge.done(Answered(self._method, route, status, seconds), facts, identity)
+        edge = self._edge
+        edge.under_way -= 1
+        record(Answered(self._method, route, status, seconds), facts, edge.observe, identity)
         return True
 
     def leave(self) -> None:

@@ -71,7 +71,10 @@ class ReadWay:
         """Whether Redis is asked for it now."""
         reads = self.reads
         try:
-            caller, deadline = self._caller(), None
+            known, deadline = self._known, None
+            if known is None or known[0] != reads.doorkeeper.generation:
+                known = self._recognize()
+            caller = known[1]
             if self.timeout is not None:
                 deadline = deadline_of(self.timeout, since=asked.since)
             wanted = parse_read(asked.body, most=reads.max_rows)
@@ -87,16 +90,15 @@ class ReadWay:
             under_way.end_by(deadline)
         return True
 
-    def _caller(self) -> Caller:
-        """Raises what refuses it. A token is looked at each time: it may be over by now."""
-        doorkeeper, known = self.reads.doorkeeper, self._known
-        if known is not None and known[0] == doorkeeper.generation:
-            return known[1]
+    def _recognize(self) -> tuple[int, Caller]:
+        """Who asks, as of the callers' generation. Raises what refuses it. A token is looked at each time: it may be over by now."""
+        doorkeeper = self.reads.doorkeeper
         caller = doorkeeper.recognize(self.key, self.authorization)
         caller.require_service(self.name)
+        found = doorkeeper.generation, caller
         if self.key:
-            self._known = doorkeeper.generation, caller
-        return caller
+            self._known = found
+        return found
 
     def _service(self, caller: Caller, wanted: ReadRequest) -> ReadableService:
         """Raises as `FeatureReads.find`."""

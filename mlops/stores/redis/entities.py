@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlops.stores.redis.decoding import ViewColumns, ViewDecoder
 from mlops.stores.redis.plain import (
@@ -18,6 +18,8 @@ from mlops.stores.redis.plain import (
 from mlops.stores.redis.schema import TAG_SIZE
 
 _NEVER = -(2**63)
+_KEPT = 256
+"""Numbers of entities for which what reads them is kept."""
 
 
 def oldest_event(moment: int, ttl_seconds: int) -> int:
@@ -25,17 +27,25 @@ def oldest_event(moment: int, ttl_seconds: int) -> int:
     return moment - ttl_seconds * 1_000_000 if ttl_seconds else _NEVER
 
 
-class UsualAnswer(NamedTuple):
-    """Reads an answer of Redis that is as usual."""
+@dataclass(slots=True)
+class UsualAnswer:
+    """Reads Redis' answer for a number of entities that are as usual."""
 
+    decoder: EntityDecoder
+    plain: PlainEntities
     size: int
     """Its bytes."""
     read: Reading
-    oldest: Sequence[int] | None
 
-    def columns(self, data: Buffer, start: int) -> PlainColumns | None:
-        """None where it is not as usual, or not all there. data: from `start` on, the answer."""
-        return self.read(data, start, self.oldest) if len(data) >= start + self.size else None
+    def columns(self, data: Buffer, start: int, moment: int) -> PlainColumns | None:
+        """None where it is not as usual, or not all there.
+
+        data: from `start` on, the answer. moment: the platform's present in microseconds since
+        1970.
+        """
+        if len(data) < start + self.size:
+            return None
+        return self.read(data, start, self.decoder.limits(moment))
 
 
 @dataclass
@@ -49,6 +59,8 @@ class EntityDecoder:
     """By the tags of an entity's rows; None where they cannot be read so."""
     usual: PlainEntities | None = None
     """What read the last ones that were plain; most likely it reads the next ones, too."""
+    _answers: dict[int, UsualAnswer] = field(default_factory=dict)
+    """By the number of entities."""
 
     def decode(
         self, answers: Sequence[Any], moment: int, *, is_plain: bool = False
@@ -68,23 +80,30 @@ class EntityDecoder:
     def decode_plain(self, answers: Sequence[Any], moment: int) -> PlainColumns | None:
         """The same without a look at each row, where all of them are plain; else None."""
         plain = self._entities(answers[0])
-        found = plain.read(answers, self._limits(moment)) if plain is not None else None
+        found = plain.read(answers, self.limits(moment)) if plain is not None else None
         if found is not None:
             self.usual = plain
         return found
 
-    def usual_answer(self, count: int, moment: int) -> UsualAnswer | None:
-        """What reads Redis' answer for `count` entities that are as usual; None where none were."""
-        usual = self.usual
+    def usual_answer(self, count: int) -> UsualAnswer | None:
+        """What reads Redis' answer for `count` entities like the last ones that were plain."""
+        found, usual = self._answers.get(count), self.usual
+        if found is not None and found.plain is usual:
+            return found
         if usual is None:
             return None
-        return UsualAnswer(usual.answer_size * count, usual.answer(count), self._limits(moment))
+        if len(self._answers) >= _KEPT:
+            self._answers.clear()
+        found = UsualAnswer(self, usual, usual.answer_size * count, usual.answer(count))
+        self._answers[count] = found
+        return found
 
     @cached_property
     def _has_ttl(self) -> bool:
         return any(self.ttls)
 
-    def _limits(self, moment: int) -> list[int] | None:
+    def limits(self, moment: int) -> list[int] | None:
+        """Per view the event time before which a row is outside its TTL; None where none ends."""
         return self._oldest(moment) if self._has_ttl else None
 
     def _oldest(self, moment: int) -> list[int]:

@@ -91,8 +91,18 @@ class CompiledRead:
 
     def pack(self, entities: EntityColumns, count: int) -> bytes:
         """The same as they go over the wire."""
+        if self._alone is not None:
+            field, packer = self._alone
+            return packer.pack(column_texts(field, entities[field.name]))
         texts = self._texts(entities)
         return b"".join([one.packer.pack(one.keys.ends(texts, count)) for one in self.groups])
+
+    @cached_property
+    def _alone(self) -> tuple[PlannedField, Packer] | None:
+        """Where all keys are made of one join key, that, and what asks for them."""
+        if len(self.groups) != 1 or len(self.join_keys) != 1:
+            return None
+        return self.join_keys[0], self.groups[0].packer
 
     def _texts(self, entities: EntityColumns) -> dict[str, list[bytes]]:
         """The join keys as they stand in keys."""
@@ -137,17 +147,16 @@ class CompiledRead:
 
     def recognize(self, count: int, now: datetime) -> Recognize | None:
         """What knows the answers of usual entities, and makes `PlainRows` of them."""
-        moment = _microseconds(now)
         usual = []
         for group in self.groups:
-            found = group.decoder.usual_answer(count, moment)
+            found = group.decoder.usual_answer(count)
             if found is None:
                 return None
             usual.append(found)
-        return partial(self._recognized, count, usual)
+        return partial(self._recognized, count, _microseconds(now), usual)
 
     def _recognized(
-        self, count: int, usual: Sequence[UsualAnswer], data: Buffer, start: int
+        self, count: int, moment: int, usual: Sequence[UsualAnswer], data: Buffer, start: int
     ) -> tuple[int, PlainRows] | None:
         """Where the answers end, and what they say; None where they are not usual ones.
 
@@ -155,7 +164,7 @@ class CompiledRead:
         """
         found = list[PlainColumns]()
         for one in usual:
-            columns = one.columns(data, start)
+            columns = one.columns(data, start, moment)
             if columns is None:
                 return None
             start += one.size

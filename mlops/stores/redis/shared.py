@@ -87,28 +87,27 @@ class _Exchange(asyncio.Protocol):
             self.writes += 1
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_parsing:
-            data = data[self._recognize(data) :]
-        if not data:
+        start = 0 if self._is_parsing else self._recognize(data)
+        if start == len(data):
             return
         try:
-            self._reader.feed(data)
+            self._reader.feed(data[start:])
             self._hand_out()
         except InvalidResponse as exc:
             self._end(RedisConnectionError(f"Redis' answer cannot be read: {exc}"))
 
     def _recognize(self, data: bytes) -> int:
-        """Hand out the answers that need not be parsed; how many of the bytes they were."""
+        """Hand out the answers that need not be parsed; where in the bytes they end."""
         start, waiting = 0, self._waiting
         while waiting and start < len(data):
             first = waiting[0]
-            if first.recognize is None or first.answers:
-                break
-            found = first.recognize(data, start)
+            found = None
+            if first.recognize is not None and not first.answers:
+                found = first.recognize(data, start)
             if found is None:
                 break
             start, answers = found
-            self._tell_first(answers)
+            self._tell(waiting.popleft(), answers, None)
         return start
 
     def _hand_out(self) -> None:
@@ -128,10 +127,7 @@ class _Exchange(asyncio.Protocol):
                 first.answers = []
             first.answers.append(answer)
             if len(first.answers) == first.count:
-                self._tell_first(first.answers)
-
-    def _tell_first(self, answers: Any) -> None:
-        self._tell(self._waiting.popleft(), answers, None)
+                self._tell(self._waiting.popleft(), first.answers, None)
 
     def _tell(self, one: _Waiting, answers: Any, error: Exception | None) -> None:
         """Whatever one does with its answer, the others get theirs."""
@@ -215,8 +211,8 @@ class SharedConnection:
         self, packed: bytes, count: int, tell: Tell, recognize: Recognize | None = None
     ) -> bool:
         """Tell the same when it comes; False where no connection is open."""
-        exchange = self._current()
-        if exchange is None:
+        exchange = self._exchange
+        if exchange is None or not exchange.is_open or not exchange.loop.is_running():
             return False
         exchange.ask(packed, count, tell, recognize)
         return True

@@ -102,8 +102,8 @@ def test_plain_entities_are_read_as_the_careful_way_reads_them(
 
 def decode_answer(reading: EntityDecoder, answer: bytes, count: int) -> PlainColumns | None:
     """Of an answer that stands behind another."""
-    usual = reading.usual_answer(count, NOW)
-    return None if usual is None else usual.columns(b"+OK\r\n" + answer, 5)
+    usual = reading.usual_answer(count)
+    return None if usual is None else usual.columns(b"+OK\r\n" + answer, 5, NOW)
 
 
 def said(answers: list[Any]) -> bytes:
@@ -160,9 +160,9 @@ def test_one_odd_row_makes_no_entity_plain(name: str, count: int, place: int) ->
 def usual_decoder() -> EntityDecoder:
     """One that has met the usual entities."""
     reading = decoder()
-    assert reading.usual_answer(2, NOW) is None
+    assert reading.usual_answer(2) is None
     assert reading.decode_plain(good(2), NOW) is not None
-    usual = reading.usual_answer(2, NOW)
+    usual = reading.usual_answer(2)
     assert usual is not None
     assert usual.size == len(said(good(2)))
     return reading
