@@ -91,7 +91,10 @@ class ReadWay:
         return True
 
     def _recognize(self) -> tuple[int, Caller]:
-        """Who asks, as of the callers' generation. Raises what refuses it. A token is looked at each time: it may be over by now."""
+        """Who asks, as of the callers' generation. Raises what refuses it.
+
+        A token is looked at each time: it may be over by now.
+        """
         doorkeeper = self.reads.doorkeeper
         caller = doorkeeper.recognize(self.key, self.authorization)
         caller.require_service(self.name)

@@ -1,9 +1,9 @@
 """One connection that everybody's reads share: what is asked together goes out together.
 
-Reads that begin in the same turn of the event loop are one write to Redis, and Redis' answers are
-handed out in the order of the reads. A read that is alone goes out at the end of its turn: nobody
-waits for others to come. redis-py connects (passwords, TLS, IAM); from then on its streams, which
-cost more than Redis does, are out of the way.
+Reads that begin in the same turn of the event loop are one write to Redis, which goes out before
+the answers of that turn are handed out, in the order of the reads. A read that is alone goes out at
+the end of its turn: nobody waits for others to come. redis-py connects (passwords, TLS, IAM); from
+then on its streams, which cost more than Redis does, are out of the way.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class _Exchange(asyncio.Protocol):
         )
         self._is_parsing = False
         """Whether an answer began of which the rest is to come."""
+        self._came: list[bytes] = []
+        """What Redis said and nobody has looked at."""
         self._gathered: list[bytes] = []
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -87,6 +89,25 @@ class _Exchange(asyncio.Protocol):
             self.writes += 1
 
     def data_received(self, data: bytes) -> None:
+        self._came.append(data)
+        if len(self._came) == 1:
+            self.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Ask before answering: Redis works on the next reads while these are handed out."""
+        if self._gathered:
+            self._write()
+            self.loop.call_soon(self._take)
+        else:
+            self._take()
+
+    def _take(self) -> None:
+        came, self._came = self._came, []
+        for data in came:
+            if self.is_open:
+                self._read(data)
+
+    def _read(self, data: bytes) -> None:
         start = 0 if self._is_parsing else self._recognize(data)
         if start == len(data):
             return
@@ -152,9 +173,11 @@ class _Exchange(asyncio.Protocol):
             self._end(RedisTimeoutError(f"no answer in {self._timeout:g} s"))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._take()
         self._end(RedisConnectionError(str(exc) if exc else "the connection was closed"))
 
     def close(self) -> None:
+        self._take()
         self._end(RedisConnectionError("the connection was closed"))
 
     def _end(self, cause: Exception) -> None:

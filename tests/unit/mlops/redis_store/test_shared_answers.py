@@ -96,6 +96,23 @@ def _told(mine: list[Any], answers: Any, error: Exception | None) -> None:
     mine.append(answers)
 
 
+async def test_what_is_asked_goes_out_before_answers_of_the_same_turn_are_handed_out() -> None:
+    pool = Pool()
+    shared = SharedConnection(SimpleNamespace(connection_pool=pool), timeout=5)  # type: ignore[arg-type]
+    opening = asyncio.ensure_future(shared.fetch(b"first", 1))
+    await asyncio.sleep(0.001)
+    pool.transport.protocol.data_received(b"+OK\r\n")
+    await opening
+    seen = pool.transport.written
+    shared.start(b"second", 1, lambda *_: seen.append(b"(answered)"))
+    await asyncio.sleep(0)
+    pool.transport.protocol.data_received(b"+OK\r\n")
+    shared.start(b"third", 1, lambda *_: None)
+    await asyncio.sleep(0.001)
+    assert seen == [b"first", b"second", b"third", b"(answered)"]
+    shared.close()
+
+
 def parsed(answers: Sequence[bytes]) -> list[str]:
     texts = {KNOWN: "[b'know']", b"-ERR no\r\n": "ValueError('ERR no')"}
     texts |= dict(zip(OTHERS, ("[b'else']", "[None]", "[b'a', b'b']"), strict=False))
