@@ -24,6 +24,7 @@ from mlops.stores.redis.views import stored_view
 from mlops.stores.redis.writing import OnlineWriter
 from serving.edge import Edge
 from serving.proxy.app import ProxyDependencies, create_app
+from serving.proxy.callers import Caller
 from serving.proxy.keys import ApiKeys, CallerRate
 from tests.feature_proxy import build_dependencies
 from tests.serving_processes import MemoryKeys
@@ -65,6 +66,7 @@ class Proxy:
     edge: Edge
     dependencies: ProxyDependencies
     store: RedisFeatures
+    keys: MemoryKeys
     key: str
     app: httpx.AsyncClient
 
@@ -126,13 +128,14 @@ async def proxy(target: RedisTarget, link: Link, project: str) -> AsyncIterator[
         "shop", now=AT, permissions=["read:spend"], rate=CallerRate(per_second=0.01, burst=50)
     )
     store = RedisFeatures(open_async_link(target))
-    dependencies = build_dependencies(store, [plan], MemoryKeys(keys), FixedClock(AT))
+    registered = MemoryKeys(keys)
+    dependencies = build_dependencies(store, [plan], registered, FixedClock(AT))
     await dependencies.doorkeeper.refresh()
     dependencies.services.follow({"spend": plan})
     edge = create_app(dependencies)
     transport = httpx.ASGITransport(edge)
     async with httpx.AsyncClient(transport=transport, base_url="http://proxy") as app:
-        found = Proxy(edge, dependencies, store, key, app)
+        found = Proxy(edge, dependencies, store, registered, key, app)
         assert await found.by_app(found.asked({"customer_id": ["c1"]}))  # it connects
         yield found
     await store.close()
@@ -166,6 +169,54 @@ async def test_what_is_not_as_it_should_be_is_the_apps(
     assert not proxy.takes(asked)
     assert proxy.edge.under_way == 0
     assert (await proxy.by_app(asked))[0] == status
+
+
+async def test_a_way_that_is_kept_is_closed_to_a_caller_that_is_no_more(proxy: Proxy) -> None:
+    asked = proxy.asked({"customer_id": ["c1"]})
+    way = proxy.edge.way(asked.scope)
+    assert way is not None
+    assert way.take(asked)
+    keys = proxy.keys.load()
+    proxy.keys.save(keys.remove("shop"))
+    await proxy.dependencies.doorkeeper.refresh()
+    assert not way.take(proxy.asked({"customer_id": ["c1"]}))
+    assert (await proxy.by_app(asked))[0] == 401
+    proxy.keys.save(keys)
+    await proxy.dependencies.doorkeeper.refresh()
+    assert way.take(proxy.asked({"customer_id": ["c1"]}))
+
+
+async def test_a_way_that_is_kept_is_closed_where_features_become_personal(proxy: Proxy) -> None:
+    asked, services = proxy.asked({"customer_id": ["c1"]}), proxy.dependencies.services
+    way, plan = proxy.edge.way(asked.scope), services.get("spend").plan
+    assert way is not None
+    assert way.take(asked)
+    personal = [field.model_copy(update={"pii": True}) for field in FEATURES]
+    view = plan.views[0].model_copy(update={"features": tuple(personal)})
+    services.follow({"spend": plan.model_copy(update={"views": (view,)})})
+    assert not way.take(proxy.asked({"customer_id": ["c1"]}))
+    assert (await proxy.by_app(asked))[0] == 403
+    services.follow({})
+    assert not way.take(proxy.asked({"customer_id": ["c1"]}))
+
+
+async def test_a_token_is_looked_at_for_every_request(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doorkeeper, seen = proxy.dependencies.doorkeeper, list[str | None]()
+    caller = doorkeeper.recognize(proxy.key, None)
+
+    def recognize(key: str | None, authorization: str | None) -> Caller:
+        seen.append(authorization)
+        return caller
+
+    monkeypatch.setattr(doorkeeper, "recognize", recognize)
+    headers = {"x-api-key": "", "authorization": "Bearer t"}
+    way = proxy.edge.way(proxy.asked({}, headers).scope)
+    assert way is not None
+    for _ in range(2):
+        assert way.take(proxy.asked({"customer_id": ["c1"]}, headers))
+    assert seen == ["Bearer t"] * 2
 
 
 @pytest.mark.parametrize("more", [{"method": "GET"}, {"path": "/v1/features/other:read"}])
