@@ -91,7 +91,10 @@ class Edge:
         if self._shortcut is None or self._tracing is not None:
             return None
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        way = self._shortcut.way(scope, headers)
+        try:
+            way = self._shortcut.way(scope, headers)
+        except Exception:  # noqa: BLE001 — the app will meet it, log it and say so
+            return None
         if way is None:
             return None
         return _Way(self, way, scope["method"], headers.get(_REQUEST_ID), self._max_body)
