@@ -57,7 +57,7 @@ test: setup ## Everything that must hold, under 15 minutes on 2 cores
 	$(BIN)/ruff check .
 	@mkdir -p build
 	@(nice -n 10 $(BIN)/lint-imports; layers=$$?; nice -n 10 $(BIN)/mypy || exit 1; exit $$layers) >build/checks.txt 2>&1 & \
-	  $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=10; tests=$$?; \
+	  $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --max-worker-restart=1 --durations=10; tests=$$?; \
 	  wait $$!; checks=$$?; cat build/checks.txt; \
 	  echo "make test: $$(($$(date +%s) - $(STARTED))) s, set-up and all; more than 900 is too long"; \
 	  exit $$((tests | checks))
@@ -71,39 +71,40 @@ bench: setup ## Ratios against the peers (PART=…, WORK=…, JSON=1)
 soak: setup ## The tests that take minutes (PART=faults|memory|swaps|histories|rows|images|examples|replay|properties|push|templates)
 	@for part in $(or $(PART),$(SOAKS)); do $(MAKE) --no-print-directory soak-$$part || exit 1; done
 
+PATIENT := $(BIN)/pytest -o faulthandler_timeout=0
 soak-faults:
-	SOAK_SECONDS=10 $(BIN)/pytest tests/integration/serving/test_faults.py -k "not memory"
+	SOAK_SECONDS=10 $(PATIENT) tests/integration/serving/test_faults.py -k "not memory"
 
 soak-memory:
-	SOAK_MEMORY_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/pytest tests/integration/serving/test_faults.py -k memory
+	SOAK_MEMORY_SECONDS=$$(( $(MINUTES) * 60 )) $(PATIENT) tests/integration/serving/test_faults.py -k memory
 
 soak-swaps:
-	SOAK_SWAPS=60 $(BIN)/pytest tests/integration/serving/test_processes.py -k under_load
+	SOAK_SWAPS=60 $(PATIENT) tests/integration/serving/test_processes.py -k under_load
 
 soak-histories:
-	SOAK_HISTORIES=40 $(BIN)/pytest tests/contract/upsync -k whatever_happens
+	SOAK_HISTORIES=40 $(PATIENT) tests/contract/upsync -k whatever_happens
 
 soak-rows:
-	SOAK_ROWS=100_000 $(BIN)/pytest tests/contract/upsync/test_memory.py
+	SOAK_ROWS=100_000 $(PATIENT) tests/contract/upsync/test_memory.py
 
 soak-images:
-	SOAK_IMAGES=1 MLOPS_TEST_BASE="$(BASE)" $(BIN)/pytest -rPs tests/integration/infra/test_built_images.py \
+	SOAK_IMAGES=1 MLOPS_TEST_BASE="$(BASE)" $(PATIENT) -rPs tests/integration/infra/test_built_images.py \
 	  tests/integration/infra/test_images.py
 
 soak-examples:
-	SOAK_EXAMPLES=1 $(BIN)/pytest tests/contract/test_calling_examples.py
+	SOAK_EXAMPLES=1 $(PATIENT) tests/contract/test_calling_examples.py
 
 soak-replay:
-	SOAK_REPLAY=1 $(BIN)/pytest tests/e2e/test_replay.py
+	SOAK_REPLAY=1 $(PATIENT) tests/e2e/test_replay.py
 
 soak-push:
-	SOAK_PUSH=1 $(BIN)/pytest -rP tests/e2e/test_push.py
+	SOAK_PUSH=1 $(PATIENT) -rP tests/e2e/test_push.py
 
 soak-templates:
-	SOAK_TEMPLATES=1 $(BIN)/pytest tests/integration/infra/test_mlflow_templates.py
+	SOAK_TEMPLATES=1 $(PATIENT) tests/integration/infra/test_mlflow_templates.py
 
 soak-properties:
-	SOAK_CASES=$(CASES) $(BIN)/pytest -n 2 --dist loadgroup -m hypothesis --hypothesis-profile soak
+	SOAK_CASES=$(CASES) $(PATIENT) -n 2 --dist loadgroup -m hypothesis --hypothesis-profile soak
 
 GROOVY := npm-groovy-lint-15.2.1
 test-jenkins: setup ## Walk the Jenkinsfile with Groovy, and run every step of both walks (fetches 60 MB; Java where there is none)
