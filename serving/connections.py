@@ -29,7 +29,7 @@ log = logging.getLogger("serving.connections")
 WHOLE = "mlops.whole"
 """The ASGI extension that takes status, headers and body of an answer at once, and says whether it
 wrote them: one packet, where two messages make two, and wake the caller twice."""
-_COPIED = 16_384
+_COPIED = 8_192
 """Bytes up to which a body is put behind its head in memory."""
 
 
