@@ -240,11 +240,7 @@ class LimitedConnection(OneProtocol):
         if usual is None or self.flow.write_paused or self.transport.is_closing():
             return False
         self._short = None
-        head = STATUS_LINE[status], usual, lines, b"\r\n"
-        if len(body) <= _COPIED:
-            self.transport.write(b"".join((*head, body)))
-        else:
-            self.transport.writelines((b"".join(head), body))
+        _write(self.transport, (STATUS_LINE[status], usual, lines, b"\r\n"), body)
         self.on_response_complete()
         return True
 
@@ -404,18 +400,19 @@ def _write_cycle(cycle: RequestResponseCycle, status: int, lines: bytes, body: b
 def _complete(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    _write(cycle.transport, head, body)
+    _write(cycle.transport, (head,), body)
     cycle.message_event.set()
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
 
 
-def _write(transport: asyncio.Transport, head: bytes, body: bytes) -> None:
+def _write(transport: asyncio.Transport, head: tuple[bytes, ...], body: bytes) -> None:
+    """head: in parts."""
     if len(body) <= _COPIED:
-        transport.write(head + body)
+        transport.write(b"".join((*head, body)))
     else:
-        transport.writelines((head, body))
+        transport.writelines((b"".join(head), body))
 
 
 @lru_cache(maxsize=4)
