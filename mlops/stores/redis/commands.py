@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, repeat
 from typing import Any
 
 from mlops.stores.redis.script import Script
@@ -54,8 +53,10 @@ class Packer:
         """An HMGET per key, as they go over the wire. ends: of the keys, behind the prefix."""
         if len(ends) == 1:
             return self._heads[len(ends[0])] + ends[0] + self._tail
-        heads = map(self._heads.__getitem__, map(len, ends))
-        return b"".join(chain.from_iterable(zip(heads, ends, repeat(self._tail))))
+        parts = [self._tail] * (3 * len(ends))
+        parts[::3] = map(self._heads.__getitem__, map(len, ends))
+        parts[1::3] = ends
+        return b"".join(parts)
 
 
 Ask = tuple[bytes, Fields]

@@ -29,7 +29,6 @@ FEW = 12
 _SIZES = 16
 """Numbers of rows for which what must be the same stays put together."""
 _NUMBERS = ("Bool", "Int32", "Int64", "Float32", "Float64")
-_FLOATING = ("Float32", "Float64")
 
 Buffer = bytes | memoryview
 
@@ -174,27 +173,23 @@ class _FewEntities:
         layout = "".join(map(_layout, views, map(len, frame.before))) + f"{len(frame.end)}x"
         self._layout = struct.Struct("<" + layout * count)
         starts, width = _starts(views)
-        places, floating = list[int](), list[int]()
+        places = list[int]()
         for start, view in zip(starts, views, strict=True):
             unpacked = sorted(view.places)
-            for place in view.places:
-                if view.stored.columns[place].dtype in _FLOATING:
-                    floating.append(len(places))
-                places.append(start + 1 + unpacked.index(place))
+            places += [start + 1 + unpacked.index(place) for place in view.places]
         self._events = _picked([slice(start, None, width) for start in starts])
         self._values = _picked([slice(place, None, width) for place in places])
-        self._floating = _picked(floating)
 
     def read(self, data: Buffer, start: int, oldest: Sequence[int] | None) -> PlainColumns | None:
         if not self._fixed.fits(data, start):
             return None
         flat = self._layout.unpack_from(data, start)
-        events, values = self._events(flat), self._values(flat)
+        if not math.isfinite(sum(flat, 0.0)):  # whole numbers are too small to hide anything
+            return None
+        events = self._events(flat)
         if oldest is not None and not all(map(operator.ge, map(min, events), oldest)):
             return None
-        if not math.isfinite(sum(itertools.chain.from_iterable(self._floating(values)))):
-            return None
-        return events, values
+        return events, self._values(flat)
 
 
 class _ManyEntities:
