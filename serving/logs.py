@@ -31,8 +31,10 @@ ACCESS = "serving.access"
 """The logger of finished requests."""
 
 _HEAD = {"level": "INFO", "logger": ACCESS, "message": "request"}
+_NEWLINE = orjson.OPT_APPEND_NEWLINE
 _GATHERED_SECONDS = 0.05
-_MOST_GATHERED = 500
+_MOST_GATHERED = 128
+"""Written in a third of a millisecond, for which whoever asks then waits."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
@@ -54,7 +56,7 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return _encoded(line)
+        return _written(line).decode()
 
 
 class AccessLines:
@@ -69,13 +71,15 @@ class AccessLines:
         self._stream: TextIO | None = None
         self._waiting: list[tuple[float, dict[str, Any], dict[str, Any]]] = []
         """When, of which request, and what is said of it."""
+        self._is_due = False
+        """Whether they will be written without another one."""
         self._moment, self._text = 0, ""
         """A millisecond since 1970, and how it is written."""
 
     def write_to(self, stream: TextIO | None) -> None:
         """From now on; None leaves the lines to the logger again."""
         self.flush()
-        self._stream = stream
+        self._stream, self._is_due = stream, False
 
     def add(self, line: dict[str, Any], identity: str | None = None) -> None:
         """line: what it says beside its time and the request's id.
@@ -87,10 +91,11 @@ class AccessLines:
             return
         where = _belonging() if identity is None else {"request_id": identity}
         self._waiting.append((time.time(), where, line))
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_later(_GATHERED_SECONDS, self.flush)
-        elif len(self._waiting) >= _MOST_GATHERED:
+        if len(self._waiting) >= _MOST_GATHERED:
             self.flush()
+        elif not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_later(_GATHERED_SECONDS, self._flush_due)
 
     def _tell_logger(self, line: dict[str, Any], identity: str | None) -> None:
         before = request_id.set(request_id.get() if identity is None else identity)
@@ -99,15 +104,19 @@ class AccessLines:
         finally:
             request_id.reset(before)
 
+    def _flush_due(self) -> None:
+        self._is_due = False
+        self.flush()
+
     def flush(self) -> None:
         """Write what waits."""
         waiting, self._waiting = self._waiting, []
         if self._stream is not None and waiting:
             lines = [
-                _encoded({"time": self._text_of(at), **_HEAD, **where, **line}) + "\n"
+                _written({"time": self._text_of(at), **_HEAD, **where, **line}, end=_NEWLINE)
                 for at, where, line in waiting
             ]
-            self._stream.write("".join(lines))
+            self._stream.write(b"".join(lines).decode())
             self._stream.flush()
 
     def _text_of(self, at: float) -> str:
@@ -133,8 +142,9 @@ access = AccessLines()
 """Of this process, as a logger is."""
 
 
-def _encoded(line: dict[str, Any]) -> str:
-    return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+def _written(line: dict[str, Any], *, end: int = 0) -> bytes:
+    """end: the option of orjson that says how it ends."""
+    return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS | end)
 
 
 def configure_logging(level: str) -> None:

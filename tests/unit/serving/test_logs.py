@@ -113,6 +113,9 @@ async def test_lines_are_written_together_and_by_themselves(
     assert written(lines) == []
     await asyncio.sleep(0.01)
     assert [line["status"] for line in written(lines)] == [200, 503]
+    lines.add(LINE | {"status": 404})
+    await asyncio.sleep(0.01)
+    assert [line["status"] for line in written(lines)] == [200, 503, 404]
 
 
 async def test_no_more_lines_wait_than_are_bounded(
