@@ -52,17 +52,18 @@ log = logging.getLogger(ACCESS)
 
 
 class Answered(NamedTuple):
-    """A finished request, without anything that the caller sent."""
+    """What kind of request is finished, without anything that the caller sent."""
 
     method: str
     route: str
     """The route's template, never the path itself."""
     status: int | str
     """As the protocol has it: 200, or OK of gRPC."""
-    seconds: float
-    model: str | None = None
-    version: int | None = None
-    """Which version answered, where one did."""
+
+
+Observe = Callable[[Answered, float, Mapping[str, Any]], None]
+"""Counts a finished request: its kind, its seconds, and what the app found out about it, as its
+model and version where one answered."""
 
 
 class Edge:
@@ -73,7 +74,7 @@ class Edge:
         app: ASGIApp,
         *,
         max_body_bytes: int,
-        observe: Callable[[Answered], None],
+        observe: Observe,
         tracing: Tracing | None = None,
         shortcut: ShortRoutes | None = None,
     ) -> None:
@@ -97,7 +98,9 @@ class Edge:
             return None
         if way is None:
             return None
-        return _Way(self, way, scope["method"], headers.get(_REQUEST_ID), self._max_body)
+        given = headers.get(_REQUEST_ID)
+        identity = None if given is None else given.decode("latin-1")
+        return _Way(self, way, identity, self._max_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -127,7 +130,7 @@ class Edge:
         finally:
             self.under_way -= 1
             answered = exchange.answered()
-            record(answered, exchange.facts, self.observe)
+            record(answered, exchange.seconds, exchange.facts, self.observe)
             if trace is not None:
                 failed = exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 describe(trace, answered, exchange.facts, failed=failed)
@@ -153,8 +156,7 @@ class _Way:
 
     edge: Edge
     way: ShortWay
-    method: str
-    given: bytes | None
+    given: str | None
     """The request's id."""
     max_body: int
 
@@ -163,9 +165,9 @@ class _Way:
         edge, given, body = self.edge, self.given, exchange.body
         if len(body) > self.max_body:
             return False
-        identity = accept_request_id(None if given is None else given.decode("latin-1"))
+        identity = _new_id() if given is None else accept_request_id(given)
         try:
-            taken = self.way.take(ShortRequest(edge, exchange, self.method, body, identity))
+            taken = self.way.take(ShortRequest(edge, exchange, body, identity))
         except Exception:  # noqa: BLE001 — see above
             return False
         edge.under_way += taken
@@ -175,29 +177,24 @@ class _Way:
 class ShortRequest:
     """A request that a shortcut may take."""
 
-    __slots__ = ("_edge", "_exchange", "_method", "body", "identity", "since")
+    __slots__ = ("_edge", "_exchange", "body", "identity", "since")
 
-    def __init__(
-        self, edge: Edge, exchange: Exchange, method: str, body: bytes, identity: str
-    ) -> None:
-        self._edge, self._exchange, self._method = edge, exchange, method
+    def __init__(self, edge: Edge, exchange: Exchange, body: bytes, identity: str) -> None:
+        self._edge, self._exchange = edge, exchange
         self.since = time.monotonic()
         self.body, self.identity = body, identity
 
-    def answer(
-        self, body: bytes, route: str, facts: Mapping[str, Any], *, status: int = 200
-    ) -> bool:
+    def answer(self, body: bytes, answered: Answered, facts: Mapping[str, Any]) -> bool:
         """With JSON, once, from a callback; False where nothing was written: it is to be left.
 
-        route: the template of the path. facts: as of every request, for its line.
+        answered: with a status of HTTP. facts: as of every request, for its line.
         """
-        identity = self.identity
-        if not self._exchange.write(status, _LINES % (len(body), identity.encode()), body):
+        identity, lines = self.identity, _LINES % (len(body), self.identity.encode())
+        if not self._exchange.write(int(answered.status), lines, body):
             return False
-        seconds = time.monotonic() - self.since
         edge = self._edge
         edge.under_way -= 1
-        record(Answered(self._method, route, status, seconds), facts, edge.observe, identity)
+        record(answered, time.monotonic() - self.since, facts, edge.observe, identity)
         return True
 
     def leave(self) -> None:
@@ -265,36 +262,38 @@ class _Exchange:
         whole: bool = way["write"](start["status"], start["headers"], message.get("body", b""))
         return whole
 
+    @property
+    def seconds(self) -> float:
+        """Since it came."""
+        return time.perf_counter() - self._started
+
     def answered(self) -> Answered:
         route = getattr(self.scope.get("route"), "path", "unmatched")
-        seconds = time.perf_counter() - self._started
         method = self.scope["method"]
-        known = method if method in _METHODS else "other"
-        facts = self.facts
-        return Answered(
-            known, route, self.status, seconds, facts.get("model"), facts.get("version")
-        )
+        return Answered(method if method in _METHODS else "other", route, self.status)
 
 
 def record(
     answered: Answered,
+    seconds: float,
     facts: Mapping[str, Any],
-    observe: Callable[[Answered], None],
+    observe: Observe,
     identity: str | None = None,
 ) -> None:
     """Count it, and log a line of it with what the app found out.
 
     identity: the request's, where this is not its task.
     """
-    observe(answered)
+    observe(answered, seconds, facts)
+    method, route, status = answered
     line = {
-        "method": answered.method,
-        "route": answered.route,
-        "status": answered.status,
-        "ms": int(answered.seconds * 1e6) / 1000,
+        "method": method,
+        "route": route,
+        "status": status,
+        "ms": int(seconds * 1e6) / 1000,
         **facts,
     }
-    if answered.route in _QUIET and answered.status in _FINE:
+    if route in _QUIET and status in _FINE:
         log.debug("request", extra=line)
     else:
         access.add(line, identity)

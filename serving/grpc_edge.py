@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from serving.edge import REQUEST_ID, Answered, accept_request_id, describe, record
+from serving.edge import REQUEST_ID, Answered, Observe, accept_request_id, describe, record
 from serving.logs import request_facts, request_id
 from serving.spans import RequestTrace, Tracing
 from serving.tls import Tls
@@ -23,7 +23,7 @@ OURS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.St
 class GrpcEdge(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Round every unary call; the caller's id and trace come in its metadata, as in headers."""
 
-    def __init__(self, observe: Callable[[Answered], None], tracing: Tracing | None = None) -> None:
+    def __init__(self, observe: Observe, tracing: Tracing | None = None) -> None:
         self._observe = observe
         self._tracing = tracing
 
@@ -68,9 +68,8 @@ class GrpcEdge(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no
         finally:
             seconds = time.perf_counter() - started
             facts = request_facts.get() or {}
-            version = (facts.get("model"), facts.get("version"))
-            answered = Answered("gRPC", details.method.lstrip("/"), code.name, seconds, *version)
-            record(answered, facts, self._observe)
+            answered = Answered("gRPC", details.method.lstrip("/"), code.name)
+            record(answered, seconds, facts, self._observe)
             if trace is not None:
                 describe(trace, answered, facts, failed=code in OURS)
         return answer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
@@ -105,11 +106,13 @@ class InferenceMetrics:
         self._held.set(held)
         self._budget.set(budget)
 
-    def observe_request(self, answered: Answered) -> None:
+    def observe_request(self, answered: Answered, seconds: float, facts: Mapping[str, Any]) -> None:
+        """facts: what the app found out about the request, as its model and version."""
         self._requests.at(answered.route, answered.method, str(answered.status)).inc()
-        self._request_seconds.at(answered.route).observe(answered.seconds)
-        if answered.model is not None and answered.version is not None:
-            self._model_seconds.at(answered.model, str(answered.version)).observe(answered.seconds)
+        self._request_seconds.at(answered.route).observe(seconds)
+        model, version = facts.get("model"), facts.get("version")
+        if model is not None and version is not None:
+            self._model_seconds.at(model, str(version)).observe(seconds)
 
     def observe_run(
         self, model: str, version: str, *, rows: int, seconds: float, waited: float

@@ -53,7 +53,7 @@ class ProxyMetrics:
         self._shown: set[str] = set()
 
     def _count_requests(self) -> None:
-        self._answers: dict[tuple[Any, ...], tuple[Tally, Spread]] = {}
+        self._answers: dict[Answered, tuple[Tally, Spread]] = {}
         """The series of requests by method, route and status: there are not many."""
         self._requests = self._counter(
             "requests", "Answered requests.", "route", "method", "status"
@@ -120,16 +120,17 @@ class ProxyMetrics:
         """Read this when somebody asks for the requests under way."""
         self._under_way.set_function(under_way)
 
-    def observe_request(self, answered: Answered) -> None:
-        kind = answered[:3]
-        counted = self._answers.get(kind)
+    def observe_request(self, answered: Answered, seconds: float, facts: Mapping[str, Any]) -> None:
+        """facts: what the app found out about the request, as its model and version."""
+        counted = self._answers.get(answered)
         if counted is None:
             series = self._requests.at(answered.route, answered.method, str(answered.status))
-            counted = self._answers[kind] = series, self._request_seconds.at(answered.route)
+            counted = self._answers[answered] = series, self._request_seconds.at(answered.route)
         counted[0].inc()
-        counted[1].observe(answered.seconds)
-        if answered.model is not None and answered.version is not None:
-            self._model_seconds.at(answered.model, str(answered.version)).observe(answered.seconds)
+        counted[1].observe(seconds)
+        model, version = facts.get("model"), facts.get("version")
+        if model is not None and version is not None:
+            self._model_seconds.at(model, str(version)).observe(seconds)
 
     def stage(self, stage: str, model: str, version: int) -> Stage:
         """Time one stage of a prediction, failed ones too, and trace it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ import grpc
 
 from mlops.errors import MlopsError
 from serving.answers import log_error
-from serving.edge import Answered, accept_request_id, describe, record
+from serving.edge import Answered, Observe, accept_request_id, describe, record
 from serving.grpc_edge import OURS, GrpcEdge
 from serving.grpc_server import code_of, refuse, serving_grpc
 from serving.logs import request_facts, request_id
@@ -32,8 +32,6 @@ from serving.proxy.settings import PREFIX, ProxySettings
 from serving.spans import RequestTrace, Tracing
 
 log = logging.getLogger("serving.feature_reads")
-
-Observe = Callable[[Answered], None]
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,8 @@ class FeatureReader:
             log_error(error)
             code, answer = code_of(error), self._empty(request, error=write_error(error))
         seconds, facts = time.perf_counter() - started, request_facts.get() or {}
-        answered = Answered("gRPC", f"{SERVICE}/ReadStream", code.name, seconds)
-        record(answered, facts, self.observe)
+        answered = Answered("gRPC", f"{SERVICE}/ReadStream", code.name)
+        record(answered, seconds, facts, self.observe)
         if trace is not None:
             describe(trace, answered, facts, failed=code in OURS)
         return answer

@@ -11,23 +11,26 @@ from asyncio import TimerHandle, get_running_loop
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from starlette.types import Scope
 
 from mlops.errors import MlopsError
-from mlops.stores.online import PlainRows
+from mlops.stores.online import PlainRows, ViewTable
 from serving.answers import error_body, log_error
 from serving.deadline import TIMEOUT_KEY, Deadline, deadline_of
-from serving.edge import ShortRequest
+from serving.edge import Answered, ShortRequest
 from serving.errors import RateLimited, status_of
 from serving.logs import request_id
 from serving.proxy.callers import Caller
 from serving.proxy.entity_columns import EntityRows, ReadRequest, parse_read
 from serving.proxy.feature_answers import Shown, write_answer
 from serving.proxy.feature_services import ReadableService
+from serving.proxy.outgoing import Outgoing
 from serving.proxy.read_route import PATH, READ, FeatureReads, parse_shown
 
+_ANSWERED = Answered("POST", READ, 200)
 _SAID = (b"x-api-key", b"authorization", TIMEOUT_KEY)
 
 
@@ -36,6 +39,7 @@ class ShortReads:
     """The shortcut of `POST /v1/features/{service}:read`."""
 
     reads: FeatureReads
+    _outgoing: Outgoing = field(default_factory=Outgoing, init=False)
 
     def way(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ReadWay | None:
         """None for another route, and for a query that is wrong."""
@@ -47,7 +51,8 @@ class ShortReads:
         except MlopsError:
             return None
         said = {name: value.decode("latin-1") for name, value in headers.items() if name in _SAID}
-        return ReadWay(self.reads, path[1], shown, *(said.get(name) for name in _SAID))
+        said_in_order = [said.get(name) for name in _SAID]
+        return ReadWay(self.reads, self._outgoing, path[1], shown, *said_in_order)
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class ReadWay:
     """Takes the reads that have one head."""
 
     reads: FeatureReads
+    outgoing: Outgoing
     name: str
     """Of the feature service."""
     shown: Shown
@@ -144,7 +150,8 @@ class _UnderWay:
         request_id.set(self.asked.identity)
         log_error(error)
         facts = {"caller": self.caller.name}
-        if not self.asked.answer(error_body(error), READ, facts, status=status_of(error)):
+        answered = Answered("POST", READ, status_of(error))
+        if not self.asked.answer(error_body(error), answered, facts):
             self.asked.leave()
 
     def finish(self, answers: Any, error: Exception | None) -> None:
@@ -153,11 +160,11 @@ class _UnderWay:
             return
         if self.timer is not None:
             self.timer.cancel()
-        if error is not None or not self._answer(answers):
+        if error is not None or not self._make(answers):
             self.asked.leave()
 
-    def _answer(self, answers: Any) -> bool:
-        """Whether it is answered."""
+    def _make(self, answers: Any) -> bool:
+        """Whether there is an answer, which goes out by itself then."""
         way, asked, service, rows = self.way, self.asked, self.service, self.rows
         try:
             found = service.reader.finish(answers, rows.columns, now=self.now)
@@ -169,8 +176,14 @@ class _UnderWay:
                 body = write_answer(way.name, found, rows, way.shown, identity=asked.identity)
         except Exception:  # noqa: BLE001 — the route will meet it, log it and say so
             return False
-        facts = {"caller": self.caller.name, "service": way.name, "rows": rows.count}
-        if not asked.answer(body, READ, facts):
-            return False
-        way.reads.tell(found, rows, service, self.caller, identity=asked.identity, now=self.now)
+        way.outgoing.add(partial(self._send, body, found), len(body))
         return True
+
+    def _send(self, body: bytes, found: PlainRows | list[ViewTable]) -> None:
+        way, asked, rows, caller = self.way, self.asked, self.rows, self.caller
+        facts = {"caller": caller.name, "service": way.name, "rows": rows.count}
+        if asked.answer(body, _ANSWERED, facts):
+            identity, now = asked.identity, self.now
+            way.reads.tell(found, rows, self.service, caller, identity=identity, now=now)
+        else:
+            asked.leave()

@@ -31,6 +31,7 @@ from serving.proxy.feature_answers import OPTIONS, Shown
 from serving.proxy.feature_services import FeatureServices, ReadableService
 from serving.proxy.keys import FileKeys
 from serving.proxy.metrics import ProxyMetrics
+from serving.proxy.outgoing import Outgoing
 from serving.proxy.timed_link import TimedLink
 from serving.server import bind, run
 from serving.shortcuts import Exchange, Shortcut, Way
@@ -47,12 +48,14 @@ class Stages:
 
     def __init__(self, proxy: Shortcut, services: FeatureServices, doorkeeper: Doorkeeper) -> None:
         self._proxy, self._services, self._doorkeeper = proxy, services, doorkeeper
+        self._outgoing = Outgoing()
 
     def way(self, scope: Any) -> Way | None:
         found = _PATH.fullmatch(scope["path"])
         if found is None:
             return self._proxy.way(scope)
-        return _Stage(self._services, self._doorkeeper, scope, STAGES.index(found[1]))
+        number = STAGES.index(found[1])
+        return _Stage(self._services, self._doorkeeper, self._outgoing, scope, number)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class _Stage:
 
     services: FeatureServices
     doorkeeper: Doorkeeper
+    outgoing: Outgoing
     scope: Any
     stage: int
 
@@ -90,7 +94,7 @@ class _Stage:
         assert isinstance(found, PlainRows)
         body = _write(self.stage, service, found)
         lines = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
-        exchange.write(200, lines, body)
+        self.outgoing.add(partial(exchange.write, 200, lines, body), len(body))
 
 
 def _write(stage: int, service: ReadableService, found: PlainRows) -> bytes:

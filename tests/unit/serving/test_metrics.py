@@ -208,7 +208,7 @@ def test_a_series_that_is_kept_goes_on_counting() -> None:
 
 def test_a_request_is_counted_under_its_route() -> None:
     metrics = ProxyMetrics()
-    metrics.observe_request(Answered("GET", "/readyz", 503, 0.2))
+    metrics.observe_request(Answered("GET", "/readyz", 503), 0.2, {})
     labels = {"route": "/readyz", "method": "GET", "status": "503"}
     assert at(of(metrics.registry), "mlops_proxy_requests_total", **labels) == 1
 

@@ -64,7 +64,7 @@ async def answered(
             more = part < parts - 1
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
-    edge = Edge(app, max_body_bytes=1000, observe=lambda _: None)
+    edge = Edge(app, max_body_bytes=1000, observe=lambda *_: None)
     config = configure(edge, drain_seconds=1)
     config.load()
     state = ServerState()
