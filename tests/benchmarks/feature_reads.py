@@ -38,7 +38,8 @@ from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.pauses import machine_pauses
 from tests.benchmarks.prediction_place import write_feasts
-from tests.benchmarks.servers import ROOT, Server, Started, running, started
+from tests.benchmarks.processors import apart
+from tests.benchmarks.servers import ROOT, Server, Started, started
 
 PART = "serving"
 ROWS = (1, 10, 100)
@@ -212,7 +213,7 @@ def measure_server(server: Server, place: Place, rows: Sequence[int]) -> Measure
             requests = [server.ask(ids) for ids in id_lists(count)]
             found.answers[count] = [server.read(post(one.port, r)) for r in requests[:5]]
             most = maximum(one, requests)
-            half = steady(one.port, requests, most.rate / 2)
+            half = steady(one, requests, most.rate / 2)
             assert not most.errors
             found.loads[count] = most, half
             tell(f"{count} rows", most, half)
@@ -240,13 +241,14 @@ def maximum(one: Started, requests: Sequence[Request]) -> Load:
     return sorted(runs, key=lambda run: run.rate)[1]
 
 
-def steady(port: int, requests: Sequence[Request], rate: float, of: str = "") -> Load:
-    """The median of three runs of the open loop, by their p99.
+def steady(one: Started, requests: Sequence[Request], rate: float, of: str = "") -> Load:
+    """The median of three open loops by p99, the server on a processor of its own (`processors`).
 
     Where the machine stops for a hundredth of the time (see `pauses`), chance has it whether that
     is within a run's last hundredth or not.
     """
-    runs = [open_loop(port, requests, rate=rate) for _ in range(3)]
+    with apart(one.processes):
+        runs = [open_loop(one.port, requests, rate=rate) for _ in range(3)]
     assert not sum(run.errors for run in runs)
     tails = ", ".join(f"{run.percentile(99) * 1e3:.2f}" for run in runs)
     say(f"p99 of three runs at {rate:,.0f}/s{of}: {tails} ms")
@@ -264,10 +266,10 @@ def say(text: str) -> None:
 def tell_stages(place: Place, rows: Sequence[int]) -> None:
     """What each part costs over a bare function that reads and answers values, and its own tail."""
     server = our_server(place.key)
-    with running(server, place.folder) as port:
-        post(port, server.ask(["0"]))  # opens the connection to Redis
+    with started(server, place.folder) as one:
+        post(one.port, server.ask(["0"]))  # opens the connection to Redis
         for count in rows:
-            taken = stage_seconds(port, [server.ask(ids) for ids in id_lists(count)])
+            taken = stage_seconds(one.port, [server.ask(ids) for ids in id_lists(count)])
             before, parts = taken[0], [f"{STAGES[0]} {taken[0] * 1e6:.0f} µs"]
             for stage, seconds in zip((*STAGES[1:], "proxy"), taken[1:], strict=True):
                 parts.append(f"{stage} {(seconds - before) * 1e6:+.0f}")
@@ -275,7 +277,7 @@ def tell_stages(place: Place, rows: Sequence[int]) -> None:
             whole = f"proxy {taken[-1] * 1e6:.0f} µs"
             say(f"{count} rows, a request: {', '.join(parts)}; {whole}")
             bare = [replace(server.ask(ids), path=f"/{STAGES[0]}") for ids in id_lists(count)]
-            steady(port, bare, 0.5 / taken[-1], of=f" of {STAGES[0]}, {count} rows")
+            steady(one, bare, 0.5 / taken[-1], of=f" of {STAGES[0]}, {count} rows")
 
 
 def stage_seconds(port: int, asked: Sequence[Request]) -> list[float]:
