@@ -1,8 +1,8 @@
 """Feature reads over HTTP: our proxy and `feast serve`, 50 features of 5 views, on one Redis.
 
 Feast's server reads what Feast's own Redis store wrote, one worker; ours packed rows, one process.
-Each runs alone with the load beside it, over four connections. Before anything is timed, both must
-answer the same values, statuses and times.
+Each is asked alone, in turn, over four connections. Nothing is told unless both answer the same
+values, statuses and times.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -59,8 +59,7 @@ class Place:
 def measure(rows: Sequence[int] = ROWS) -> Iterator[Measurement]:
     say(f"the machine pauses for {'; '.join(one.describe() for one in machine_pauses())}")
     with prepared() as place:
-        feast = measure_server(feast_server(), place, rows)
-        ours = measure_server(our_server(place.key), place, rows)
+        feast, ours = measure_servers([feast_server(), our_server(place.key)], place, rows)
         assert ours.answers == feast.answers, "the two do not answer the same"
         tell_stages(place, rows)
     for count in rows:
@@ -206,19 +205,25 @@ class Measured:
     answers: dict[int, list[Any]]
 
 
-def measure_server(server: Server, place: Place, rows: Sequence[int]) -> Measured:
-    found = Measured({}, {})
-    with started(server, place.folder) as one:
+def measure_servers(servers: Sequence[Server], place: Place, rows: Sequence[int]) -> list[Measured]:
+    """Each of them, in turn, so that all drift alike: the machine's speed changes by the minute."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(started(server, place.folder)) for server in servers]
+        found = [Measured({}, {}) for _ in running]
         for count in rows:
-            requests = [server.ask(ids) for ids in id_lists(count)]
-            found.answers[count] = [server.read(post(one.port, r)) for r in requests[:5]]
-            most = maximum(one, requests)
-            half = steady(one, requests, most.rate / 2)
-            assert not most.errors
-            found.loads[count] = most, half
-            tell(f"{count} rows", most, half)
-        say(f"ready after {one.seconds:.1f} s, {one.memory():.0f} MiB")
-    return found
+            asked = [[one.server.ask(ids) for ids in id_lists(count)] for one in running]
+            maxima = measure_maxima(running, asked)
+            for one, requests, most, into in zip(running, asked, maxima, found, strict=True):
+                answers = [post(one.port, request) for request in requests[:5]]
+                into.answers[count] = [one.server.read(answer) for answer in answers]
+                say(one.server.version())
+                half = steady(one, requests, most.rate / 2)
+                into.loads[count] = most, half
+                tell(f"{count} rows", most, half)
+        for one in running:
+            version, seconds = one.server.version(), one.seconds
+            say(f"{version}: ready after {seconds:.1f} s, {one.memory():.0f} MiB")
+        return found
 
 
 def post(port: int, request: Request) -> Any:
@@ -231,14 +236,22 @@ def post(port: int, request: Request) -> Any:
     return answer.json()
 
 
-def maximum(one: Started, requests: Sequence[Request]) -> Load:
-    """The median of three runs of the closed loop, after one that warms up."""
-    closed_loop(one.port, requests, seconds=_WARM_SECONDS)
-    before = one.cpu_seconds()
-    runs = [closed_loop(one.port, requests, seconds=_SECONDS) for _ in range(3)]
-    spent = (one.cpu_seconds() - before) / sum(run.requests for run in runs)
-    say(f"{spent * 1e6:.0f} µs of CPU a request")
-    return sorted(runs, key=lambda run: run.rate)[1]
+def measure_maxima(running: Sequence[Started], asked: Sequence[Sequence[Request]]) -> list[Load]:
+    """The median of three closed loops of each, after one that warms up."""
+    pairs = list(zip(running, asked, strict=True))
+    for one, requests in pairs:
+        closed_loop(one.port, requests, seconds=_WARM_SECONDS)
+    before = [one.cpu_seconds() for one in running]
+    rounds = [
+        [closed_loop(one.port, requests, seconds=_SECONDS) for one, requests in pairs]
+        for _ in range(3)
+    ]
+    loads = list(zip(*rounds, strict=True))
+    for one, since, runs in zip(running, before, loads, strict=True):
+        assert not sum(run.errors for run in runs)
+        spent = (one.cpu_seconds() - since) / sum(run.requests for run in runs)
+        say(f"{one.server.version()}: {spent * 1e6:.0f} µs of CPU a request")
+    return [sorted(runs, key=lambda run: run.rate)[1] for runs in loads]
 
 
 def steady(one: Started, requests: Sequence[Request], rate: float, of: str = "") -> Load:
