@@ -1,7 +1,7 @@
 """Answers that are made and not written: two that come in one turn of the loop go out together.
 
 A caller on the same machine (a sidecar, another service) sleeps until it is answered, and waking it
-takes a fifth of the time of a small read. Of two answers in a row only the first has to; were there
+takes a sixth of the time of a small read. Of two answers in a row only the first has to; were there
 more, whoever reads them would have nothing to do while they are made.
 """
 
