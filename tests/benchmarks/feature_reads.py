@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
+import psutil
 import pyarrow as pa
 
 from infra.local import redis as local_redis
@@ -38,7 +39,7 @@ from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.pauses import machine_pauses
 from tests.benchmarks.prediction_place import write_feasts
-from tests.benchmarks.processors import apart
+from tests.benchmarks.processors import may_run_first, undisturbed
 from tests.benchmarks.servers import ROOT, Server, Started, started
 
 PART = "serving"
@@ -50,9 +51,10 @@ _WARM_SECONDS, _SECONDS, _STAGE_SECONDS = 0.5, 1.5, 0.4
 
 @dataclass(frozen=True)
 class Place:
-    """A folder with all that the two servers need, and the key of a caller."""
+    """A folder with all that the two servers need, their Redis, and the key of a caller."""
 
     folder: Path
+    redis: psutil.Process
     key: str
 
 
@@ -84,9 +86,14 @@ def prepared() -> Iterator[Place]:
             write_feasts(folder, server, write_ours(folder, target, tables), tables)
             keys, key = ApiKeys().add("bench", now=AT, permissions=["read:bench"])
             FileKeys(folder / "keys.json").save(keys)
-            yield Place(folder, key)
+            yield Place(folder, _process_of(server), key)
         finally:
             server.stop()
+
+
+def _process_of(server: local_redis.RedisServer) -> psutil.Process:
+    assert server.process is not None, "Redis was there before"
+    return psutil.Process(server.process.pid)
 
 
 def view_rows(number: int) -> pa.RecordBatch:
@@ -217,7 +224,7 @@ def measure_servers(servers: Sequence[Server], place: Place, rows: Sequence[int]
                 answers = [post(one.port, request) for request in requests[:5]]
                 into.answers[count] = [one.server.read(answer) for answer in answers]
                 say(one.server.version())
-                half = steady(one, requests, most.rate / 2)
+                half = steady(one, place, requests, most.rate / 2)
                 into.loads[count] = most, half
                 tell(f"{count} rows", most, half)
         for one in running:
@@ -254,18 +261,24 @@ def measure_maxima(running: Sequence[Started], asked: Sequence[Sequence[Request]
     return [sorted(runs, key=lambda run: run.rate)[1] for runs in loads]
 
 
-def steady(one: Started, requests: Sequence[Request], rate: float, of: str = "") -> Load:
-    """The median of three open loops by p99, the server on a processor of its own (`processors`).
+def steady(
+    one: Started, place: Place, requests: Sequence[Request], rate: float, of: str = ""
+) -> Load:
+    """The median of three open loops by p99, undisturbed by the machine's other work.
 
-    Where the machine stops for a hundredth of the time (see `pauses`), chance has it whether that
-    is within a run's last hundredth or not.
+    The p99 of as many loops that are left to the system's scheduler is told beside it.
     """
-    with apart(one.processes):
+    with undisturbed(one.processes, place.redis):
         runs = [open_loop(one.port, requests, rate=rate) for _ in range(3)]
-    assert not sum(run.errors for run in runs)
-    tails = ", ".join(f"{run.percentile(99) * 1e3:.2f}" for run in runs)
-    say(f"p99 of three runs at {rate:,.0f}/s{of}: {tails} ms")
+    left = [open_loop(one.port, requests, rate=rate) for _ in range(3)]
+    assert not sum(run.errors for run in (*runs, *left))
+    how = "undisturbed" if may_run_first() else "on processors of their own"
+    say(f"p99 of three runs at {rate:,.0f}/s{of}: {tails(runs)} ms {how}, {tails(left)} ms if not")
     return sorted(runs, key=lambda run: run.percentile(99))[1]
+
+
+def tails(runs: Iterable[Load]) -> str:
+    return ", ".join(f"{run.percentile(99) * 1e3:.2f}" for run in runs)
 
 
 def tell(what: str, most: Load, half: Load) -> None:
@@ -290,7 +303,7 @@ def tell_stages(place: Place, rows: Sequence[int]) -> None:
             whole = f"proxy {taken[-1] * 1e6:.0f} µs"
             say(f"{count} rows, a request: {', '.join(parts)}; {whole}")
             bare = [replace(server.ask(ids), path=f"/{STAGES[0]}") for ids in id_lists(count)]
-            steady(one, bare, 0.5 / taken[-1], of=f" of {STAGES[0]}, {count} rows")
+            steady(one, place, bare, 0.5 / taken[-1], of=f" of {STAGES[0]}, {count} rows")
 
 
 def stage_seconds(port: int, asked: Sequence[Request]) -> list[float]:

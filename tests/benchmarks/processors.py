@@ -1,8 +1,10 @@
-"""A processor for the server alone, while its tail is measured: the load and Redis have the others.
+"""Processors for the server, the store and the load alone, while a server's tail is measured.
 
-The load must not wait for a processor and takes one at once where it wakes (`load_process.py`).
-Left to the system that was the server's at times, which then had a quarter of it for tens of
-milliseconds, with the other one idle: the tail was that of the scheduler.
+A machine that measures does other work as well. Where it is a virtual one, a thread of its kernel
+may look through its memory, for four milliseconds twice a second and before what runs there: the
+tail is that thread's then. And the load must not wait for a processor and takes one at once where
+it wakes (`load_process.py`): left to the system that was the server's at times, which then had a
+quarter of it for tens of milliseconds, with the other one idle.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import psutil
 
 
 @contextmanager
-def apart(server: Sequence[psutil.Process]) -> Iterator[None]:
+def undisturbed(server: Sequence[psutil.Process], store: psutil.Process) -> Iterator[None]:
     """The server on the last processor, and all else that this process started on the others.
 
-    Nothing is bound where there is but one.
+    The server and the store run before all other work, as the load does, where the system allows
+    it (see `may_run_first`). Nothing is bound where there is but one processor.
     """
     every = sorted(os.sched_getaffinity(0))
     this = psutil.Process()
@@ -26,13 +29,34 @@ def apart(server: Sequence[psutil.Process]) -> Iterator[None]:
     if len(every) > 1:
         _bind(server, every[-1:])
         _bind(rest, every[:-1])
+    first = may_run_first()
+    if first:
+        _schedule([*server, store], os.SCHED_FIFO, 1)
     try:
         yield
     finally:
+        if first:
+            _schedule([*server, store], os.SCHED_OTHER, 0)
         _bind([*server, *rest], every)
+
+
+def may_run_first() -> bool:
+    """Whether the system lets this user's processes run before those of others."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
 
 
 def _bind(processes: Iterable[psutil.Process], processors: Sequence[int]) -> None:
     for process in processes:
         for thread in process.threads():
             os.sched_setaffinity(thread.id, processors)
+
+
+def _schedule(processes: Iterable[psutil.Process], policy: int, priority: int) -> None:
+    for process in processes:
+        for thread in process.threads():
+            os.sched_setscheduler(thread.id, policy, os.sched_param(priority))
