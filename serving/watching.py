@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pydantic import ValidationError
@@ -32,9 +34,14 @@ class DocumentWatcher(Generic[Parsed]):
         """By name: the key without prefix and '.json'. What cannot be read stays as it was."""
         self.problems: dict[str, str] = {}
 
-    def refresh(self) -> None:
-        """Look once; blocking. Raises Unavailable, Refused when the prefix cannot be listed."""
+    def refresh(self) -> bool:
+        """Look once; blocking. Whether anything changed.
+
+        Raises Unavailable, Refused when the prefix cannot be listed.
+        """
         tags = self._documents.etags(self._prefix)
+        if tags == self._tags:
+            return False
         for key in set(self._tags) - set(tags):
             self.current.pop(self._name(key), None)
             self.problems.pop(self._name(key), None)
@@ -42,6 +49,7 @@ class DocumentWatcher(Generic[Parsed]):
         for key, tag in tags.items():
             if self._tags.get(key) != tag:
                 self._read(key, tag)
+        return True
 
     def _read(self, key: str, tag: str) -> None:
         name = self._name(key)
@@ -62,6 +70,59 @@ class DocumentWatcher(Generic[Parsed]):
 def watch_deployments(documents: Documents) -> DocumentWatcher[Deployment]:
     """Every endpoint's deployment, by the endpoint's name."""
     return DocumentWatcher(documents, DEPLOYMENTS, Deployment.model_validate_json)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is looked at now and then."""
+
+    name: str
+    look: Callable[[], bool | None]
+    """Blocking. Whether there is something to follow."""
+    follow: Callable[[], Awaitable[None]] | None = None
+    """Called on the event loop where there is."""
+
+
+def looking(looks: Sequence[Look], *, seconds: float) -> AbstractAsyncContextManager[None]:
+    """Look now and then every `seconds`, until the context ends; failures are logged.
+
+    In a thread of its own: what finds nothing leaves the event loop, and the requests that wait
+    for it, alone.
+    """
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        loop, ended = asyncio.get_running_loop(), threading.Event()
+
+        def go() -> None:
+            while not ended.wait(seconds):
+                for one in looks:
+                    if _looked(one) and one.follow is not None:
+                        following = _attempt(one.follow, one.name)
+                        asyncio.run_coroutine_threadsafe(following, loop).result()
+
+        for one in looks:
+            if await asyncio.to_thread(_looked, one) and one.follow is not None:
+                await _attempt(one.follow, one.name)
+        thread = threading.Thread(target=go, name="looking", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            await asyncio.to_thread(thread.join)
+
+    return running()
+
+
+def _looked(one: Look) -> bool:
+    try:
+        return bool(one.look())
+    except MlopsError as exc:
+        log.warning("failed, will try again", extra={"work": one.name, "cause": str(exc)})
+    except Exception:  # as in `_attempt`
+        log.exception("failed unexpectedly, will try again", extra={"work": one.name})
+    return False
 
 
 def repeating(

@@ -44,7 +44,7 @@ from serving.inference.settings import InferenceSettings
 from serving.plain import document
 from serving.schema import METRICS, Answers
 from serving.spans import Tracing
-from serving.watching import repeating
+from serving.watching import Look, looking
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,13 @@ def build_plane(dependencies: InferenceDependencies) -> DataPlane:
 def _lifespan(dependencies: InferenceDependencies, plane: DataPlane) -> Any:
     settings = dependencies.settings
 
-    async def refresh() -> None:
-        await asyncio.to_thread(plane.repository.refresh)
+    look = Look("follow deployments", plane.repository.refresh)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(plane.scorer.close)
-            await stack.enter_async_context(
-                repeating(refresh, seconds=settings.poll_seconds, name="follow deployments")
-            )
+            await stack.enter_async_context(looking([look], seconds=settings.poll_seconds))
             if settings.grpc_port:
                 await stack.enter_async_context(grpc_server(plane, settings, dependencies.tracing))
             yield

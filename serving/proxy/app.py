@@ -35,7 +35,7 @@ from serving.proxy.settings import ProxySettings
 from serving.proxy.short_reads import ShortReads
 from serving.schema import METRICS
 from serving.spans import Tracing
-from serving.watching import DocumentWatcher, repeating
+from serving.watching import DocumentWatcher, Look, looking, repeating
 
 _CHECK_SECONDS = 2.0
 """How long readiness waits for what it asks."""
@@ -116,24 +116,26 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
     settings, catalog = dependencies.settings, dependencies.predictor.catalog
     producer = dependencies.downsync.log.producer
 
-    async def flows() -> None:
-        await asyncio.to_thread(dependencies.downsync.flows.refresh)
-
-    async def follow() -> None:
-        await catalog.refresh()
+    def followed() -> None:
         dependencies.services.follow(catalog.plans.current)
         dependencies.metrics.show_endpoints(catalog.state())
 
+    catalog.listeners.append(followed)
+
     async def observe() -> None:
         await dependencies.predictor.observer.write(catalog)
+
+    looks = [
+        Look("follow deployments", catalog.look, catalog.follow),
+        Look("follow flows", dependencies.downsync.flows.refresh),
+    ]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         keys = dependencies.doorkeeper.refresh
         async with (
             repeating(keys, seconds=settings.keys_poll_seconds, name="read API keys"),
-            repeating(follow, seconds=settings.poll_seconds, name="follow deployments"),
-            repeating(flows, seconds=settings.poll_seconds, name="follow flows"),
+            looking(looks, seconds=settings.poll_seconds),
             repeating(observe, seconds=settings.observe_seconds, name="write figures"),
             _grpc(dependencies),
         ):

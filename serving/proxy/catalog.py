@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class _Refusal:
 
 @dataclass
 class Catalog:
-    """The served models. `get` is a look-up; `refresh` follows the documents."""
+    """The served models. `get` is a look-up; `look` and `follow` keep up with the documents."""
 
     deployments: DocumentWatcher[Deployment]
     plans: DocumentWatcher[FeaturePlan]
@@ -85,8 +86,15 @@ class Catalog:
     endpoints: dict[str, Served] = field(default_factory=dict)
     is_started: bool = False
     """Whether the documents were read at least once."""
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+    """Called whenever the documents were followed."""
     _manifests: dict[str, Manifest] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _looking: threading.Lock = field(default_factory=threading.Lock)
+    _changes: int = 0
+    """How many looks found something."""
+    _followed: int | None = None
+    """After how many of them all was served that the documents say."""
 
     def get(self, endpoint: str) -> ServedModel:
         """The stable version. Raises as `route`."""
@@ -123,19 +131,34 @@ class Catalog:
         )
 
     async def refresh(self) -> None:
-        """Follow the documents once. Raises Unavailable when they cannot be read."""
+        """Look and follow once. Raises Unavailable when the documents cannot be read."""
+        if await asyncio.to_thread(self.look):
+            await self.follow()
+
+    def look(self) -> bool:
+        """Read what changed of the documents; blocking. Whether there is something to follow.
+
+        Raises Unavailable when they cannot be read.
+        """
+        with self._looking:
+            if any([self.deployments.refresh(), self.plans.refresh()]):
+                self._changes += 1
+            return self._followed != self._changes
+
+    async def follow(self) -> None:
+        """Serve what the documents say, as far as inference is ready for it."""
         async with self._lock:
-            await asyncio.to_thread(self._look)
+            changes = self._changes
             deployments = dict(self.deployments.current)
             for name in set(self.endpoints) - set(deployments):
                 del self.endpoints[name]
             for name, deployment in deployments.items():
                 await self._follow(name, deployment)
+            is_settled = not any(served.problems for served in self.endpoints.values())
+            self._followed = changes if is_settled else None
             self.is_started = True
-
-    def _look(self) -> None:
-        self.deployments.refresh()
-        self.plans.refresh()
+            for listener in self.listeners:
+                listener()
 
     async def _follow(self, name: str, deployment: Deployment) -> None:
         stable = deployment.stable

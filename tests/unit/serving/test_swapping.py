@@ -44,6 +44,20 @@ async def test_the_proxy_waits_for_inference_to_hold_the_version(services: Servi
     assert await version(services) == 2
 
 
+async def test_there_is_something_to_follow_until_all_is_served(services: Services) -> None:
+    catalog, followed = services.catalog, list[dict[str, Any]]()
+    catalog.listeners.append(lambda: followed.append(catalog.state()["fraud"]))
+    assert not catalog.look()
+    services.deploy(services.publish(2))
+    assert catalog.look()
+    await catalog.follow()
+    assert catalog.look(), "inference has not loaded it"
+    services.repository.refresh()
+    await catalog.follow()
+    assert not catalog.look()
+    assert [one["version"] for one in followed] == [1, 2]
+
+
 async def test_the_old_version_answers_until_the_proxy_has_switched(services: Services) -> None:
     services.deploy(services.publish(2))
     services.repository.refresh()
