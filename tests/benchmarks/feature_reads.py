@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +25,6 @@ import psutil
 import pyarrow as pa
 
 from infra.local import redis as local_redis
-from mlops.cli.console import err
 from mlops.clock import FixedClock
 from mlops.plan import FeaturePlan, PlannedField, PlannedView
 from mlops.stores.redis.batches import Batch
@@ -35,17 +34,18 @@ from mlops.stores.redis.views import stored_view
 from mlops.stores.redis.writing import OnlineWriter
 from serving.proxy.keys import ApiKeys, FileKeys
 from tests.benchmarks.feature_server import STAGES
-from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
+from tests.benchmarks.load import Load, Request, closed_loop, summary
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.pauses import machine_pauses
 from tests.benchmarks.prediction_place import write_feasts
-from tests.benchmarks.processors import may_run_first, undisturbed
 from tests.benchmarks.servers import ROOT, Server, Started, started
+from tests.benchmarks.turns import Side, maxima, process_of, say, steady
 
 PART = "serving"
 ROWS = (1, 10, 100)
 CUSTOMERS, VIEWS, WIDTH = 2000, 5, 10
 AT = datetime(2018, 8, 8, tzinfo=UTC)
+_CONNECTIONS = 4
 _WARM_SECONDS, _SECONDS, _STAGE_SECONDS = 0.5, 1.5, 0.4
 
 
@@ -86,14 +86,9 @@ def prepared() -> Iterator[Place]:
             write_feasts(folder, server, write_ours(folder, target, tables), tables)
             keys, key = ApiKeys().add("bench", now=AT, permissions=["read:bench"])
             FileKeys(folder / "keys.json").save(keys)
-            yield Place(folder, _process_of(server), key)
+            yield Place(folder, process_of(server.process), key)
         finally:
             server.stop()
-
-
-def _process_of(server: local_redis.RedisServer) -> psutil.Process:
-    assert server.process is not None, "Redis was there before"
-    return psutil.Process(server.process.pid)
 
 
 def view_rows(number: int) -> pa.RecordBatch:
@@ -213,24 +208,33 @@ class Measured:
 
 
 def measure_servers(servers: Sequence[Server], place: Place, rows: Sequence[int]) -> list[Measured]:
-    """Each of them, in turn, so that all drift alike: the machine's speed changes by the minute."""
     with ExitStack() as stack:
         running = [stack.enter_context(started(server, place.folder)) for server in servers]
         found = [Measured({}, {}) for _ in running]
         for count in rows:
-            asked = [[one.server.ask(ids) for ids in id_lists(count)] for one in running]
-            maxima = measure_maxima(running, asked)
-            for one, requests, most, into in zip(running, asked, maxima, found, strict=True):
-                answers = [post(one.port, request) for request in requests[:5]]
+            sides = [side(one, count) for one in running]
+            most_of_each = maxima(
+                sides, connections=_CONNECTIONS, warming=_WARM_SECONDS, seconds=_SECONDS
+            )
+            for one, each, most, into in zip(running, sides, most_of_each, found, strict=True):
+                answers = [post(one.port, request) for request in each.requests[:5]]
                 into.answers[count] = [one.server.read(answer) for answer in answers]
-                say(one.server.version())
-                half = steady(one, place, requests, most.rate / 2)
+                half = steady(each, place.redis, most.rate / 2, alone=True)
                 into.loads[count] = most, half
-                tell(f"{count} rows", most, half)
+                say(f"{each.name}: {summary(most, half, 'half of it')}")
         for one in running:
             version, seconds = one.server.version(), one.seconds
             say(f"{version}: ready after {seconds:.1f} s, {one.memory():.0f} MiB")
         return found
+
+
+def side(one: Started, count: int, path: str | None = None) -> Side:
+    """A server that is asked for so many rows. path: another one than its own."""
+    requests = [one.server.ask(ids) for ids in id_lists(count)]
+    if path is not None:
+        requests = [replace(request, path=f"/{path}") for request in requests]
+    name = f"{one.server.version() if path is None else path}, {count} rows"
+    return Side(name, one.port, requests, one.processes)
 
 
 def post(port: int, request: Request) -> Any:
@@ -241,52 +245,6 @@ def post(port: int, request: Request) -> Any:
     )
     assert answer.status_code == httpx.codes.OK, answer.text
     return answer.json()
-
-
-def measure_maxima(running: Sequence[Started], asked: Sequence[Sequence[Request]]) -> list[Load]:
-    """The median of three closed loops of each, after one that warms up."""
-    pairs = list(zip(running, asked, strict=True))
-    for one, requests in pairs:
-        closed_loop(one.port, requests, seconds=_WARM_SECONDS)
-    before = [one.cpu_seconds() for one in running]
-    rounds = [
-        [closed_loop(one.port, requests, seconds=_SECONDS) for one, requests in pairs]
-        for _ in range(3)
-    ]
-    loads = list(zip(*rounds, strict=True))
-    for one, since, runs in zip(running, before, loads, strict=True):
-        assert not sum(run.errors for run in runs)
-        spent = (one.cpu_seconds() - since) / sum(run.requests for run in runs)
-        say(f"{one.server.version()}: {spent * 1e6:.0f} µs of CPU a request")
-    return [sorted(runs, key=lambda run: run.rate)[1] for runs in loads]
-
-
-def steady(
-    one: Started, place: Place, requests: Sequence[Request], rate: float, of: str = ""
-) -> Load:
-    """The median of three open loops by p99, undisturbed by the machine's other work.
-
-    The p99 of as many loops that are left to the system's scheduler is told beside it.
-    """
-    with undisturbed(one.processes, place.redis):
-        runs = [open_loop(one.port, requests, rate=rate) for _ in range(3)]
-    left = [open_loop(one.port, requests, rate=rate) for _ in range(3)]
-    assert not sum(run.errors for run in (*runs, *left))
-    how = "undisturbed" if may_run_first() else "on processors of their own"
-    say(f"p99 of three runs at {rate:,.0f}/s{of}: {tails(runs)} ms {how}, {tails(left)} ms if not")
-    return sorted(runs, key=lambda run: run.percentile(99))[1]
-
-
-def tails(runs: Iterable[Load]) -> str:
-    return ", ".join(f"{run.percentile(99) * 1e3:.2f}" for run in runs)
-
-
-def tell(what: str, most: Load, half: Load) -> None:
-    say(f"{what}: {summary(most, half, 'half of it')}")
-
-
-def say(text: str) -> None:
-    err.print(f"    {text}", style="dim", highlight=False, soft_wrap=True)
 
 
 def tell_stages(place: Place, rows: Sequence[int]) -> None:
@@ -302,8 +260,7 @@ def tell_stages(place: Place, rows: Sequence[int]) -> None:
                 before = seconds
             whole = f"proxy {taken[-1] * 1e6:.0f} µs"
             say(f"{count} rows, a request: {', '.join(parts)}; {whole}")
-            bare = [replace(server.ask(ids), path=f"/{STAGES[0]}") for ids in id_lists(count)]
-            steady(one, place, bare, 0.5 / taken[-1], of=f" of {STAGES[0]}, {count} rows")
+            steady(side(one, count, STAGES[0]), place.redis, 0.5 / taken[-1], alone=True)
 
 
 def stage_seconds(port: int, asked: Sequence[Request]) -> list[float]:

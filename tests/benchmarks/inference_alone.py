@@ -26,6 +26,7 @@ from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.inference import WIDTH
 from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
 from tests.benchmarks.measure import Measurement
+from tests.benchmarks.processors import cpu_seconds
 from tests.benchmarks.servers import BENTOML, MLFLOW, MLSERVER, OURS, Server, Started, started
 
 PART = "serving"
@@ -120,10 +121,10 @@ def ask(servers: Sequence[Started], folder: Path, count: int) -> dict[str, Asked
 
 def run(one: Started, requests: Sequence[Request]) -> tuple[Load, float]:
     """And the seconds of CPU that a request took."""
-    before = one.cpu_seconds()
+    before = cpu_seconds(one.processes)
     load = closed_loop(one.port, requests, seconds=_SECONDS)
     assert not load.errors
-    return load, (one.cpu_seconds() - before) / load.requests
+    return load, (cpu_seconds(one.processes) - before) / load.requests
 
 
 def told(one: Started, requests: Sequence[Request], runs: Sequence[tuple[Load, float]]) -> Asked:

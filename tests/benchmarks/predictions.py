@@ -13,22 +13,21 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import orjson
-import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from mlops.cli.console import err
 from pipelines.fraud.settings import DEFAULTS
-from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
+from tests.benchmarks.load import Request, summary
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.prediction_place import PEOPLE, Place, prepared
-from tests.benchmarks.servers import MLFLOW, ROOT, Server, running
+from tests.benchmarks.servers import MLFLOW, ROOT, Server, started
+from tests.benchmarks.turns import Side, maxima, process_of, say, steady
 from tests.fraud_plan import REPO
 from tests.integration.serving.conftest import Service, wait_for
 from tests.ports import free_port
@@ -37,21 +36,30 @@ PART = "serving"
 CONNECTIONS = 16
 RATE = 1000
 """Requests a second of the open loop."""
-_SECONDS = 3.0
+_WARM_SECONDS, _SECONDS = 1.0, 3.0
 
 
 def measure() -> Iterator[Measurement]:
     asked = payments(500)
-    with prepared(forest()) as place:
-        stock = measure_stock(place, asked)
-        ours = measure_ours(place, asked)
-        np.testing.assert_allclose(ours.scores, stock.scores, atol=1e-6)
-    yield Measurement(PART, "predict", ours.most.rate, stock.most.rate, "1/s", more_is_better=True)
+    with prepared(forest()) as place, stock(place, asked) as peer, ours(place, asked) as us:
+        scores = [[score(one.port, request) for request in one.requests[:20]] for one in (peer, us)]
+        np.testing.assert_allclose(scores[1], scores[0], atol=1e-6)
+        before = costs(us.port)
+        peers_most, most = maxima(
+            [peer, us], connections=CONNECTIONS, warming=_WARM_SECONDS, seconds=_SECONDS
+        )
+        tell_costs(before, costs(us.port))
+        redis = process_of(place.redis.process)
+        peers_steady = steady(peer, redis, peers_most.rate / 2, alone=False)
+        at_rate = steady(us, redis, RATE, alone=False)
+        say(f"{peer.name}: {summary(peers_most, peers_steady, 'half of it')}")
+        say(f"{us.name}: {summary(most, at_rate, f'{RATE}/s')}")
+    yield Measurement(PART, "predict", most.rate, peers_most.rate, "1/s", more_is_better=True)
     yield Measurement(
         PART,
         f"predict-p99-at-{RATE}",
-        ours.steady.percentile(99) * 1e3,
-        stock.steady.percentile(99) * 1e3,
+        at_rate.percentile(99) * 1e3,
+        peers_steady.percentile(99) * 1e3,
         "ms",
         data="the peer at half of its maximum",
     )
@@ -85,32 +93,18 @@ def payments(count: int) -> list[dict[str, Any]]:
     ]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One side."""
-
-    most: Load
-    """The closed loop's median of three."""
-    steady: Load
-    """The open loop."""
-    scores: list[float]
-
-
 # The stock composition
 
 
-def measure_stock(place: Place, asked: Sequence[Any]) -> Measured:
-    err.print(f"  stock: FastAPI, feast serve, {MLFLOW.version()}", style="dim")
+@contextmanager
+def stock(place: Place, asked: Sequence[Any]) -> Iterator[Side]:
     requests = [Request("/predict", orjson.dumps({"instances": [one]})) for one in asked]
     with ExitStack() as stack:
-        feast = stack.enter_context(running(_feast(), place.folder))
-        mlflow = stack.enter_context(running(MLFLOW, place.folder))
-        port = stack.enter_context(running(_stock(feast, mlflow), place.folder))
-        scores = [score(port, request) for request in requests[:20]]
-        most = maximum(port, requests)
-        steady = open_loop(port, requests, rate=most.rate / 2, seconds=_SECONDS)
-    tell("stock", most, steady, f"{most.rate / 2:,.0f}/s")
-    return Measured(most, steady, scores)
+        feast = stack.enter_context(started(_feast(), place.folder))
+        mlflow = stack.enter_context(started(MLFLOW, place.folder))
+        service = stack.enter_context(started(_stock(feast.port, mlflow.port), place.folder))
+        processes = [*feast.processes, *mlflow.processes, *service.processes]
+        yield Side("stock", service.port, requests, processes)
 
 
 def _feast() -> Server:
@@ -121,7 +115,9 @@ def _feast() -> Server:
         command = [feast, "-c", str(folder / "feast"), "serve", "-p", str(port), *options]
         return command, {"FEAST_USAGE": "False"}
 
-    return Server("feast", start, "/health", _no_rows, _no_rows, str)
+    return Server(
+        "feast", start, "/health", _no_rows, _no_rows, lambda: f"feast serve {version('feast')}"
+    )
 
 
 def _stock(feast: int, mlflow: int) -> Server:
@@ -136,7 +132,9 @@ def _stock(feast: int, mlflow: int) -> Server:
             "MLFLOW": f"http://127.0.0.1:{mlflow}",
         }
 
-    return Server("stock", start, "/docs", _no_rows, _no_rows, str)
+    return Server(
+        "stock", start, "/docs", _no_rows, _no_rows, lambda: f"FastAPI {version('fastapi')}"
+    )
 
 
 def _no_rows(_: Any) -> Any:
@@ -146,25 +144,16 @@ def _no_rows(_: Any) -> Any:
 # Ours
 
 
-def measure_ours(place: Place, asked: Sequence[Any]) -> Measured:
+@contextmanager
+def ours(place: Place, asked: Sequence[Any]) -> Iterator[Side]:
     key = {"X-Api-Key": place.key}
     path = "/v1/models/fraud:predict"
     requests = [Request(path, orjson.dumps({"instances": [one]}), key) for one in asked]
-    with our_processes(place) as (proxy, inference):
-        scores = [score(proxy.port, request) for request in requests[:20]]
-        closed_loop(proxy.port, requests, connections=CONNECTIONS, seconds=1)
-        before = costs(proxy), usage(proxy), usage(inference)
-        most = maximum(proxy.port, requests)
-        tell_costs(before[0], costs(proxy))
-        for name, service, seconds in (
-            ("proxy", proxy, before[1]),
-            ("inference", inference, before[2]),
-        ):
-            spent = (usage(service) - seconds) / (3 * most.requests) * 1e6
-            say(f"{name}: {spent:.0f} µs of CPU a request, {memory(service):.0f} MiB")
-        steady = open_loop(proxy.port, requests, rate=RATE, seconds=_SECONDS)
-    tell("ours", most, steady, f"{RATE}/s")
-    return Measured(most, steady, scores)
+    with our_processes(place) as services:
+        proxy, inference = (process_of(service.process) for service in services)
+        yield Side("ours", services[0].port, requests, [proxy, inference])
+        for name, one in (("proxy", proxy), ("inference", inference)):
+            say(f"{name}: {one.memory_info().rss / 2**20:.0f} MiB")
 
 
 @contextmanager
@@ -173,38 +162,26 @@ def our_processes(place: Place) -> Iterator[tuple[Service, Service]]:
     inference = Service("inference", free_port(), place.environment, place.folder / "inference.log")
     to = {"MLOPS_PROXY_INFERENCE_URL": inference.url}
     proxy = Service("proxy", free_port(), place.environment | to, place.folder / "proxy.log")
-    started: list[Service] = []
+    running: list[Service] = []
     try:
         for service in (inference, proxy):
             began = time.perf_counter()
-            started.append(service)
+            running.append(service)
             service.start()
             say(f"{service.name}: up without a model in {time.perf_counter() - began:.1f} s")
         place.deploy()
         wait_for(lambda: proxy.status("/readyz") == httpx.codes.OK, "the model")
         yield proxy, inference
     finally:
-        for service in reversed(started):
+        for service in reversed(running):
             service.stop()
 
 
-def usage(service: Service) -> float:
-    """Seconds of CPU so far."""
-    assert service.process is not None
-    times = psutil.Process(service.process.pid).cpu_times()
-    return float(times.user + times.system)
-
-
-def memory(service: Service) -> float:
-    """MiB that are resident."""
-    assert service.process is not None
-    return float(psutil.Process(service.process.pid).memory_info().rss / 2**20)
-
-
-def costs(proxy: Service) -> dict[str, tuple[float, float]]:
+def costs(port: int) -> dict[str, tuple[float, float]]:
     """Seconds and times by stage, from the proxy's own metrics; the whole request as 'all'."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     found: dict[str, dict[str, float]] = {}
-    for family in text_string_to_metric_families(httpx.get(proxy.url + "/metrics").text):
+    for family in text_string_to_metric_families(text):
         for sample in family.samples:
             kind = sample.name.rpartition("_")[2]
             if kind not in ("sum", "count") or not family.name.endswith("_seconds"):
@@ -239,22 +216,3 @@ def score(port: int, request: Request) -> float:
     )
     assert answer.status_code == httpx.codes.OK, answer.text
     return float(answer.json()["predictions"][0]["score"])
-
-
-def maximum(port: int, requests: Sequence[Request]) -> Load:
-    """The median of three runs of the closed loop."""
-    closed_loop(port, requests, connections=CONNECTIONS, seconds=1)
-    runs = [
-        closed_loop(port, requests, connections=CONNECTIONS, seconds=_SECONDS) for _ in range(3)
-    ]
-    assert not any(run.errors for run in runs)
-    return sorted(runs, key=lambda run: run.rate)[1]
-
-
-def tell(name: str, most: Load, steady: Load, rate: str) -> None:
-    assert not steady.errors
-    say(f"{name}: {summary(most, steady, rate)}")
-
-
-def say(text: str) -> None:
-    err.print(f"    {text}", style="dim", highlight=False, soft_wrap=True)

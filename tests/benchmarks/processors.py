@@ -1,4 +1,4 @@
-"""Processors for the server, the store and the load alone, while a server's tail is measured.
+"""Processors for the server, the store and the load first, while a server's tail is measured.
 
 A machine that measures does other work as well. Where it is a virtual one, a thread of its kernel
 may look through its memory, for four milliseconds twice a second and before what runs there: the
@@ -17,19 +17,21 @@ import psutil
 
 
 @contextmanager
-def undisturbed(server: Sequence[psutil.Process], store: psutil.Process) -> Iterator[None]:
-    """The server on the last processor, and all else that this process started on the others.
+def undisturbed(
+    server: Sequence[psutil.Process], store: psutil.Process, *, alone: bool
+) -> Iterator[None]:
+    """The server and the store before all other work, as the load is, where that is allowed.
 
-    The server and the store run before all other work, as the load does, where the system allows
-    it (see `may_run_first`). Nothing is bound where there is but one processor.
+    alone: with the server on the last processor, and all else that this process started on the
+    others, where there are any.
     """
     every = sorted(os.sched_getaffinity(0))
     this = psutil.Process()
     rest = [this, *(one for one in this.children(recursive=True) if one not in server)]
-    if len(every) > 1:
+    first = may_run_first()
+    if alone and len(every) > 1:
         _bind(server, every[-1:])
         _bind(rest, every[:-1])
-    first = may_run_first()
     if first:
         _schedule([*server, store], os.SCHED_FIFO, 1)
     try:
@@ -48,6 +50,11 @@ def may_run_first() -> bool:
         return False
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return True
+
+
+def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
+    """What they took of processors, so far."""
+    return sum(sum(one.cpu_times()[:2]) for one in processes)
 
 
 def _bind(processes: Iterable[psutil.Process], processors: Sequence[int]) -> None:

@@ -98,10 +98,6 @@ class Started:
     seconds: float
     """From its start until it was ready, to a tenth."""
 
-    def cpu_seconds(self) -> float:
-        """Of all its processes, so far."""
-        return sum(sum(one.cpu_times()[:2]) for one in self.processes)
-
     def memory(self) -> float:
         """MiB that they hold."""
         return float(sum(one.memory_info().rss for one in self.processes) / 2**20)
