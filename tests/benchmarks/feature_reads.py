@@ -233,8 +233,9 @@ def side(one: Started, count: int, path: str | None = None) -> Side:
     requests = [one.server.ask(ids) for ids in id_lists(count)]
     if path is not None:
         requests = [replace(request, path=f"/{path}") for request in requests]
-    name = f"{one.server.version() if path is None else path}, {count} rows"
-    return Side(name, one.port, requests, one.processes)
+    name = one.server.version() if path is None else path
+    rows = "1 row" if count == 1 else f"{count} rows"
+    return Side(f"{name}, {rows}", one.port, requests, one.processes)
 
 
 def post(port: int, request: Request) -> Any:
