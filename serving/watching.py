@@ -83,36 +83,43 @@ class Look:
     """Called on the event loop where there is."""
 
 
-def looking(looks: Sequence[Look], *, seconds: float) -> AbstractAsyncContextManager[None]:
-    """Look now and then every `seconds`, until the context ends; failures are logged.
+class Lookout(AbstractAsyncContextManager["Lookout"]):
+    """Looks now and then every `seconds`, until the context ends; failures are logged.
 
     In a thread of its own: what finds nothing leaves the event loop, and the requests that wait
     for it, alone.
     """
 
-    @asynccontextmanager
-    async def running() -> AsyncIterator[None]:
-        loop, ended = asyncio.get_running_loop(), threading.Event()
+    def __init__(self, looks: Sequence[Look], *, seconds: float) -> None:
+        self._looks, self._seconds = looks, seconds
+        self._ended = threading.Event()
+        self._following: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._watch, name="lookout", daemon=True)
 
-        def go() -> None:
-            while not ended.wait(seconds):
-                for one in looks:
-                    if _looked(one) and one.follow is not None:
-                        following = _attempt(one.follow, one.name)
-                        asyncio.run_coroutine_threadsafe(following, loop).result()
+    async def __aenter__(self) -> Lookout:
+        self._loop = asyncio.get_running_loop()
+        for one in self._looks:
+            if await asyncio.to_thread(_looked, one):
+                await self._follow(one)
+        self._thread.start()
+        return self
 
-        for one in looks:
-            if await asyncio.to_thread(_looked, one) and one.follow is not None:
-                await _attempt(one.follow, one.name)
-        thread = threading.Thread(target=go, name="looking", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            await asyncio.to_thread(thread.join)
+    async def __aexit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._following is not None:
+            self._following.cancel()
+        await asyncio.to_thread(self._thread.join)
 
-    return running()
+    def _watch(self) -> None:
+        while not self._ended.wait(self._seconds):
+            for one in self._looks:
+                if _looked(one):
+                    asyncio.run_coroutine_threadsafe(self._follow(one), self._loop).result()
+
+    async def _follow(self, one: Look) -> None:
+        if one.follow is not None and not self._ended.is_set():
+            self._following = asyncio.create_task(_attempt(one.follow, one.name), name=one.name)
+            await asyncio.wait({self._following})
 
 
 def _looked(one: Look) -> bool:

@@ -44,7 +44,7 @@ from serving.inference.settings import InferenceSettings
 from serving.plain import document
 from serving.schema import METRICS, Answers
 from serving.spans import Tracing
-from serving.watching import Look, looking
+from serving.watching import Look, Lookout
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _lifespan(dependencies: InferenceDependencies, plane: DataPlane) -> Any:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(plane.scorer.close)
-            await stack.enter_async_context(looking([look], seconds=settings.poll_seconds))
+            await stack.enter_async_context(Lookout([look], seconds=settings.poll_seconds))
             if settings.grpc_port:
                 await stack.enter_async_context(grpc_server(plane, settings, dependencies.tracing))
             yield

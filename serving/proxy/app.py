@@ -35,7 +35,7 @@ from serving.proxy.settings import ProxySettings
 from serving.proxy.short_reads import ShortReads
 from serving.schema import METRICS
 from serving.spans import Tracing
-from serving.watching import DocumentWatcher, Look, looking, repeating
+from serving.watching import DocumentWatcher, Look, Lookout, repeating
 
 _CHECK_SECONDS = 2.0
 """How long readiness waits for what it asks."""
@@ -135,7 +135,7 @@ def _lifespan(dependencies: ProxyDependencies) -> Any:
         keys = dependencies.doorkeeper.refresh
         async with (
             repeating(keys, seconds=settings.keys_poll_seconds, name="read API keys"),
-            looking(looks, seconds=settings.poll_seconds),
+            Lookout(looks, seconds=settings.poll_seconds),
             repeating(observe, seconds=settings.observe_seconds, name="write figures"),
             _grpc(dependencies),
         ):

@@ -11,7 +11,7 @@ import pytest
 
 from mlops.errors import Unavailable
 from mlops.objects import MemoryDocuments
-from serving.watching import DocumentWatcher, Look, looking
+from serving.watching import DocumentWatcher, Look, Lookout
 
 SECONDS = 0.001
 
@@ -34,7 +34,7 @@ async def test_what_finds_nothing_is_looked_at_in_another_thread_and_not_followe
     async def follow() -> None:
         followed.append(1)
 
-    async with looking([Look("nothing", look, follow)], seconds=SECONDS):
+    async with Lookout([Look("nothing", look, follow)], seconds=SECONDS):
         assert len(threads) == 1, "looked at before anything is served"
         await until(lambda: len(threads) > 3)
     assert threading.get_ident() not in threads
@@ -54,7 +54,7 @@ async def test_what_is_found_is_followed_on_the_event_loop_before_the_next_look(
         happened.append("followed")
 
     loop = asyncio.get_running_loop()
-    async with looking([Look("found", look, follow)], seconds=SECONDS):
+    async with Lookout([Look("found", look, follow)], seconds=SECONDS):
         await until(lambda: len(happened) > 6)
     assert happened[:7] == ["look", "followed", "look", "followed", "look", "look", "look"]
 
@@ -75,7 +75,7 @@ async def test_failures_are_logged_and_the_others_are_looked_at(
         return True
 
     caplog.set_level(logging.WARNING)
-    async with looking([Look("one", fails), Look("two", found, follow)], seconds=SECONDS):
+    async with Lookout([Look("one", fails), Look("two", found, follow)], seconds=SECONDS):
         await until(lambda: len(looks) > 3)
     causes = {getattr(record, "cause", record.exc_text) for record in caplog.records}
     assert {"the bucket is away", "inference is away"} < causes
@@ -84,11 +84,30 @@ async def test_failures_are_logged_and_the_others_are_looked_at(
 
 async def test_nothing_is_looked_at_after_the_end() -> None:
     looks = list[int]()
-    async with looking([Look("some", lambda: looks.append(1))], seconds=SECONDS):
+    async with Lookout([Look("some", lambda: looks.append(1))], seconds=SECONDS):
         await until(lambda: len(looks) > 1)
     before = len(looks)
     await asyncio.sleep(20 * SECONDS)
     assert len(looks) == before
+
+
+async def test_the_end_does_not_wait_for_what_is_still_followed() -> None:
+    looks, following = list[int](), list[str]()
+
+    def look() -> bool:
+        looks.append(1)
+        return len(looks) > 1
+
+    async def follow() -> None:
+        following.append("begun")
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            following.append("ended")
+
+    async with Lookout([Look("slow", look, follow)], seconds=SECONDS):
+        await until(lambda: len(following) == 1)
+    assert following == ["begun", "ended"]
 
 
 def test_a_watcher_tells_whether_anything_changed() -> None:
