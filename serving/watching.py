@@ -33,23 +33,20 @@ class DocumentWatcher(Generic[Parsed]):
         self.current: dict[str, Parsed] = {}
         """By name: the key without prefix and '.json'. What cannot be read stays as it was."""
         self.problems: dict[str, str] = {}
+        self.changes = 0
+        """How many documents came, changed or went so far: told once it is to be seen here."""
 
-    def refresh(self) -> bool:
-        """Look once; blocking. Whether anything changed.
-
-        Raises Unavailable, Refused when the prefix cannot be listed.
-        """
+    def refresh(self) -> None:
+        """Look once; blocking. Raises Unavailable, Refused when the prefix cannot be listed."""
         tags = self._documents.etags(self._prefix)
-        if tags == self._tags:
-            return False
         for key in set(self._tags) - set(tags):
             self.current.pop(self._name(key), None)
             self.problems.pop(self._name(key), None)
+            self.changes += 1
         self._tags = {key: tag for key, tag in self._tags.items() if key in tags}
         for key, tag in tags.items():
             if self._tags.get(key) != tag:
                 self._read(key, tag)
-        return True
 
     def _read(self, key: str, tag: str) -> None:
         name = self._name(key)
@@ -62,6 +59,7 @@ class DocumentWatcher(Generic[Parsed]):
             self.problems[name] = f"{key} is not valid: {exc.error_count()} fields are wrong"
             log.exception("document refused", extra={"key": key})
         self._tags[key] = tag
+        self.changes += 1
 
     def _name(self, key: str) -> str:
         return key.removeprefix(self._prefix).removesuffix(".json")

@@ -91,10 +91,8 @@ class Catalog:
     _manifests: dict[str, Manifest] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looking: threading.Lock = field(default_factory=threading.Lock)
-    _changes: int = 0
-    """How many looks found something."""
-    _followed: int | None = None
-    """After how many of them all was served that the documents say."""
+    _followed: tuple[int, int] | None = None
+    """The watchers' changes of which all is served; None while something is not."""
 
     def get(self, endpoint: str) -> ServedModel:
         """The stable version. Raises as `route`."""
@@ -141,24 +139,27 @@ class Catalog:
         Raises Unavailable when they cannot be read.
         """
         with self._looking:
-            if any([self.deployments.refresh(), self.plans.refresh()]):
-                self._changes += 1
-            return self._followed != self._changes
+            self.deployments.refresh()
+            self.plans.refresh()
+            return self._followed != self._changes()
+
+    def _changes(self) -> tuple[int, int]:
+        return self.deployments.changes, self.plans.changes
 
     async def follow(self) -> None:
         """Serve what the documents say, as far as inference is ready for it."""
         async with self._lock:
-            changes = self._changes
+            changes = self._changes()
             deployments = dict(self.deployments.current)
             for name in set(self.endpoints) - set(deployments):
                 del self.endpoints[name]
             for name, deployment in deployments.items():
                 await self._follow(name, deployment)
-            is_settled = not any(served.problems for served in self.endpoints.values())
-            self._followed = changes if is_settled else None
             self.is_started = True
             for listener in self.listeners:
                 listener()
+            is_settled = not any(served.problems for served in self.endpoints.values())
+            self._followed = changes if is_settled else None
 
     async def _follow(self, name: str, deployment: Deployment) -> None:
         stable = deployment.stable

@@ -58,6 +58,23 @@ async def test_there_is_something_to_follow_until_all_is_served(services: Servic
     assert [one["version"] for one in followed] == [1, 2]
 
 
+async def test_what_changed_is_followed_though_the_look_that_found_it_failed(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.deploy(services.publish(2))
+    services.repository.refresh()
+
+    def away() -> None:
+        raise Unavailable("the plans are away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services.catalog.plans, "refresh", away)
+        with pytest.raises(Unavailable):
+            services.catalog.look()
+    await services.catalog.refresh()
+    assert await version(services) == 2
+
+
 async def test_the_old_version_answers_until_the_proxy_has_switched(services: Services) -> None:
     services.deploy(services.publish(2))
     services.repository.refresh()

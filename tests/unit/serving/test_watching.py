@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from mlops.errors import Unavailable
-from mlops.objects import MemoryDocuments
+from mlops.objects import Document, MemoryDocuments
 from serving.watching import DocumentWatcher, Look, Lookout
 
 SECONDS = 0.001
@@ -110,17 +110,43 @@ async def test_the_end_does_not_wait_for_what_is_still_followed() -> None:
     assert following == ["begun", "ended"]
 
 
-def test_a_watcher_tells_whether_anything_changed() -> None:
+class Away(MemoryDocuments):
+    """One document of it cannot be read for a while."""
+
+    key: str | None = None
+
+    def get(self, key: str) -> Document:
+        if key == self.key:
+            raise Unavailable(f"{key} is away")
+        return super().get(key)
+
+
+def test_a_watcher_counts_what_changed() -> None:
     documents = MemoryDocuments()
     watcher = DocumentWatcher(documents, "numbers/", int)
-    assert not watcher.refresh()
+
+    def changes() -> int:
+        before = watcher.changes
+        watcher.refresh()
+        return watcher.changes - before
+
+    assert changes() == 0
     documents.put("numbers/one.json", b"1")
-    assert watcher.refresh()
-    assert not watcher.refresh()
+    assert (changes(), changes()) == (1, 0)
     documents.put("numbers/one.json", b"2")
-    assert watcher.refresh()
+    assert (changes(), changes()) == (1, 0)
     assert watcher.current == {"one": 2}
     documents.delete("numbers/one.json")
-    assert watcher.refresh()
+    assert (changes(), changes()) == (1, 0)
     assert not watcher.current
-    assert not watcher.refresh()
+
+
+def test_what_changed_is_counted_though_the_look_failed() -> None:
+    documents = Away()
+    for name in ("one", "two"):
+        documents.put(f"numbers/{name}.json", b"1")
+    watcher, documents.key = DocumentWatcher(documents, "numbers/", int), "numbers/two.json"
+    with pytest.raises(Unavailable):
+        watcher.refresh()
+    assert watcher.current == {"one": 1}
+    assert watcher.changes == 1
