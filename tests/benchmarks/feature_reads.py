@@ -213,15 +213,13 @@ def measure_servers(servers: Sequence[Server], place: Place, rows: Sequence[int]
         found = [Measured({}, {}) for _ in running]
         for count in rows:
             sides = [side(one, count) for one in running]
-            most_of_each = maxima(
-                sides, connections=_CONNECTIONS, warming=_WARM_SECONDS, seconds=_SECONDS
-            )
-            for one, each, most, into in zip(running, sides, most_of_each, found, strict=True):
+            runs = maxima(sides, connections=_CONNECTIONS, warming=_WARM_SECONDS, seconds=_SECONDS)
+            for one, each, run, into in zip(running, sides, runs, found, strict=True):
                 answers = [post(one.port, request) for request in each.requests[:5]]
                 into.answers[count] = [one.server.read(answer) for answer in answers]
-                half = steady(each, place.redis, most.rate / 2, alone=True)
-                into.loads[count] = most, half
-                say(f"{each.name}: {summary(most, half, 'half of it')}")
+                half = steady(each, place.redis, run.load.rate / 2, alone=True)
+                into.loads[count] = run.load, half
+                say(f"{each.name}: {summary(run.load, half, 'half of it')}")
         for one in running:
             version, seconds = one.server.version(), one.seconds
             say(f"{version}: ready after {seconds:.1f} s, {one.memory():.0f} MiB")

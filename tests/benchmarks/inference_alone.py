@@ -8,7 +8,6 @@ in a loop. Processors are kept awake, as in the benchmark of the online store.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,15 +23,15 @@ import onnxruntime
 from mlops.cli.console import err
 from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.inference import WIDTH
-from tests.benchmarks.load import Load, Request, closed_loop, open_loop, summary
+from tests.benchmarks.load import Load, open_loop, summary
 from tests.benchmarks.measure import Measurement
-from tests.benchmarks.processors import cpu_seconds
 from tests.benchmarks.servers import BENTOML, MLFLOW, MLSERVER, OURS, Server, Started, started
+from tests.benchmarks.turns import Side, maxima, say
 
 PART = "serving"
 ROWS = (1, 10, 100)
 SERVERS = (OURS, MLFLOW, MLSERVER, BENTOML)
-_ROUNDS, _SECONDS = 5, 1.0
+_CONNECTIONS, _ROUNDS, _SECONDS = 4, 5, 1.0
 
 
 @dataclass(frozen=True)
@@ -108,37 +107,22 @@ def ask(servers: Sequence[Started], folder: Path, count: int) -> dict[str, Asked
     """The closed loop's maximum of each, in turns; the open loop at half of it is told."""
     err.print(f"  {count} rows", style="dim")
     asked = batches(count, 50)
-    requests = {one.port: [one.server.ask(rows) for rows in asked] for one in servers}
-    runs: dict[int, list[tuple[Load, float]]] = {one.port: [] for one in servers}
     for one in servers:
         check(one.server, one.port, folder, asked[:3])
-        closed_loop(one.port, requests[one.port], seconds=_SECONDS)
-    for _ in range(_ROUNDS):
-        for one in servers:
-            runs[one.port].append(run(one, requests[one.port]))
-    return {one.server.name: told(one, requests[one.port], runs[one.port]) for one in servers}
-
-
-def run(one: Started, requests: Sequence[Request]) -> tuple[Load, float]:
-    """And the seconds of CPU that a request took."""
-    before = cpu_seconds(one.processes)
-    load = closed_loop(one.port, requests, seconds=_SECONDS)
-    assert not load.errors
-    return load, (cpu_seconds(one.processes) - before) / load.requests
-
-
-def told(one: Started, requests: Sequence[Request], runs: Sequence[tuple[Load, float]]) -> Asked:
-    most = sorted((load for load, _ in runs), key=lambda load: load.rate)[_ROUNDS // 2]
-    half = open_loop(one.port, requests, rate=most.rate / 2, seconds=_SECONDS)
-    assert not half.errors
-    tell(one.server.name, most, half)
-    held = one.memory()
-    return Asked(most, statistics.median(cpu for _, cpu in runs), held)
-
-
-def tell(name: str, most: Load, half: Load) -> None:
-    text = f"    {name}: {summary(most, half, 'half of it')}"
-    err.print(text, style="dim", highlight=False, soft_wrap=True)
+    sides = [
+        Side(one.server.name, one.port, [one.server.ask(rows) for rows in asked], one.processes)
+        for one in servers
+    ]
+    runs = maxima(
+        sides, connections=_CONNECTIONS, warming=_SECONDS, seconds=_SECONDS, rounds=_ROUNDS
+    )
+    found = {}
+    for one, side, run in zip(servers, sides, runs, strict=True):
+        half = open_loop(side.port, side.requests, rate=run.load.rate / 2, seconds=_SECONDS)
+        assert not half.errors
+        say(f"{side.name}: {summary(run.load, half, 'half of it')}")
+        found[side.name] = Asked(run.load, sum(run.cpu), one.memory())
+    return found
 
 
 def session(folder: Path) -> Any:

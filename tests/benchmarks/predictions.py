@@ -45,9 +45,8 @@ def measure() -> Iterator[Measurement]:
         scores = [[score(one.port, request) for request in one.requests[:20]] for one in (peer, us)]
         np.testing.assert_allclose(scores[1], scores[0], atol=1e-6)
         before = costs(us.port)
-        peers_most, most = maxima(
-            [peer, us], connections=CONNECTIONS, warming=_WARM_SECONDS, seconds=_SECONDS
-        )
+        runs = maxima([peer, us], connections=CONNECTIONS, warming=_WARM_SECONDS, seconds=_SECONDS)
+        peers_most, most = (run.load for run in runs)
         tell_costs(before, costs(us.port))
         redis = process_of(place.redis.process)
         peers_steady = steady(peer, redis, peers_most.rate / 2, alone=False)

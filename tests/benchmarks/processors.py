@@ -19,8 +19,8 @@ import psutil
 @contextmanager
 def undisturbed(
     server: Sequence[psutil.Process], store: psutil.Process, *, alone: bool
-) -> Iterator[None]:
-    """The server and the store before all other work, as the load is, where that is allowed.
+) -> Iterator[bool]:
+    """The server and the store before all other work, as the load is; whether that is allowed.
 
     alone: with the server on the last processor, and all else that this process started on the
     others, where there are any.
@@ -28,21 +28,21 @@ def undisturbed(
     every = sorted(os.sched_getaffinity(0))
     this = psutil.Process()
     rest = [this, *(one for one in this.children(recursive=True) if one not in server)]
-    first = may_run_first()
+    first = _may_run_first()
     if alone and len(every) > 1:
         _bind(server, every[-1:])
         _bind(rest, every[:-1])
     if first:
         _schedule([*server, store], os.SCHED_FIFO, 1)
     try:
-        yield
+        yield first
     finally:
         if first:
             _schedule([*server, store], os.SCHED_OTHER, 0)
         _bind([*server, *rest], every)
 
 
-def may_run_first() -> bool:
+def _may_run_first() -> bool:
     """Whether the system lets this user's processes run before those of others."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -52,9 +52,9 @@ def may_run_first() -> bool:
     return True
 
 
-def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """What they took of processors, so far."""
-    return sum(sum(one.cpu_times()[:2]) for one in processes)
+def cpu_seconds(process: psutil.Process) -> float:
+    """What it took of processors, so far."""
+    return sum(process.cpu_times()[:2])
 
 
 def _bind(processes: Iterable[psutil.Process], processors: Sequence[int]) -> None:
